@@ -1,0 +1,169 @@
+"""From the bytes of an answer to a page of records, or to what is wrong with it.
+
+The documented body is `{"data": [...]}`, with `total_count` beside `data` in some APIs. What does not look like that is
+told apart by what to do about it: bytes that are no JSON may be better at the next try, JSON of another shape will not.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
+
+from tap_payments.epoch import read_time
+from tap_payments.pagination import PageOutline
+from tap_payments.wire import DECODER, read_integer, read_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# Nothing that an API documents is nested deeper; a record that is cannot be written by every JSON encoder.
+DEEPEST = 200
+LONE_SURROGATE = "text with half a surrogate pair, which cannot be written as UTF-8"
+STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+class BrokenBodyError(Exception):
+    """The answer is no JSON: it was cut short, or something between here and the API wrote it."""
+
+
+class WrongBodyError(Exception):
+    """The answer is JSON, but not a page of records; the text says in which way, without any of its contents."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of records, in the order of the list.
+
+    Attributes:
+        records: The records as the API sent them; numbers with a fraction are `Decimal`.
+        outline: Their keys and times.
+    """
+
+    records: list[dict[str, Any]]
+    outline: PageOutline
+
+
+def read_page(content: bytes, *, key: str, time: str) -> Page:
+    """Read a page out of an answer.
+
+    Args:
+        content: The body of the answer.
+        key: The field that is a record's key.
+        time: The field that is a record's time.
+
+    Raises:
+        BrokenBodyError: If the body is no JSON.
+        WrongBodyError: If it is JSON, but not the documented body, or a record of it cannot be written.
+    """
+    body = _decode(content, key)
+    records = body.get("data") if isinstance(body, dict) else None
+    if not isinstance(body, dict) or not isinstance(records, list):
+        what = "`data` that is no list" if isinstance(body, dict) and "data" in body else "no `data`"
+        msg = f"the answer is JSON with {what}"
+        raise WrongBodyError(msg)
+    keys = []
+    for number, record in enumerate(records, start=1):
+        if not isinstance(record, dict):
+            msg = f"record {number} of the page is no object"
+            raise WrongBodyError(msg)
+        value = record.get(key)
+        if value is None or value == "":
+            msg = f"record {number} of the page lacks its key `{key}`"
+            raise WrongBodyError(msg)
+        keys.append(value if type(value) is str else str(value))
+    times = [read_time(record.get(time)) for record in records]
+    return Page(records, PageOutline(keys, times, _read_total(body.get("total_count"))))
+
+
+def _decode(content: bytes, key: str) -> Any:
+    try:
+        return DECODER.decode(content)
+    except RecursionError:
+        _blame_depth(content, key)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Python's decoder takes what this one refuses: a byte order mark, integers of thousands of digits, and lone
+        # surrogates in a record.
+        try:
+            body = json.loads(content, parse_float=read_number, parse_int=read_integer, parse_constant=_refuse_constant)
+        except RecursionError:
+            _blame_depth(content, key)
+        except ValueError:
+            msg = "the answer is no JSON" if content.strip() else "the answer is empty"
+            raise BrokenBodyError(msg) from None
+        if not all(_is_text(part) for part in _walk(body)):
+            _blame(body, key, lambda value: not _is_text(value), LONE_SURROGATE)
+        return body
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    msg = f"{name} is no JSON"
+    raise ValueError(msg)
+
+
+def _read_total(value: object) -> int | None:
+    """Read `total_count`, which PHP may send as text."""
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value[:20])
+    return value if type(value) is int and value >= 0 else None
+
+
+def _blame_depth(content: bytes, key: str) -> NoReturn:
+    """Say which field is nested too deeply, reading all the rest of the body without it."""
+    kept, depth, start = [], 0, 0
+    for match in STRUCTURE.finditer(content):
+        token = match.group()
+        if token in b"[{":
+            depth += 1
+            if depth == DEEPEST:
+                kept.append(content[start : match.start()])
+        elif token in b"]}":
+            if depth == DEEPEST:
+                kept.append(b"Infinity")
+                start = match.end()
+            depth -= 1
+    kept.append(content[start:])
+    try:
+        body = json.loads(b"".join(kept)) if depth == 0 else _refuse_constant("an open bracket")
+    except ValueError:
+        msg = "the answer is no JSON"
+        raise BrokenBodyError(msg) from None
+    _blame(body, key, lambda value: value == float("inf"), f"values nested more than {DEEPEST} deep")
+
+
+def _blame(body: object, key: str, is_wrong: Callable[[object], bool], what: str) -> NoReturn:
+    records = body.get("data") if isinstance(body, dict) else None
+    for record in records if isinstance(records, list) else []:
+        for name, value in record.items() if isinstance(record, dict) else ():
+            if any(is_wrong(part) for part in (name, *_walk(value))):
+                shown = record.get(key) if _is_text(record.get(key)) else "unreadable"
+                field = name if _is_text(name) else "unreadable"
+                msg = f"record {shown!s:.100}, field `{field:.100}`: {what}"
+                raise WrongBodyError(msg)
+    msg = f"the answer has {what}"
+    raise WrongBodyError(msg)
+
+
+def _walk(value: object) -> Iterator[object]:
+    """Give every key and every value inside."""
+    pending = [value]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, dict):
+            pending.extend(part)
+            pending.extend(part.values())
+        elif isinstance(part, list):
+            pending.extend(part)
+        else:
+            yield part
+
+
+def _is_text(value: object) -> bool:
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,395 @@
+"""From a page's token to a checked page: URL, authentication, retries, errors."""
+
+from __future__ import annotations
+
+import ssl
+import sys
+import threading
+import time
+from abc import ABC
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import requests
+import urllib3.exceptions
+from singer_sdk.authenticators import BasicAuthenticator
+from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
+
+from tap_payments import errors
+from tap_payments.body import BrokenBodyError, Page, WrongBodyError, read_page
+from tap_payments.epoch import describe
+from tap_payments.errors import RunError
+from tap_payments.pagination import ListPaginator, PageLengths, PageToken, UnreadableListError
+from tap_payments.prefetch import Prefetcher, TransientError
+from tap_payments.settings import Settings
+from tap_payments.windows import Window
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from singer_sdk.helpers.types import Context
+    from singer_sdk.pagination import BaseAPIPaginator
+
+    from tap_payments.providers import Listing
+    from tap_payments.run import Run
+    from tap_payments.tap import TapPayments
+
+# Seconds after which waiting is left to whoever starts the runs.
+LONGEST_WAIT = 300
+
+
+class WindowTooLongError(Exception):
+    """The window's first page is full, and a shorter window will do better; nothing of it was given out."""
+
+
+@dataclass(frozen=True)
+class FetchedPage:
+    """A page and when it arrived."""
+
+    page: Page
+    arrived: datetime
+
+
+class PagedStream(RESTStream[PageToken], ABC):
+    """One list of the API, read page by page."""
+
+    time_field: ClassVar[str] = "first_seen"
+    payload_as_json = False
+    allow_redirects = False
+    extra_retry_statuses = (
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    )
+
+    def __init__(self, tap: TapPayments) -> None:
+        """Belong to a tap.
+
+        Args:
+            tap: The tap, whose run the stream takes part in.
+        """
+        self._local = threading.local()
+        super().__init__(tap)
+        self.primary_keys = self.declared_keys
+        self._payments_tap = tap
+        self._lengths: PageLengths | None = None
+
+    #: The fields that are a record's key.
+    declared_keys: ClassVar[tuple[str, ...]] = ()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of the run."""
+        return Settings.from_config(self.config)
+
+    @property
+    def run(self) -> Run:
+        """What the streams of the run share."""
+        return self._payments_tap.run
+
+    @property
+    def listing(self) -> Listing:
+        """Where this list's limits are."""
+        return self.settings.provider.listing(self.name)
+
+    # The request.
+
+    @property
+    @override
+    def url_base(self) -> str:
+        return self.settings.base_url
+
+    @override
+    def get_url(self, context: Context | None) -> str:
+        """Give the list's URL; no setting is ever put into it."""
+        return self.url_base + self.path.lstrip("/")
+
+    @cached_property
+    def _path(self) -> str:
+        """The path as messages name it."""
+        return "/" + self.get_url(None).split("://", 1)[1].split("/", 1)[1]
+
+    @cached_property
+    @override
+    def authenticator(self) -> BasicAuthenticator:
+        return BasicAuthenticator(username=self.settings.username, password=self.settings.password)
+
+    @cached_property
+    @override
+    def user_agent(self) -> str:
+        return self.settings.user_agent
+
+    @property
+    @override
+    def http_headers(self) -> dict[str, str]:
+        return {"Accept": "application/json"}
+
+    @property
+    @override
+    def timeout(self) -> float:  # type: ignore[override]  # requests takes fractions of a second
+        return self.settings.request_timeout
+
+    @property
+    @override
+    def requests_session(self) -> requests.Session:
+        """A session for each thread: sessions are not made to be shared."""
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+        return session
+
+    @override
+    def get_url_params(self, context: Context | None, next_page_token: PageToken | None) -> dict[str, Any]:
+        settings, token = self.settings, next_page_token or PageToken()
+        params = {settings.limit_param: settings.page_size, settings.offset_param: token.offset}
+        if token.since is not None:
+            params[f"{self.listing.filter_field}[min]"] = token.since
+        if token.until is not None:
+            params[f"{self.listing.filter_field}[max]"] = token.until
+        return params
+
+    def _prepare(self, token: PageToken) -> requests.PreparedRequest:
+        request: HTTPRequest = self.get_http_request(page=PageContext(None, token))
+        return self.build_prepared_request(
+            method=request.method, url=request.url, params=request.encode_params(), headers=request.headers
+        )
+
+    # The answer.
+
+    @override
+    def response_error_message(self, response: requests.Response) -> str:
+        """Describe an answer by its status alone: a body may hold anything."""
+        return f"answered {errors.describe_status(response.status_code)}"
+
+    @override
+    def validate_response(self, response: requests.Response) -> None:
+        """Let only a 200 pass.
+
+        Raises:
+            TransientError: If the request is worth another try.
+            RunError: If it is not.
+        """
+        status = response.status_code
+        if status == HTTPStatus.OK:
+            return
+        message = self.response_error_message(response)
+        if status in self.extra_retry_statuses:
+            raise TransientError(
+                message,
+                advice=errors.advise(status),
+                retry_after=_read_retry_after(response.headers.get("Retry-After")),
+                holds_all=status == HTTPStatus.TOO_MANY_REQUESTS,
+            )
+        raise self.failure(f"{message}: {errors.advise(status)}")
+
+    @override
+    def parse_response(self, response: requests.Response) -> Iterable[dict[str, Any]]:
+        return self._read(response.content).records
+
+    def _read(self, content: bytes) -> Page:
+        try:
+            return read_page(content, key=self.declared_keys[0], time=self.time_field)
+        except BrokenBodyError as error:
+            raise TransientError(f"answered 200, but {error}", advice=errors.BODY_ADVICE) from None
+        except WrongBodyError as error:
+            raise self.failure(f"answered 200, but {error}: {errors.BODY_ADVICE}") from None
+
+    def failure(self, what: str) -> RunError:
+        """Make the error that ends the run, with stream and path before what happened."""
+        return RunError(f"{self.name}: {self._path} {what}")
+
+    # Tries.
+
+    def _send(self, token: PageToken) -> requests.Response:
+        """Send one request, and tell failures of the way there apart by whether they may pass."""
+        session, request = self.requests_session, self._prepare(token)
+        # Sessions look at the environment's proxies and authorities only where they make the request themselves.
+        environment = session.merge_environment_settings(request.url, {}, None, None, None)
+        try:
+            return session.send(request, timeout=self.timeout, allow_redirects=False, **environment)
+        except requests.exceptions.Timeout:
+            advice, reason = errors.TIMEOUT_ADVICE, f"did not answer within {self.timeout:.12g} s"
+        except requests.exceptions.SSLError as error:
+            if not _is_broken_off(error):
+                raise self.failure(f"was not asked: {errors.CERTIFICATE_ADVICE}") from None
+            advice, reason = errors.UNREACHABLE_ADVICE, "broke off the connection"
+        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
+            advice, reason = errors.BODY_ADVICE, "broke off its answer"
+        except requests.exceptions.ConnectionError:
+            advice, reason = errors.UNREACHABLE_ADVICE, "could not be reached, or broke off the connection"
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, UnicodeError):
+            raise self.failure(f"was not asked: {errors.UNREACHABLE_ADVICE}") from None
+        except OSError:
+            # What `requests` raises for a file of authorities that is not there.
+            raise self.failure(f"was not asked: {errors.CERTIFICATE_ADVICE}") from None
+        raise TransientError(reason, advice=advice)
+
+    def _try_page(self, token: PageToken) -> FetchedPage:
+        self.run.pace.acquire()
+        self.run.progress.count_request(self.name)
+        response = self._send(token)
+        self.validate_response(response)
+        return FetchedPage(self._read(response.content), datetime.now(tz=timezone.utc))
+
+    def fetch_page(self, token: PageToken, guess: bool, failed: TransientError | None) -> FetchedPage:  # noqa: FBT001
+        """Fetch one page, with as many tries as the settings allow.
+
+        Args:
+            token: Which page.
+            guess: Whether nobody waits for it yet; it is tried once then.
+            failed: How an earlier try as a guess failed.
+
+        Raises:
+            TransientError: If a guess failed.
+            RunError: If the page cannot be had.
+        """
+        tries = 0
+        while True:
+            if failed is not None:
+                tries += 1
+                self._wait_to_retry(failed, tries)
+            try:
+                return self._try_page(token)
+            except TransientError as error:
+                if guess:
+                    if error.holds_all:
+                        self.run.pace.hold(min(self._wait_after(error, 1), LONGEST_WAIT))
+                    raise
+                failed = error
+
+    def _wait_after(self, error: TransientError, tries: int) -> float:
+        backoff = min(self.settings.backoff_factor * 2.0 ** (tries - 1), LONGEST_WAIT)
+        return max(backoff, error.retry_after or 0.0)
+
+    def _wait_to_retry(self, error: TransientError, tries: int) -> None:
+        """Wait after a try that failed, or end the run."""
+        wait = self._wait_after(error, tries)
+        if wait > LONGEST_WAIT:
+            back = describe(time.time() + wait)
+            raise self.failure(f"{error.reason} and asks to wait {wait:.0f} s: run again after {back}")
+        if tries > self.settings.max_retries:
+            times = f", {tries} times in a row" if tries > 1 else ""
+            raise self.failure(f"{error.reason}{times}: {error.advice}")
+        self.logger.warning(
+            "%s: %s %s; trying again in %.12g s (%d of %d)",
+            self.name,
+            self._path,
+            error.reason,
+            round(wait, 1),
+            tries,
+            self.settings.max_retries,
+        )
+        self.run.progress.count_retry(self.name)
+        if error.holds_all:
+            self.run.pace.hold(wait)
+        else:
+            self.run.pace.wait(wait)
+
+    # The list.
+
+    @cached_property
+    def prefetcher(self) -> Prefetcher[PageToken, FetchedPage]:
+        """What keeps the next pages in flight."""
+        return Prefetcher(self.fetch_page, threads=self.settings.concurrency, stop=self.run.stop)
+
+    @override
+    def get_new_paginator(self, window: Window | None = None) -> BaseAPIPaginator[Any]:
+        """Begin at the top of the list, or of a window of it."""
+        window, settings, listing = window or Window(None, None), self.settings, self.listing
+        self._lengths = self._lengths or PageLengths(full=settings.page_size)
+        return ListPaginator(
+            settings.page_size,
+            overlap=settings.page_overlap,
+            max_offset=listing.max_offset,
+            filterable=listing.filter_field is not None,
+            since=window.since,
+            until=window.until,
+            lengths=self._lengths,
+        )
+
+    def read_window(
+        self, window: Window | None = None, *, may_give_up: bool = False
+    ) -> Iterator[tuple[FetchedPage, list[int]]]:
+        """Read the list, or a window of it, to its end.
+
+        Args:
+            window: The span of time to read; None is the whole list.
+            may_give_up: Whether to give up if the first page is full.
+
+        Yields:
+            Each page, with the places of the records in it that are new.
+
+        Raises:
+            WindowTooLongError: If the window is given up.
+            RunError: If the list cannot be read whole.
+        """
+        paginator = cast(ListPaginator, self.get_new_paginator(window))
+        # A test of the connection takes one record, and has no use for a second page.
+        ahead = self.ABORT_AT_RECORD_COUNT is None
+        self.prefetcher.want(paginator.token)
+        while not paginator.finished:
+            if not ahead:
+                self.prefetcher.want(paginator.token)
+            fetched = self.prefetcher.take(paginator.token)
+            outline = fetched.page.outline
+            if may_give_up and paginator.count == 0 and len(outline.keys) >= paginator.lengths.full:
+                raise WindowTooLongError
+            try:
+                paginator.advance(outline)
+            except UnreadableListError as error:
+                raise self.failure(f"cannot be read whole: {error}") from None
+            if ahead and not paginator.finished:
+                guesses = paginator.guesses(self.settings.concurrency - 1)
+                self.prefetcher.want(paginator.token, guesses)
+            yield fetched, paginator.fresh
+        if paginator.ignores_offset:
+            self.logger.warning(
+                "%s: %s ignores the offset; its one page of %d records counts as the whole list",
+                self.name,
+                self._path,
+                self._lengths.longest if self._lengths else 0,
+            )
+
+    @override
+    def request_records(self, context: Context | None) -> Iterator[dict[str, Any]]:
+        """Give the records of the whole list as the API sent them."""
+        for fetched, fresh in self.read_window():
+            records = fetched.page.records
+            yield from (records[place] for place in fresh)
+
+
+def _read_retry_after(header: str | None) -> float | None:
+    """Read `Retry-After`, in seconds from now; it may hold seconds or a date."""
+    text = (header or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:10])
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=timezone.utc)
+    return max(0.0, when.timestamp() - time.time())
+
+
+def _is_broken_off(error: requests.exceptions.SSLError) -> bool:
+    """Whether the other side hung up during the handshake, rather than showing a certificate that is not trusted."""
+    pending: list[object] = [error]
+    while pending:
+        cause = pending.pop()
+        if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return True
+        if isinstance(cause, BaseException):
+            pending += [cause.__cause__, getattr(cause, "reason", None), *cause.args]
+    return False

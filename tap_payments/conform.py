@@ -1,0 +1,236 @@
+"""Records made to fit the types that their schema declares, whatever the server sent.
+
+Most records have one of a few shapes: the same fields with values of the same types. What is to be mended is worked out
+once for each shape, and only that is touched afterwards.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from decimal import Decimal
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tap_payments.wire import ENCODER, MOST_INTEGER_DIGITS, WireNumber, number_text
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Fix = Callable[[Any], Any]
+    Shape = tuple[tuple[str, ...], tuple[type, ...]]
+
+# A list whose records have ever new fields must not fill the memory with their shapes.
+MOST_SHAPES = 1000
+NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,6})?", re.ASCII)
+FLAGS = {"1": True, "0": False, "true": True, "false": False, "": None}
+MONEY_FORMAT = "x-singer.decimal"
+
+
+class MisfitError(Exception):
+    """A value has a type that cannot be made the declared one.
+
+    The text names the field and both types, never the value.
+    """
+
+    def __init__(self, declared: str, value: object) -> None:
+        super().__init__(f"declared {declared}, arrived as {_arrived(value)}")
+        self.path = ""
+
+    def within(self, part: str) -> MisfitError:
+        """Say that the field stands inside another, or in a place of an array."""
+        dot = "." if self.path and not self.path.startswith("[") else ""
+        self.path = f"{part}{dot}{self.path}"
+        return self
+
+    @override
+    def __str__(self) -> str:
+        return f"field `{self.path}`: {self.args[0]}"
+
+
+class Conformer:
+    """Makes records fit one schema, in place."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        """Read the declared types.
+
+        Args:
+            schema: A JSON Schema of type object; at any depth, a type that is a choice of several is left alone.
+        """
+        self._fixes = {name: _fixes_for(declared) for name, declared in schema.get("properties", {}).items()}
+        self._plans: dict[Shape, list[tuple[str, Fix]]] = {}
+
+    def conform(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Make one record fit.
+
+        Args:
+            record: Changed in place.
+
+        Returns:
+            The same record.
+
+        Raises:
+            MisfitError: If a value cannot be made to fit.
+        """
+        shape = (tuple(record), tuple(map(type, record.values())))
+        plan = self._plans.get(shape)
+        if plan is None:
+            plan = self._learn(shape)
+        for name, fix in plan:
+            try:
+                record[name] = fix(record[name])
+            except MisfitError as misfit:
+                raise misfit.within(name) from None
+        return record
+
+    def _learn(self, shape: Shape) -> list[tuple[str, Fix]]:
+        plan = []
+        for name, arrived in zip(*shape, strict=True):
+            fix = self._fixes[name](arrived) if name in self._fixes else None
+            if fix is not None:
+                plan.append((name, fix))
+        if len(self._plans) >= MOST_SHAPES:
+            self._plans.clear()
+        self._plans[shape] = plan
+        return plan
+
+
+def _arrived(value: object) -> str:
+    names = {bool: "boolean", str: "string", list: "array", dict: "object", type(None): "null"}
+    return names.get(type(value), "number") + (" of another form" if isinstance(value, str) else "")
+
+
+def _fixes_for(declared: Mapping[str, Any]) -> Callable[[type], Fix | None]:
+    """Give what mends a value of the declared type, by the type that arrived; None where nothing is to be done."""
+    types = declared.get("type", [])
+    kinds = {types} if isinstance(types, str) else set(types)
+    nullable = "null" in kinds or not kinds
+    kinds.discard("null")
+    if len(kinds) != 1:
+        return lambda _arrived: None
+    kind = kinds.pop()
+    if kind == "string" and declared.get("format") == MONEY_FORMAT:
+        kind = "decimal"
+    fixes: dict[str, Fix] = {
+        "string": _to_string,
+        "number": _to_number,
+        "integer": _to_integer,
+        "decimal": _to_decimal,
+        "boolean": _to_boolean,
+        "object": partial(_to_object, Conformer(declared) if declared.get("properties") else None),
+        "array": partial(_to_array, _item_fix(declared.get("items"))),
+    }
+    fix = fixes.get(kind)
+    # Types that are right as they arrive; `bool` is not among the numbers, and what is inside a container may be wrong.
+    right: dict[str, tuple[type, ...]] = {
+        "string": (str,),
+        "number": (int, Decimal, WireNumber),
+        "integer": (int,),
+        "boolean": (bool,),
+        "object": () if declared.get("properties") else (dict,),
+        "array": () if _item_fix(declared.get("items")) else (list,),
+    }
+
+    def choose(arrived: type) -> Fix | None:
+        if arrived is type(None):
+            return None if nullable else partial(_refuse_null, kind)
+        return None if arrived in right.get(kind, ()) else fix
+
+    return choose
+
+
+def _item_fix(declared: Mapping[str, Any] | None) -> Fix | None:
+    """Give what mends one item of an array."""
+    if not declared or not declared.get("type"):
+        return None
+    choose = _fixes_for(declared)
+
+    def fix(item: object) -> object:
+        mend = choose(type(item))
+        return item if mend is None else mend(item)
+
+    return fix
+
+
+def _refuse_null(declared: str, value: object) -> object:
+    raise MisfitError(declared, value)
+
+
+def _to_string(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return number_text(value)
+    if isinstance(value, dict | list):
+        return ENCODER.encode(value).decode()
+    return str(value)
+
+
+def _to_number(value: Any) -> int | Decimal | None:
+    if isinstance(value, str):
+        if value == "":
+            return None
+        if NUMBER.fullmatch(value):
+            is_integer = value.lstrip("+-").isdigit() and len(value) <= MOST_INTEGER_DIGITS
+            return int(value) if is_integer else Decimal(value)
+    raise MisfitError("number", value)
+
+
+def _to_integer(value: Any) -> int | None:
+    number = value if isinstance(value, Decimal) else _to_number(value)
+    if number is None or number == int(number):
+        return None if number is None else int(number)
+    raise MisfitError("integer", value)
+
+
+def _to_decimal(value: Any) -> str | None:
+    if type(value) is str:
+        if NUMBER.fullmatch(value):
+            return value
+        if value == "":
+            return None
+    elif type(value) is int:
+        return str(value)
+    elif isinstance(value, Decimal):
+        return number_text(value)
+    raise MisfitError("decimal", value)
+
+
+def _to_boolean(value: Any) -> bool | None:
+    if isinstance(value, str) and value in FLAGS:
+        return FLAGS[value]
+    if isinstance(value, int | Decimal) and value in {0, 1}:
+        return bool(value)
+    raise MisfitError("boolean", value)
+
+
+def _to_object(conformer: Conformer | None, value: Any) -> dict[str, Any]:
+    if value == []:
+        # PHP cannot tell an empty object from an empty array.
+        return {}
+    if not isinstance(value, dict):
+        raise MisfitError("object", value)
+    if conformer is None:
+        return value
+    return conformer.conform(value)
+
+
+def _to_array(fix: Fix | None, value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        # PHP sends an array whose keys have a gap as an object.
+        value = list(value.values())
+    if not isinstance(value, list):
+        raise MisfitError("array", value)
+    if fix is None:
+        return value
+    for place, item in enumerate(value):
+        try:
+            value[place] = fix(item)
+        except MisfitError as misfit:
+            raise misfit.within(f"[{place}]") from None
+    return value

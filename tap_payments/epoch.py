@@ -1,0 +1,80 @@
+"""Times in Unix seconds: read from what an API, a STATE or a setting may hold."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import date, datetime, timezone
+from decimal import Decimal, InvalidOperation
+
+if sys.version_info < (3, 11):
+    from backports.datetime_fromisoformat import MonkeyPatch
+
+    MonkeyPatch.patch_fromisoformat()
+
+# Unix seconds that a `datetime` can hold; anything outside is no time of a payment.
+EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
+DIGITS = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
+
+
+def read_time(value: object) -> float | None:
+    """Read a time that is written as digits, as a number, or in ISO 8601.
+
+    Args:
+        value: A field of a record, a bookmark, or a setting; UTC where it names no zone.
+
+    Returns:
+        Unix seconds, an `int` where they are whole; None where the value is no time.
+    """
+    if type(value) is str:
+        text = value.strip()
+        if text.isascii() and text.isdigit():
+            return _within(int(text)) if len(text) <= len(str(LATEST)) else None
+        if not DIGITS.fullmatch(text):
+            return _read_iso(text)
+        value = Decimal(text)
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    try:
+        whole = int(value)
+    except (OverflowError, ValueError, InvalidOperation):
+        return None
+    return _within(whole if whole == value else float(value))
+
+
+def describe(second: float) -> str:
+    """Write a time for a person: `2024-05-06T07:08:09Z`."""
+    return datetime.fromtimestamp(second, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _within(seconds: float) -> float | None:
+    return seconds if EARLIEST <= seconds <= LATEST else None
+
+
+def _read_iso(text: str) -> float | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    try:
+        seconds = moment.timestamp()
+    except OverflowError:
+        return None
+    return int(seconds) if seconds.is_integer() else seconds
+
+
+def is_iso(text: str) -> bool:
+    """Whether the text is an ISO 8601 date or date-time."""
+    if DIGITS.fullmatch(text):
+        return bool(re.fullmatch(r"\d{8}", text)) and _is_date(text)
+    return _read_iso(text) is not None
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,48 @@
+"""How a run that cannot go on is told: in one line that says what to do, and never what is secret."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from singer_sdk.exceptions import FatalAPIError
+
+# What to do about a status. The README's troubleshooting lists the same, word for word.
+ADVICE = {
+    400: "the API refuses the request: check `page_size`, `limit_param` and `offset_param`",
+    401: "the API does not accept the credentials: check `username` and `password`",
+    403: "the credentials may not read this list: API access must be enabled for the account",
+    404: "there is no such list: check that `base_url` is the API's own, up to its version, such as `/v1/`",
+    429: "requests come too fast: set `requests_per_minute` to what the account is allowed",
+}
+SERVER_ADVICE = "the API is down or overloaded: run again later"
+REDIRECT_ADVICE = (
+    "the API redirects, and the credentials go to no other address: set `base_url` to the address it moved to"
+)
+UNREACHABLE_ADVICE = "the API cannot be reached: check `base_url`, the network and its proxy settings"
+CERTIFICATE_ADVICE = (
+    "the API's certificate is not trusted: check `base_url`, or name the right authority in `REQUESTS_CA_BUNDLE`"
+)
+TIMEOUT_ADVICE = "the API is slow to answer: run again later, or raise `request_timeout`"
+BODY_ADVICE = "what answers is not the documented API, or something stands between: check `base_url` and any proxy"
+UNKNOWN_ADVICE = "the API answers in a way that its documentation does not know"
+
+
+class RunError(FatalAPIError):
+    """Ends the run; the text is the line to tell, without anything secret."""
+
+
+def describe_status(status: int) -> str:
+    """Write a status with its standard name, not with the server's own words."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def advise(status: int) -> str:
+    """Say what to do about a status."""
+    if status in ADVICE:
+        return ADVICE[status]
+    if 300 <= status < 400:  # noqa: PLR2004 - the class of redirects
+        return REDIRECT_ADVICE
+    return SERVER_ADVICE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else UNKNOWN_ADVICE

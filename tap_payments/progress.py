@@ -1,0 +1,140 @@
+"""What a long run says of itself while it works, and at its end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tap_payments.epoch import describe
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+# Seconds between two lines on the stream under way.
+INTERVAL = 30.0
+
+
+@dataclass
+class StreamProgress:
+    """Counts of one stream.
+
+    Attributes:
+        records: Records sent.
+        requests: Requests sent, retries included.
+        retries: Requests that were sent again.
+        reached: Unix second of the records sent last.
+        span: Unix seconds at which an incremental run begins and ends; None where it has no such ends.
+        total: Records that the API says there are; None where it does not say.
+        begun: When the stream began, on the monotonic clock.
+    """
+
+    records: int = 0
+    requests: int = 0
+    retries: int = 0
+    reached: float | None = None
+    span: tuple[float, float] | None = None
+    total: int | None = None
+    begun: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+
+    def share(self) -> float | None:
+        """Give the share done, from 0 to 1; None where the end is not known."""
+        if self.total:
+            return min(self.records / self.total, 1.0)
+        if self.span and self.reached is not None and self.span[1] > self.span[0]:
+            begin, end = self.span
+            return min(max((self.reached - begin) / (end - begin), 0.0), 1.0)
+        return None
+
+    def describe(self, now: float) -> str:
+        """Write the counts, the date reached, and what is known of the end."""
+        parts = [f"{self.records} records", f"{self.requests} requests", f"{self.retries} retries"]
+        if self.reached is not None:
+            parts.append(f"reached {describe(self.reached)}")
+        share = self.share()
+        if share is not None:
+            parts.append(f"{share:.0%} done")
+            if share > 0:
+                parts.append(f"about {describe_span((now - self.begun) * (1 - share) / share)} left")
+        return ", ".join(parts)
+
+
+def describe_span(seconds: float) -> str:
+    """Write a span of time for a person: `2 h 05 min`, `3 min`, `12 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min" if minutes else f"{rest} s"
+
+
+class Progress:
+    """Tells how far a run is, every half minute and at its end, whatever the run waits for."""
+
+    def __init__(self, logger: logging.Logger, waited: Callable[[], float]) -> None:
+        """Say nothing yet.
+
+        Args:
+            logger: Where the lines go.
+            waited: Gives the seconds that the run has waited for the rate limit.
+        """
+        self._logger = logger
+        self._waited = waited
+        self._streams: defaultdict[str, StreamProgress] = defaultdict(StreamProgress)
+        self._current: str | None = None
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._teller: threading.Thread | None = None
+
+    def begin(self, stream: str) -> StreamProgress:
+        """Give the counts of a stream, which is under way from now on."""
+        self._current = stream
+        counts = self._streams[stream] = StreamProgress()
+        if self._teller is None:
+            self._teller = threading.Thread(target=self._tell, name="progress", daemon=True)
+            self._teller.start()
+        return counts
+
+    def count_request(self, stream: str) -> None:
+        """Count a request of a stream."""
+        with self._lock:
+            self._streams[stream].requests += 1
+
+    def count_records(self, stream: str, records: int) -> None:
+        """Count records of a stream that are out."""
+        self._streams[stream].records += records
+
+    def count_retry(self, stream: str) -> None:
+        """Count a request that is sent again."""
+        with self._lock:
+            self._streams[stream].retries += 1
+
+    def end(self, stream: str) -> None:
+        """Count a stream as read."""
+        self._current = None
+        self._streams[stream].ended = time.monotonic()
+
+    def close(self) -> None:
+        """Say no more."""
+        self._ended.set()
+
+    def summarize(self) -> None:
+        """Tell what the run did, in one line."""
+        self.close()
+        streams = [
+            f"{name}: {counts.records} records, {counts.requests} requests, {counts.retries} retries, "
+            f"{describe_span((counts.ended or time.monotonic()) - counts.begun)}"
+            for name, counts in self._streams.items()
+        ]
+        if streams:
+            self._logger.info("Run complete. %s; waited %.0f s for the rate limit", "; ".join(streams), self._waited())
+
+    def _tell(self) -> None:
+        while not self._ended.wait(INTERVAL):
+            stream = self._current
+            if stream is not None:
+                self._logger.info("%s: %s", stream, self._streams[stream].describe(time.monotonic()))

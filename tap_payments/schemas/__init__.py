@@ -1,0 +1,3 @@
+"""The JSON Schema of each stream's records, one file a stream."""
+
+from __future__ import annotations

@@ -1,0 +1,284 @@
+"""The tap: its settings, its streams, and how a failure is told."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import traceback
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, ClassVar
+
+import click
+from singer_sdk import Tap
+from singer_sdk import typing as th
+from singer_sdk.configuration._dict_config import merge_missing_config_jsonschema, parse_environment_config
+from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers._classproperty import classproperty
+from singer_sdk.helpers._util import load_json
+from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
+from singer_sdk.plugin_base import JSONSchemaValidator, SingerCommand
+from singer_sdk.singerlib import Catalog
+
+from tap_payments.catalog import settle_catalog
+from tap_payments.errors import RunError
+from tap_payments.messages import BufferedWriter
+from tap_payments.prefetch import StoppedError
+from tap_payments.run import Run
+from tap_payments.settings import BY_NAME, SETTINGS, Settings, violations
+from tap_payments.streams import STREAMS
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import PurePath
+    from types import FrameType
+
+    from tap_payments.replication import PaymentsStream
+
+
+class TapPayments(Tap):
+    """Reads charges, products, customers and subscriptions from a payments API."""
+
+    name = "tap-payments"
+    package_name = "tap-payments"
+    config_jsonschema: ClassVar[dict[str, Any]] = th.PropertiesList(
+        *(setting.property() for setting in SETTINGS)
+    ).to_dict()
+    message_writer_class = BufferedWriter
+
+    def __init__(
+        self,
+        *,
+        config: dict[str, Any] | PurePath | str | list[PurePath | str] | None = None,
+        catalog: PurePath | str | dict[str, Any] | Catalog | None = None,
+        parse_env_config: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Take configuration, catalog and state as the SDK does."""
+        self._run: Run | None = None
+        self._stop = threading.Event()
+        self._stopped_by: int | None = None
+        if isinstance(catalog, Catalog):
+            catalog = catalog.to_dict()
+        if isinstance(catalog, dict):
+            catalog = settle_catalog(
+                catalog,
+                keys={name: stream.declared_keys for name, stream in STREAMS.items()},
+                replication_keys={name: stream.offered_keys for name, stream in STREAMS.items()},
+                tell=self.logger.info,
+            )
+        super().__init__(config=config, catalog=catalog, parse_env_config=parse_env_config, **kwargs)
+
+    @property
+    def run(self) -> Run:
+        """What the streams of this run share."""
+        if self._run is None:
+            self._run = Run(self.logger, Settings.from_config(self.config).requests_per_minute, self._stop)
+        return self._run
+
+    @override
+    def discover_streams(self) -> list[PaymentsStream]:
+        return [stream(self) for stream in STREAMS.values()]
+
+    # Settings.
+
+    @classmethod
+    @override
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        super().append_builtin_config(config_jsonschema)
+        merge_missing_config_jsonschema(EMIT_ACTIVATE_VERSION_CONFIG, config_jsonschema)
+
+    @classproperty
+    @override
+    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
+        """Read settings from the environment, numbers included; one that is no JSON where it should be is named."""
+        schema = cls.config_jsonschema
+        cls.append_builtin_config(schema)
+        config: dict[str, Any] = {}
+        for name, declared in schema["properties"].items():
+            kind = BY_NAME[name].kind if name in BY_NAME else None
+            described = {"type": "string"} if kind else declared
+            try:
+                found = parse_environment_config({"properties": {name: described}}, cls._env_var_prefix)
+            except ValueError:
+                msg = f"setting `{name}` in the environment must be JSON"
+                raise RunError(msg) from None
+            config |= {key: _read_number(value) if kind != "string" and kind else value for key, value in found.items()}
+        return config
+
+    @override
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """Hold the configuration against the settings' rules, and name what is wrong, never its value.
+
+        Raises:
+            ConfigValidationError: If something is wrong; its text is one line.
+        """
+        config = {name: value for name, value in self._config.items() if value is not None}
+        wrong = list(violations(config))
+        schema = self.config_jsonschema
+        self.append_builtin_config(schema)
+        # The SDK's validator fills in defaults as it goes; its texts repeat the values, so only the names are taken.
+        self._config = config
+        builtin = {error.path[0] for error in JSONSchemaValidator(schema).iter_errors(config) if error.path}
+        wrong += [
+            f"setting `{name}` is not of the form that --about describes" for name in sorted(builtin - set(BY_NAME))
+        ]
+        for name in sorted(set(config) - set(schema["properties"])):
+            self.logger.warning("setting `%s` is not known and ignored", name)
+        if wrong and raise_errors:
+            raise ConfigValidationError("; ".join(wrong), errors=wrong, schema={})
+        return wrong
+
+    # The course of a run.
+
+    @classmethod
+    @override
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
+        try:
+            return super().cb_config(ctx, param, value)
+        except (OSError, ValueError, TypeError):
+            raise RunError("--config must name files that hold a JSON object, or be ENV") from None
+
+    @classmethod
+    @override
+    def invoke(  # type: ignore[override]  # as the SDK itself does
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: Any = None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> None:
+        """Sync what the catalog selects, or print what the tap is."""
+        super(Tap, cls).invoke(about=about, about_format=about_format)
+        cls.print_version(print_fn=cls.logger.info)
+        tap = cls(
+            config=config.config if config else None,
+            state=_read_object("--state", state),
+            catalog=_read_object("--catalog", catalog),
+            parse_env_config=config.parse_env if config else False,
+        )
+        with tap.ending():
+            tap.sync_all()
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """End a run so that all that went out is whole, and the last STATE true, whatever ends it.
+
+        Raises:
+            SystemExit: If a signal ended the run; the code is 128 and its number.
+            RunError: If the target has gone.
+        """
+        try:
+            yield
+        except StoppedError:
+            self.logger.warning("Stopped by signal %s; the next run goes on from the last STATE", self._stopped_by)
+        except BrokenPipeError:
+            raise RunError("the target has gone: nobody reads standard output any more") from None
+        except BaseException:
+            self._flush()
+            raise
+        else:
+            self.run.progress.summarize()
+        finally:
+            self.run.progress.close()
+        if self._stopped_by is not None:
+            if self.state:
+                self.state_writer.write_state(self.state)
+            self._flush()
+            sys.exit(128 + self._stopped_by)
+
+    def _flush(self) -> None:
+        if isinstance(self.message_writer, BufferedWriter):
+            self.message_writer.flush()
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        """End at the next place where nothing is half done; a second signal ends at once."""
+        if self._stopped_by is not None:
+            os._exit(128 + signum)
+        self._stopped_by = signum
+        self._stop.set()
+
+    @classmethod
+    @override
+    def get_singer_command(cls) -> click.Command:
+        command = super().get_singer_command()
+        return PaymentsCommand(
+            name=command.name,
+            callback=command.callback,
+            params=command.params,
+            help=command.help,
+            context_settings=command.context_settings,
+            logger=cls.logger,
+        )
+
+
+class PaymentsCommand(SingerCommand):
+    """The command line, and the door that every failure leaves by: one line, the last one, and no traceback."""
+
+    @override
+    def invoke(self, ctx: click.Context) -> Any:
+        logging.captureWarnings(capture=True)
+        return click.Command.invoke(self, ctx)
+
+    @override
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except (RunError, ConfigValidationError) as error:
+            message = str(error)
+        except StoppedError:
+            message = "stopped by a signal"
+        except Exception as error:  # noqa: BLE001 - its text may hold anything, so only its kind and place are told
+            message = f"internal error: {_place(error)}"
+        self.logger.error("%s", message)
+        _silence_stdout()
+        sys.exit(1)
+
+
+def _read_object(option: str, file: IO[str] | None) -> dict[str, Any] | None:
+    """Read the JSON object in a file of the command line."""
+    if file is None:
+        return None
+    try:
+        value: object = load_json(file.read())
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise RunError(f"{option} must name a file that holds a JSON object")
+    return value
+
+
+def _read_number(text: str) -> Any:
+    """Read a setting of the environment; what is no number is left for the settings' rules to refuse."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def _place(error: Exception) -> str:
+    """Say what kind of error came up in which line of ours, and nothing of what it says."""
+    place = "an unknown place"
+    for frame in traceback.extract_tb(error.__traceback__):
+        if Path(frame.filename).parent == Path(__file__).parent:
+            place = f"{Path(frame.filename).name}:{frame.lineno}"
+    return f"{type(error).__name__} in {place}"
+
+
+def _silence_stdout() -> None:
+    """Keep the interpreter from complaining at its end of a pipe that nobody reads."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+        return
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

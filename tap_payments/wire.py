@@ -1,0 +1,47 @@
+"""JSON whose numbers stay exactly as they were written."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+# Python refuses to read or write integers with many more digits than this, since it takes long; Decimal does not.
+MOST_INTEGER_DIGITS = 4000
+
+
+class WireNumber(Decimal):
+    """A number that was written with an exponent: its value, and the `text` as it was written."""
+
+    text: str
+
+
+def read_number(text: str) -> Decimal:
+    """Read a number with a fraction or an exponent, exactly."""
+    if "e" not in text and "E" not in text:
+        return Decimal(text)
+    number = WireNumber(text)
+    number.text = text
+    return number
+
+
+def read_integer(text: str) -> int | Decimal:
+    """Read a whole number of any length, exactly."""
+    return int(text) if len(text) <= MOST_INTEGER_DIGITS else Decimal(text)
+
+
+def number_text(number: Decimal) -> str:
+    """Give a number as it was written."""
+    return number.text if isinstance(number, WireNumber) else format(number, "f")
+
+
+def _encode_other(value: object) -> object:
+    """Encode what JSON does not know, as the SDK does; stream maps may make such values."""
+    if isinstance(value, Decimal):
+        return Decimal(value)  # The encoder knows the class, not classes derived from it.
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+DECODER = msgspec.json.Decoder(float_hook=read_number)
+ENCODER = msgspec.json.Encoder(enc_hook=_encode_other, decimal_format="number")
