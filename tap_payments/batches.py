@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from singer_sdk.batch import Batcher
 
+from tap_payments.messages import UnwritableRecordError
 from tap_payments.wire import ENCODER
 
 if TYPE_CHECKING:
@@ -44,8 +45,16 @@ class BatchFile:
         self.records = 0
 
     def write(self, record: dict[str, Any]) -> None:
-        """Add one record."""
-        self._buffer += ENCODER.encode(record) + b"\n"
+        """Add one record.
+
+        Raises:
+            UnwritableRecordError: If JSON cannot carry it.
+        """
+        try:
+            line = ENCODER.encode(record)
+        except (RecursionError, ValueError, TypeError):
+            raise UnwritableRecordError(record) from None
+        self._buffer += line + b"\n"
         self.records += 1
         if len(self._buffer) >= CHUNK:
             self._writer.write(self._buffer)
@@ -93,6 +102,9 @@ class Batches:
 
         Yields:
             The manifest of each batch that is full.
+
+        Raises:
+            UnwritableRecordError: If JSON cannot carry a record.
         """
         for record in records:
             if self._is_jsonl:

@@ -6,19 +6,21 @@ told apart by what to do about it: bytes that are no JSON may be better at the n
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
 from tap_payments.epoch import read_time
 from tap_payments.pagination import PageOutline
-from tap_payments.wire import DECODER, read_integer, read_number
+from tap_payments.wire import DECODER, ENCODER, MOST_EXPONENT_DIGITS, UnreadableNumberError, read_integer, read_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 # Nothing that an API documents is nested deeper; a record that is cannot be written by every JSON encoder.
 DEEPEST = 200
@@ -38,13 +40,48 @@ class WrongBodyError(Exception):
 class Page:
     """A page of records, in the order of the list.
 
+    The records stay as they came until they are wanted, one by one: what is decoded, mended and encoded before the next
+    record is touched stays in the processor's cache, and takes half the time.
+
     Attributes:
-        records: The records as the API sent them; numbers with a fraction are `Decimal`.
-        outline: Their keys and times.
+        outline: The records' keys and times.
     """
 
-    records: list[dict[str, Any]]
     outline: PageOutline
+    _records: Sequence[msgspec.Raw]
+    _key: str
+
+    def record(self, place: int) -> dict[str, Any]:
+        """Decode one record; its numbers with a fraction are `Decimal`.
+
+        Args:
+            place: Where in the page it stands, from 0.
+
+        Raises:
+            WrongBodyError: If the record cannot be read.
+        """
+        raw = self._records[place]
+        try:
+            record: dict[str, Any] = DECODER.decode(raw)
+        except (ArithmeticError, RecursionError, msgspec.DecodeError, UnicodeDecodeError):
+            record = _decode_carefully(b'{"data":[%b]}' % bytes(raw), self._key)["data"][0]
+        return record
+
+
+class _Envelope(msgspec.Struct):
+    data: list[msgspec.Raw]
+    total_count: Any = None
+
+
+_SPLITTER = msgspec.json.Decoder(_Envelope)
+
+
+@cache
+def _outliner(key: str, time: str) -> msgspec.json.Decoder[Any]:
+    """Give what reads keys and times out of a body, and passes over all else."""
+    record = msgspec.defstruct("Record", [(key, Any, None), (time, Any, None)])
+    envelope = msgspec.defstruct("Body", [("data", list[record])])  # type: ignore[valid-type]  # made at run time
+    return msgspec.json.Decoder(envelope, float_hook=read_number)
 
 
 def read_page(content: bytes, *, key: str, time: str) -> Page:
@@ -59,44 +96,60 @@ def read_page(content: bytes, *, key: str, time: str) -> Page:
         BrokenBodyError: If the body is no JSON.
         WrongBodyError: If it is JSON, but not the documented body, or a record of it cannot be written.
     """
-    body = _decode(content, key)
-    records = body.get("data") if isinstance(body, dict) else None
-    if not isinstance(body, dict) or not isinstance(records, list):
-        what = "`data` that is no list" if isinstance(body, dict) and "data" in body else "no `data`"
-        msg = f"the answer is JSON with {what}"
-        raise WrongBodyError(msg)
+    content = content.removeprefix(codecs.BOM_UTF8)
+    try:
+        envelope = _SPLITTER.decode(content)
+        records, total = envelope.data, envelope.total_count
+        fields = [(getattr(record, key), getattr(record, time)) for record in _outliner(key, time).decode(content).data]
+    except (ArithmeticError, RecursionError, msgspec.DecodeError, UnicodeDecodeError):
+        body = _decode_carefully(content, key)
+        _check_shape(body)
+        records, total = [msgspec.Raw(ENCODER.encode(record)) for record in body["data"]], body.get("total_count")
+        fields = [(record.get(key), record.get(time)) for record in body["data"]]
     keys = []
-    for number, record in enumerate(records, start=1):
-        if not isinstance(record, dict):
-            msg = f"record {number} of the page is no object"
-            raise WrongBodyError(msg)
-        value = record.get(key)
+    for number, (value, _) in enumerate(fields, start=1):
         if value is None or value == "":
             msg = f"record {number} of the page lacks its key `{key}`"
             raise WrongBodyError(msg)
         keys.append(value if type(value) is str else str(value))
-    times = [read_time(record.get(time)) for record in records]
-    return Page(records, PageOutline(keys, times, _read_total(body.get("total_count"))))
+    times = [read_time(value) for _, value in fields]
+    return Page(PageOutline(keys, times, _read_total(total)), records, key)
 
 
-def _decode(content: bytes, key: str) -> Any:
+def _check_shape(body: object) -> None:
+    """Say in which way JSON is not the documented body."""
+    records = body.get("data") if isinstance(body, dict) else None
+    if not isinstance(records, list):
+        what = "`data` that is no list" if isinstance(body, dict) and "data" in body else "no `data`"
+        msg = f"the answer is JSON with {what}"
+        raise WrongBodyError(msg)
+    for number, record in enumerate(records, start=1):
+        if not isinstance(record, dict):
+            msg = f"record {number} of the page is no object"
+            raise WrongBodyError(msg)
+
+
+def _decode_carefully(content: bytes, key: str) -> Any:
+    """Decode what the fast decoder refuses, and tell a record that is broken from an answer that is.
+
+    Python's decoder takes integers of thousands of digits, and half surrogate pairs, which no target could read.
+
+    Raises:
+        BrokenBodyError: If it is no JSON.
+        WrongBodyError: If a record of it cannot be written.
+    """
     try:
-        return DECODER.decode(content)
+        body = json.loads(content, parse_float=read_number, parse_int=read_integer, parse_constant=_refuse_constant)
+    except UnreadableNumberError:
+        _blame_exponent(content, key)
     except RecursionError:
         _blame_depth(content, key)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # Python's decoder takes what this one refuses: a byte order mark, integers of thousands of digits, and lone
-        # surrogates in a record.
-        try:
-            body = json.loads(content, parse_float=read_number, parse_int=read_integer, parse_constant=_refuse_constant)
-        except RecursionError:
-            _blame_depth(content, key)
-        except ValueError:
-            msg = "the answer is no JSON" if content.strip() else "the answer is empty"
-            raise BrokenBodyError(msg) from None
-        if not all(_is_text(part) for part in _walk(body)):
-            _blame(body, key, lambda value: not _is_text(value), LONE_SURROGATE)
-        return body
+    except ValueError:
+        msg = "the answer is no JSON" if content.strip() else "the answer is empty"
+        raise BrokenBodyError(msg) from None
+    if not all(_is_text(part) for part in _walk(body)):
+        _blame(body, key, lambda value: not _is_text(value), LONE_SURROGATE)
+    return body
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -132,6 +185,26 @@ def _blame_depth(content: bytes, key: str) -> NoReturn:
         msg = "the answer is no JSON"
         raise BrokenBodyError(msg) from None
     _blame(body, key, lambda value: value == float("inf"), f"values nested more than {DEEPEST} deep")
+
+
+def _blame_exponent(content: bytes, key: str) -> NoReturn:
+    """Say which field has a number that is out of all bounds."""
+
+    def read(text: str) -> object:
+        try:
+            return read_number(text)
+        except UnreadableNumberError:
+            return float("inf")
+
+    try:
+        body = json.loads(content, parse_float=read, parse_int=read_integer, parse_constant=_refuse_constant)
+    except RecursionError:
+        _blame_depth(content, key)
+    except ValueError:
+        msg = "the answer is no JSON"
+        raise BrokenBodyError(msg) from None
+    what = f"a number with an exponent of more than {MOST_EXPONENT_DIGITS} digits"
+    _blame(body, key, lambda value: value == float("inf"), what)
 
 
 def _blame(body: object, key: str, is_wrong: Callable[[object], bool], what: str) -> NoReturn:

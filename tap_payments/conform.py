@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Fix = Callable[[Any], Any]
-    Shape = tuple[tuple[str, ...], tuple[type, ...]]
+    Shape = tuple[object, ...]
 
 # A list whose records have ever new fields must not fill the memory with their shapes.
 MOST_SHAPES = 1000
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,6})?", re.ASCII)
+_is_number = NUMBER.fullmatch
 FLAGS = {"1": True, "0": False, "true": True, "false": False, "": None}
 MONEY_FORMAT = "x-singer.decimal"
 
@@ -77,21 +78,24 @@ class Conformer:
         Raises:
             MisfitError: If a value cannot be made to fit.
         """
-        shape = (tuple(record), tuple(map(type, record.values())))
+        shape = (*record, *map(type, record.values()))
         plan = self._plans.get(shape)
         if plan is None:
-            plan = self._learn(shape)
+            plan = self._learn(record, shape)
         for name, fix in plan:
+            value = record[name]
             try:
-                record[name] = fix(record[name])
+                fixed = fix(value)
             except MisfitError as misfit:
                 raise misfit.within(name) from None
+            if fixed is not value:
+                record[name] = fixed
         return record
 
-    def _learn(self, shape: Shape) -> list[tuple[str, Fix]]:
+    def _learn(self, record: dict[str, Any], shape: Shape) -> list[tuple[str, Fix]]:
         plan = []
-        for name, arrived in zip(*shape, strict=True):
-            fix = self._fixes[name](arrived) if name in self._fixes else None
+        for name, value in record.items():
+            fix = self._fixes[name](type(value)) if name in self._fixes else None
             if fix is not None:
                 plan.append((name, fix))
         if len(self._plans) >= MOST_SHAPES:
@@ -116,6 +120,8 @@ def _fixes_for(declared: Mapping[str, Any]) -> Callable[[type], Fix | None]:
     kind = kinds.pop()
     if kind == "string" and declared.get("format") == MONEY_FORMAT:
         kind = "decimal"
+    items = declared.get("items")
+    choose_item = _fixes_for(items) if items and items.get("type") else None
     fixes: dict[str, Fix] = {
         "string": _to_string,
         "number": _to_number,
@@ -123,38 +129,26 @@ def _fixes_for(declared: Mapping[str, Any]) -> Callable[[type], Fix | None]:
         "decimal": _to_decimal,
         "boolean": _to_boolean,
         "object": partial(_to_object, Conformer(declared) if declared.get("properties") else None),
-        "array": partial(_to_array, _item_fix(declared.get("items"))),
+        "array": partial(_to_array, choose_item),
     }
     fix = fixes.get(kind)
     # Types that are right as they arrive; `bool` is not among the numbers, and what is inside a container may be wrong.
-    right: dict[str, tuple[type, ...]] = {
+    right_types: dict[str, tuple[type, ...]] = {
         "string": (str,),
         "number": (int, Decimal, WireNumber),
         "integer": (int,),
         "boolean": (bool,),
         "object": () if declared.get("properties") else (dict,),
-        "array": () if _item_fix(declared.get("items")) else (list,),
+        "array": () if choose_item else (list,),
     }
+    right = right_types.get(kind, ())
 
     def choose(arrived: type) -> Fix | None:
         if arrived is type(None):
             return None if nullable else partial(_refuse_null, kind)
-        return None if arrived in right.get(kind, ()) else fix
+        return None if arrived in right else fix
 
     return choose
-
-
-def _item_fix(declared: Mapping[str, Any] | None) -> Fix | None:
-    """Give what mends one item of an array."""
-    if not declared or not declared.get("type"):
-        return None
-    choose = _fixes_for(declared)
-
-    def fix(item: object) -> object:
-        mend = choose(type(item))
-        return item if mend is None else mend(item)
-
-    return fix
 
 
 def _refuse_null(declared: str, value: object) -> object:
@@ -167,7 +161,10 @@ def _to_string(value: Any) -> str:
     if isinstance(value, Decimal):
         return number_text(value)
     if isinstance(value, dict | list):
-        return ENCODER.encode(value).decode()
+        try:
+            return ENCODER.encode(value).decode()
+        except RecursionError:
+            raise MisfitError("string, which JSON can be if it is not nested too deeply", value) from None
     return str(value)
 
 
@@ -190,7 +187,7 @@ def _to_integer(value: Any) -> int | None:
 
 def _to_decimal(value: Any) -> str | None:
     if type(value) is str:
-        if NUMBER.fullmatch(value):
+        if _is_number(value):
             return value
         if value == "":
             return None
@@ -220,15 +217,18 @@ def _to_object(conformer: Conformer | None, value: Any) -> dict[str, Any]:
     return conformer.conform(value)
 
 
-def _to_array(fix: Fix | None, value: Any) -> list[Any]:
+def _to_array(choose: Callable[[type], Fix | None] | None, value: Any) -> list[Any]:
     if isinstance(value, dict):
         # PHP sends an array whose keys have a gap as an object.
         value = list(value.values())
     if not isinstance(value, list):
         raise MisfitError("array", value)
-    if fix is None:
+    if choose is None:
         return value
     for place, item in enumerate(value):
+        fix = choose(type(item))
+        if fix is None:
+            continue
         try:
             value[place] = fix(item)
         except MisfitError as misfit:

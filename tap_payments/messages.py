@@ -11,6 +11,7 @@ import sys
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.singerlib import SingerMessageType
 
@@ -79,19 +80,20 @@ class BufferedWriter(MsgSpecWriter):
         Raises:
             UnwritableRecordError: If a record cannot be written; those before it are.
         """
-        head = b'{"type":"RECORD","stream":' + ENCODER.encode(stream) + b',"record":'
-        tail = b"" if version is None else b',"version":%d' % version
-        tail += b',"time_extracted":' + ENCODER.encode(extracted.astimezone(timezone.utc)) + b"}\n"
+        message: dict[str, Any] = {"type": SingerMessageType.RECORD.value, "stream": stream, "record": None}
+        if version is not None:
+            message["version"] = version
+        message["time_extracted"] = msgspec.Raw(ENCODER.encode(extracted.astimezone(timezone.utc)))
         encode_into, buffer = ENCODER.encode_into, self._buffer
         for record in records:
             begin = len(buffer)
-            buffer += head
+            message["record"] = record
             try:
-                encode_into(record, buffer, -1)
+                encode_into(message, buffer, -1)
             except (RecursionError, ValueError, TypeError):
                 del buffer[begin:]
                 raise UnwritableRecordError(record) from None
-            buffer += tail
+            buffer += b"\n"
             if begin >= BUFFER_SIZE:
                 self.flush()
 

@@ -130,7 +130,6 @@ class ListPaginator(OffsetPaginator):
         self._end_probed = False
         self._narrowings_unproven = 0
         self._narrowed_to: set[int] = set()
-        self._newest_second: int | None = None
         self._oldest_second: int | None = None
         self._ties: set[str] = set()
         self._rises = False
@@ -191,7 +190,7 @@ class ListPaginator(OffsetPaginator):
         elif repeated:
             self._advance_repeated(page)
         else:
-            self._accept(page, known=self._ties if self._narrowed_to else ())
+            self._accept(page, known=self._ties)
 
     # Pages that show that the list cannot be read.
 
@@ -337,8 +336,6 @@ class ListPaginator(OffsetPaginator):
             if time is None:
                 continue
             second = ceil(time)
-            if self._newest_second is None or second > self._newest_second:
-                self._newest_second = second
             if self._oldest_second is None or second < self._oldest_second:
                 self._oldest_second = second
                 self._ties = {key}
@@ -362,8 +359,7 @@ class ListPaginator(OffsetPaginator):
         if self._rises:
             msg = f"more records than the largest offset, {cap}, can reach, and they do not come newest first"
             raise UnreadableListError(msg)
-        # Where all that was seen shares one second, narrowing to it would bring the same pages again.
-        if second in {self._until, self._newest_second} or second in self._narrowed_to:
+        if second == self._until or second in self._narrowed_to:
             if cap is not None and self._value < cap:
                 self._value = cap  # The last page that can be asked for; it still begins with records seen.
                 return

@@ -11,12 +11,14 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
 from tap_payments.batches import Batches
+from tap_payments.body import BrokenBodyError, WrongBodyError
 from tap_payments.client import PagedStream, WindowTooLongError
 from tap_payments.conform import Conformer, MisfitError
 from tap_payments.epoch import read_time
@@ -29,12 +31,13 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from singer_sdk.helpers._batch import BatchConfig
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import CatalogEntry
 
+    from tap_payments.body import Page
     from tap_payments.client import FetchedPage
     from tap_payments.progress import StreamProgress
 
@@ -44,12 +47,14 @@ class Chunk:
     """Records to send.
 
     Attributes:
-        records: They, made to fit their declared types.
+        records: They, made to fit their declared types one by one as they are taken; to be taken once.
+        count: How many there are.
         arrived: When they came.
         bookmark: The Unix second up to which every record is out once these are; None where that is not known.
     """
 
-    records: list[dict[str, Any]]
+    records: Iterable[dict[str, Any]] = ()
+    count: int = 0
     arrived: datetime = field(default_factory=lambda: datetime.now(tz=timezone.utc))
     bookmark: int | None = None
 
@@ -121,7 +126,7 @@ class PaymentsStream(PagedStream):
                 windows.halve()
                 continue
             seam = next_seam
-            yield Chunk([], bookmark=self._bookmark_after(newest, window))
+            yield Chunk(bookmark=self._bookmark_after(newest, window))
             if pages > 1:
                 windows.overflowed()
             else:
@@ -142,18 +147,22 @@ class PaymentsStream(PagedStream):
                 if time is not None and (newest is None or time > newest):
                     newest = time
             yield self._chunk(fetched, wanted)
-        yield Chunk([], bookmark=self._bookmark_after(newest, Window(start, None)))
+        yield Chunk(bookmark=self._bookmark_after(newest, Window(start, None)))
 
     def _chunk(self, fetched: FetchedPage, places: list[int]) -> Chunk:
-        """Take records out of a page, and make them fit."""
-        conform, page = self._conformer.conform, fetched.page
-        records = []
+        """Take records out of a page."""
+        return Chunk(self._conformed(fetched.page, places), len(places), fetched.arrived)
+
+    def _conformed(self, page: Page, places: list[int]) -> Iterator[dict[str, Any]]:
+        """Decode records and make them fit, each when it is asked for."""
+        conform = self._conformer.conform
         for place in places:
             try:
-                records.append(conform(page.records[place]))
+                yield conform(page.record(place))
             except MisfitError as error:
                 raise self.failure(f"sent record {page.outline.keys[place]!s:.100}, {error}") from None
-        return Chunk(records, fetched.arrived)
+            except (BrokenBodyError, WrongBodyError) as error:
+                raise self.failure(f"sent record {page.outline.keys[place]!s:.100}, but {error}") from None
 
     @property
     def _conformer(self) -> Conformer:
@@ -227,10 +236,10 @@ class PaymentsStream(PagedStream):
         sent = 0
         for chunk in chunks:
             limit = self.ABORT_AT_RECORD_COUNT
-            if limit is not None and sent + len(chunk.records) > limit:
-                yield Chunk(chunk.records[: limit - sent], chunk.arrived)
+            if limit is not None and sent + chunk.count > limit:
+                yield Chunk(islice(chunk.records, limit - sent), limit - sent, chunk.arrived)
                 self._check_max_record_limit(limit)
-            sent += len(chunk.records)
+            sent += chunk.count
             yield chunk
 
     @override
@@ -259,7 +268,7 @@ class PaymentsStream(PagedStream):
                     self._promote(chunk.bookmark)
                 if writer is not None:
                     writer.flush()
-                count(len(chunk.records))
+                count(chunk.count)
         self._activate_version()
 
     def _write_one(self, record: dict[str, Any]) -> None:
@@ -282,25 +291,38 @@ class PaymentsStream(PagedStream):
             with self._counted() as count:
                 for chunk in self._limited(self._chunks()):
                     for alias, records in self._mapped(chunk.records, lean=lean):
-                        for manifest in batches.add(alias, records):
-                            self._write_batch(batch_config, alias, manifest)
+                        self._add_to_batch(batches, batch_config, alias, records)
                     if chunk.bookmark is not None:
                         self._close_batches(batches, batch_config)
                         self._promote(chunk.bookmark)
-                    count(len(chunk.records))
+                    count(chunk.count)
             self._close_batches(batches, batch_config)
         finally:
             batches.drop()
         self._write_state_message()
 
-    def _mapped(self, records: list[dict[str, Any]], *, lean: bool) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    def _mapped(
+        self, records: Iterable[dict[str, Any]], *, lean: bool
+    ) -> Iterator[tuple[str, Iterable[dict[str, Any]]]]:
         """Give records as they go out, with the name that they go by."""
         if lean:
             yield self.name, records
             return
         for record in records:
-            for message in self._generate_record_messages(record):
+            try:
+                messages = list(self._generate_record_messages(record))
+            except (RecursionError, ValueError, TypeError):
+                raise self._unwritable(record) from None
+            for message in messages:
                 yield message.stream, [message.record]
+
+    def _add_to_batch(self, batches: Batches, config: BatchConfig, alias: str, records: list[dict[str, Any]]) -> None:
+        """Add records to a batch, and tell of each batch that is full."""
+        try:
+            for manifest in batches.add(alias, records):
+                self._write_batch(config, alias, manifest)
+        except UnwritableRecordError as error:
+            raise self._unwritable(error.record) from None
 
     def _close_batches(self, batches: Batches, config: BatchConfig) -> None:
         for alias, manifest in batches.close():

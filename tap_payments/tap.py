@@ -240,7 +240,7 @@ class PaymentsCommand(SingerCommand):
             message = "stopped by a signal"
         except Exception as error:  # noqa: BLE001 - its text may hold anything, so only its kind and place are told
             message = f"internal error: {_place(error)}"
-        self.logger.error("%s", message)
+        self.logger.error("%s", _one_line(message))
         _silence_stdout()
         sys.exit(1)
 
@@ -264,6 +264,11 @@ def _read_number(text: str) -> Any:
         with suppress(ValueError):
             return kind(text)
     return text
+
+
+def _one_line(message: str) -> str:
+    """Keep what an API put into a key or the name of a field from looking like more lines."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in message)
 
 
 def _place(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from decimal import Decimal
 
@@ -9,6 +10,12 @@ import msgspec
 
 # Python refuses to read or write integers with many more digits than this, since it takes long; Decimal does not.
 MOST_INTEGER_DIGITS = 4000
+# A number with a longer exponent is no quantity of anything, and takes minutes or all the memory to compute with.
+MOST_EXPONENT_DIGITS = 4
+
+
+class UnreadableNumberError(ArithmeticError):
+    """A number whose exponent is too long."""
 
 
 class WireNumber(Decimal):
@@ -18,9 +25,15 @@ class WireNumber(Decimal):
 
 
 def read_number(text: str) -> Decimal:
-    """Read a number with a fraction or an exponent, exactly."""
+    """Read a number with a fraction or an exponent, exactly.
+
+    Raises:
+        UnreadableNumberError: If its exponent is too long.
+    """
     if "e" not in text and "E" not in text:
         return Decimal(text)
+    if len(re.split("[eE]", text)[1].lstrip("+-0")) > MOST_EXPONENT_DIGITS:
+        raise UnreadableNumberError
     number = WireNumber(text)
     number.text = text
     return number
