@@ -230,7 +230,7 @@ class PagedStream(RESTStream[PageToken], ABC):
             if not _is_broken_off(error):
                 raise self.failure(f"was not asked: {errors.CERTIFICATE_ADVICE}") from None
             advice, reason = errors.UNREACHABLE_ADVICE, "broke off the connection"
-        except (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError):
+        except (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError, urllib3.exceptions.SSLError):
             advice, reason = errors.BODY_ADVICE, "broke off its answer"
         except requests.exceptions.ConnectionError:
             advice, reason = errors.UNREACHABLE_ADVICE, "could not be reached, or broke off the connection"
@@ -244,8 +244,7 @@ class PagedStream(RESTStream[PageToken], ABC):
         raise TransientError(reason, advice=advice)
 
     def _try_page(self, token: PageToken) -> FetchedPage:
-        self.run.pace.acquire()
-        self.run.progress.count_request(self.name)
+        self.run.progress.count_request(self.name, self.run.pace.acquire())
         response = self._send(token)
         self.validate_response(response)
         return FetchedPage(self._read(response.content), datetime.now(tz=timezone.utc))

@@ -130,6 +130,7 @@ class ListPaginator(OffsetPaginator):
         self._end_probed = False
         self._narrowings_unproven = 0
         self._narrowed_to: set[int] = set()
+        self._newest_second: int | None = None
         self._oldest_second: int | None = None
         self._ties: set[str] = set()
         self._rises = False
@@ -336,6 +337,8 @@ class ListPaginator(OffsetPaginator):
             if time is None:
                 continue
             second = ceil(time)
+            if self._newest_second is None or second > self._newest_second:
+                self._newest_second = second
             if self._oldest_second is None or second < self._oldest_second:
                 self._oldest_second = second
                 self._ties = {key}
@@ -359,7 +362,9 @@ class ListPaginator(OffsetPaginator):
         if self._rises:
             msg = f"more records than the largest offset, {cap}, can reach, and they do not come newest first"
             raise UnreadableListError(msg)
-        if second == self._until or second in self._narrowed_to:
+        # Where all that was seen shares one second, narrowing to it would bring the same pages again; and in a list that
+        # comes oldest first, which nothing has shown yet, it would cut off the rest.
+        if second in {self._until, self._newest_second} or second in self._narrowed_to:
             if cap is not None and self._value < cap:
                 self._value = cap  # The last page that can be asked for; it still begins with records seen.
                 return

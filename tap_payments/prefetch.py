@@ -62,10 +62,12 @@ class Pace:
         self._lock = threading.Lock()
         self._next = 0.0
         self._held_until = 0.0
-        self.waited = 0.0
 
-    def acquire(self) -> None:
+    def acquire(self) -> float:
         """Wait until a request may be sent.
+
+        Returns:
+            Seconds that it took.
 
         Raises:
             StoppedError: If the run is to stop.
@@ -77,8 +79,7 @@ class Pace:
         self.wait(slot - begun)
         while (held := self._held_until - time.monotonic()) > 0:
             self.wait(held)
-        with self._lock:
-            self.waited += time.monotonic() - begun
+        return time.monotonic() - begun
 
     def hold(self, seconds: float) -> None:
         """Send nothing for some seconds: the API says that requests come too fast."""

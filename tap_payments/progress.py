@@ -12,7 +12,6 @@ from tap_payments.epoch import describe
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable
 
 # Seconds between two lines on the stream under way.
 INTERVAL = 30.0
@@ -26,6 +25,7 @@ class StreamProgress:
         records: Records sent.
         requests: Requests sent, retries included.
         retries: Requests that were sent again.
+        waited: Seconds that requests waited for the rate limit.
         reached: Unix second of the records sent last.
         span: Unix seconds at which an incremental run begins and ends; None where it has no such ends.
         total: Records that the API says there are; None where it does not say.
@@ -35,6 +35,7 @@ class StreamProgress:
     records: int = 0
     requests: int = 0
     retries: int = 0
+    waited: float = 0.0
     reached: float | None = None
     span: tuple[float, float] | None = None
     total: int | None = None
@@ -75,15 +76,13 @@ def describe_span(seconds: float) -> str:
 class Progress:
     """Tells how far a run is, every half minute and at its end, whatever the run waits for."""
 
-    def __init__(self, logger: logging.Logger, waited: Callable[[], float]) -> None:
+    def __init__(self, logger: logging.Logger) -> None:
         """Say nothing yet.
 
         Args:
             logger: Where the lines go.
-            waited: Gives the seconds that the run has waited for the rate limit.
         """
         self._logger = logger
-        self._waited = waited
         self._streams: defaultdict[str, StreamProgress] = defaultdict(StreamProgress)
         self._current: str | None = None
         self._lock = threading.Lock()
@@ -99,10 +98,11 @@ class Progress:
             self._teller.start()
         return counts
 
-    def count_request(self, stream: str) -> None:
-        """Count a request of a stream."""
+    def count_request(self, stream: str, waited: float) -> None:
+        """Count a request of a stream, and the seconds that it waited to be sent."""
         with self._lock:
             self._streams[stream].requests += 1
+            self._streams[stream].waited += waited
 
     def count_records(self, stream: str, records: int) -> None:
         """Count records of a stream that are out."""
@@ -127,11 +127,12 @@ class Progress:
         self.close()
         streams = [
             f"{name}: {counts.records} records, {counts.requests} requests, {counts.retries} retries, "
-            f"{describe_span((counts.ended or time.monotonic()) - counts.begun)}"
+            f"{counts.waited:.0f} s waited for the rate limit, "
+            f"{describe_span((counts.ended or time.monotonic()) - counts.begun)} in all"
             for name, counts in self._streams.items()
         ]
         if streams:
-            self._logger.info("Run complete. %s; waited %.0f s for the rate limit", "; ".join(streams), self._waited())
+            self._logger.info("Run complete. %s", "; ".join(streams))
 
     def _tell(self) -> None:
         while not self._ended.wait(INTERVAL):

@@ -316,7 +316,9 @@ class PaymentsStream(PagedStream):
             for message in messages:
                 yield message.stream, [message.record]
 
-    def _add_to_batch(self, batches: Batches, config: BatchConfig, alias: str, records: list[dict[str, Any]]) -> None:
+    def _add_to_batch(
+        self, batches: Batches, config: BatchConfig, alias: str, records: Iterable[dict[str, Any]]
+    ) -> None:
         """Add records to a batch, and tell of each batch that is full."""
         try:
             for manifest in batches.add(alias, records):
@@ -348,6 +350,7 @@ class PaymentsStream(PagedStream):
                 yield count
             finally:
                 self.prefetcher.close()
+                del self.prefetcher
 
     # Hard deletes.
 

@@ -35,7 +35,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.requests_per_minute, self.stop)
-        self.progress = Progress(self.logger, lambda: self.pace.waited)
+        self.progress = Progress(self.logger)
 
     def tell_once(self, message: str) -> None:
         """Log a fact that holds for the whole run, however many streams it touches."""

@@ -21,6 +21,7 @@ from singer_sdk.helpers._util import load_json
 from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
 from singer_sdk.plugin_base import JSONSchemaValidator, SingerCommand
 from singer_sdk.singerlib import Catalog
+from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_payments.catalog import settle_catalog
 from tap_payments.errors import RunError
@@ -68,13 +69,26 @@ class TapPayments(Tap):
         if isinstance(catalog, Catalog):
             catalog = catalog.to_dict()
         if isinstance(catalog, dict):
-            catalog = settle_catalog(
+            catalog = self._settle(catalog)
+        super().__init__(config=config, catalog=catalog, parse_env_config=parse_env_config, **kwargs)
+
+    def _settle(self, catalog: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return settle_catalog(
                 catalog,
                 keys={name: stream.declared_keys for name, stream in STREAMS.items()},
                 replication_keys={name: stream.offered_keys for name, stream in STREAMS.items()},
                 tell=self.logger.info,
             )
-        super().__init__(config=config, catalog=catalog, parse_env_config=parse_env_config, **kwargs)
+        except (AttributeError, KeyError, TypeError):
+            raise RunError("the catalog is not of the form that --discover gives") from None
+
+    @override
+    def load_state(self, state: dict[str, Any]) -> None:
+        try:
+            super().load_state(state)
+        except (AttributeError, TypeError):
+            raise RunError("the state is not of the form that a STATE message gives") from None
 
     @property
     def run(self) -> Run:
@@ -169,6 +183,21 @@ class TapPayments(Tap):
         with tap.ending():
             tap.sync_all()
 
+    @classmethod
+    @override
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        """Test the connection, or the schemas."""
+        if value == CliTestOptionValue.Disabled.value:
+            return
+        config = ctx.params["config"]
+        tap = cls(config=config.config, parse_env_config=config.parse_env)
+        with tap.ending():
+            if value == CliTestOptionValue.Schema.value:
+                tap.write_schemas()
+            else:
+                tap.run_connection_test()
+        ctx.exit()
+
     @contextmanager
     def ending(self) -> Iterator[None]:
         """End a run so that all that went out is whole, and the last STATE true, whatever ends it.
@@ -236,8 +265,6 @@ class PaymentsCommand(SingerCommand):
             return super().main(*args, **kwargs)
         except (RunError, ConfigValidationError) as error:
             message = str(error)
-        except StoppedError:
-            message = "stopped by a signal"
         except Exception as error:  # noqa: BLE001 - its text may hold anything, so only its kind and place are told
             message = f"internal error: {_place(error)}"
         self.logger.error("%s", _one_line(message))
