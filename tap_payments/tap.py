@@ -27,8 +27,9 @@ from tap_payments.catalog import settle_catalog
 from tap_payments.errors import RunError
 from tap_payments.messages import BufferedWriter
 from tap_payments.prefetch import StoppedError
+from tap_payments.rules import violations
 from tap_payments.run import Run
-from tap_payments.settings import BY_NAME, SETTINGS, Settings, violations
+from tap_payments.settings import BY_NAME, SETTINGS, Settings
 from tap_payments.streams import STREAMS
 
 if sys.version_info >= (3, 12):
