@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from contextlib import suppress
+import shutil
+from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -24,7 +25,7 @@ CHUNK = 1 << 18
 
 
 class BatchFile:
-    """A file of JSON lines that is being written; dropped unless it is closed."""
+    """A file of JSON lines that is being written; it goes to its place when it is closed, whole or not at all."""
 
     def __init__(self, config: BatchConfig, name: str) -> None:
         """Open a file.
@@ -36,8 +37,8 @@ class BatchFile:
         compressed = config.encoding.compression == "gzip"
         self._name = f"{config.storage.prefix or ''}{name}.json{'.gz' if compressed else ''}"
         self._storage = config.storage
-        self._opened = config.storage.open(self._name, "wb")
-        self._file: IO[bytes] = self._opened.__enter__()
+        # A storage has one transaction at a time: of two files that were open in it, the first to end would end both.
+        self._file: IO[bytes] = TemporaryFile()  # noqa: SIM115 - open until `close` or `drop`
         self._writer: IO[bytes] | gzip.GzipFile = self._file
         if compressed:
             self._writer = gzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=COMPRESSION_LEVEL)
@@ -69,15 +70,14 @@ class BatchFile:
         self._writer.write(self._buffer)
         if self._writer is not self._file:
             self._writer.close()
-        self._opened.__exit__(None, None, None)
+        self._file.seek(0)
+        with self._file, self._storage.open(self._name, "wb") as file:
+            shutil.copyfileobj(self._file, file)
         return self._storage.get_url(self._name)
 
     def drop(self) -> None:
         """Remove the file, which nobody was told of."""
-        with suppress(OSError):
-            self._file.close()
-        with suppress(OSError):
-            self._storage._root_path.joinpath(self._name).unlink(missing_ok=True)  # noqa: SLF001 - the SDK has no other way
+        self._file.close()
 
 
 class Batches:

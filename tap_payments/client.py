@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import ssl
 import sys
 import threading
 import time
 from abc import ABC
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import requests
-import urllib3.exceptions
 from singer_sdk.authenticators import BasicAuthenticator
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
@@ -27,6 +24,7 @@ from tap_payments.errors import RunError
 from tap_payments.pagination import ListPaginator, PageLengths, PageToken, UnreadableListError
 from tap_payments.prefetch import Prefetcher, TransientError
 from tap_payments.settings import Settings
+from tap_payments.transport import NotAskedError, read_retry_after, send
 from tap_payments.windows import Window
 
 if sys.version_info >= (3, 12):
@@ -191,7 +189,7 @@ class PagedStream(RESTStream[PageToken], ABC):
             raise TransientError(
                 message,
                 advice=errors.advise(status),
-                retry_after=_read_retry_after(response.headers.get("Retry-After")),
+                retry_after=read_retry_after(response.headers.get("Retry-After")),
                 holds_all=status == HTTPStatus.TOO_MANY_REQUESTS,
             )
         raise self.failure(f"{message}: {errors.advise(status)}")
@@ -216,32 +214,10 @@ class PagedStream(RESTStream[PageToken], ABC):
     # Tries.
 
     def _send(self, token: PageToken) -> requests.Response:
-        """Send one request, and tell failures of the way there apart by whether they may pass."""
-        session, request = self.requests_session, self._prepare(token)
-        # Sessions look at the environment's proxies and authorities only where they make the request themselves.
-        environment = session.merge_environment_settings(request.url, {}, None, None, None)
-        environment["stream"] = True
         try:
-            response = session.send(request, timeout=self.timeout, allow_redirects=False, **environment)
-            _read_whole(response)
-        except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
-            advice, reason = errors.TIMEOUT_ADVICE, f"did not answer within {self.timeout:.12g} s"
-        except requests.exceptions.SSLError as error:
-            if not _is_broken_off(error):
-                raise self.failure(f"was not asked: {errors.CERTIFICATE_ADVICE}") from None
-            advice, reason = errors.UNREACHABLE_ADVICE, "broke off the connection"
-        except (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError, urllib3.exceptions.SSLError):
-            advice, reason = errors.BODY_ADVICE, "broke off its answer"
-        except requests.exceptions.ConnectionError:
-            advice, reason = errors.UNREACHABLE_ADVICE, "could not be reached, or broke off the connection"
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, UnicodeError):
-            raise self.failure(f"was not asked: {errors.UNREACHABLE_ADVICE}") from None
-        except OSError:
-            # What `requests` raises for a file of authorities that is not there.
-            raise self.failure(f"was not asked: {errors.CERTIFICATE_ADVICE}") from None
-        else:
-            return response
-        raise TransientError(reason, advice=advice)
+            return send(self.requests_session, self._prepare(token), self.timeout)
+        except NotAskedError as error:
+            raise self.failure(f"was not asked: {error}") from None
 
     def _try_page(self, token: PageToken) -> FetchedPage:
         self.run.progress.count_request(self.name, self.run.pace.acquire())
@@ -373,38 +349,3 @@ class PagedStream(RESTStream[PageToken], ABC):
         """Give the records of the whole list as the API sent them."""
         for fetched, fresh in self.read_window():
             yield from map(fetched.page.record, fresh)
-
-
-def _read_whole(response: requests.Response) -> None:
-    """Read the body in one go: `requests` reads 10 kB at a time, which takes four times the work of decoding it."""
-    try:
-        response._content = response.raw.read(decode_content=True)  # noqa: SLF001 - what `Response.content` gives
-    except BaseException:
-        response.close()
-        raise
-
-
-def _read_retry_after(header: str | None) -> float | None:
-    """Read `Retry-After`, in seconds from now; it may hold seconds or a date."""
-    text = (header or "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:10])
-    try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=timezone.utc)
-    return max(0.0, when.timestamp() - time.time())
-
-
-def _is_broken_off(error: requests.exceptions.SSLError) -> bool:
-    """Whether the other side hung up during the handshake, rather than showing a certificate that is not trusted."""
-    pending: list[object] = [error]
-    while pending:
-        cause = pending.pop()
-        if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-            return True
-        if isinstance(cause, BaseException):
-            pending += [cause.__cause__, getattr(cause, "reason", None), *cause.args]
-    return False

@@ -62,7 +62,7 @@ def _read_iso(text: str) -> float | None:
         seconds = moment.timestamp()
     except OverflowError:
         return None
-    return int(seconds) if seconds.is_integer() else seconds
+    return _within(int(seconds) if seconds.is_integer() else seconds)
 
 
 def is_iso(text: str) -> bool:

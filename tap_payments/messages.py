@@ -106,5 +106,8 @@ class BufferedWriter(MsgSpecWriter):
         if self._buffer:
             # Taken out first: what a failed write has sent in part must not be sent again.
             lines, self._buffer[:] = bytes(self._buffer), b""
-            sys.stdout.buffer.write(lines)
+            left = memoryview(lines)
+            while left:
+                # With PYTHONUNBUFFERED a write that a signal interrupts sends a part, and does not say so otherwise.
+                left = left[sys.stdout.buffer.write(left) or 0 :]
         sys.stdout.buffer.flush()

@@ -362,7 +362,7 @@ class ListPaginator(OffsetPaginator):
         if self._rises:
             msg = f"more records than the largest offset, {cap}, can reach, and they do not come newest first"
             raise UnreadableListError(msg)
-        # Where all that was seen shares one second, narrowing to it would bring the same pages again; and in a list that
+        # Where all that was seen shares one second, narrowing to it would bring the same pages again; in a list that
         # comes oldest first, which nothing has shown yet, it would cut off the rest.
         if second in {self._until, self._newest_second} or second in self._narrowed_to:
             if cap is not None and self._value < cap:

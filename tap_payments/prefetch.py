@@ -73,13 +73,15 @@ class Pace:
             StoppedError: If the run is to stop.
         """
         begun = time.monotonic()
-        with self._lock:
-            slot = max(begun, self._next, self._held_until)
-            self._next = slot + self._interval
-        self.wait(slot - begun)
-        while (held := self._held_until - time.monotonic()) > 0:
-            self.wait(held)
-        return time.monotonic() - begun
+        while True:
+            with self._lock:
+                now = time.monotonic()
+                left = max(self._next, self._held_until) - now
+                if left <= 0:
+                    # Counted from when it is really sent, so that requests which were held do not go in a bunch.
+                    self._next = now + self._interval
+                    return now - begun
+            self.wait(left)
 
     def hold(self, seconds: float) -> None:
         """Send nothing for some seconds: the API says that requests come too fast."""

@@ -15,7 +15,7 @@ import click
 from singer_sdk import Tap
 from singer_sdk import typing as th
 from singer_sdk.configuration._dict_config import merge_missing_config_jsonschema, parse_environment_config
-from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.exceptions import ConfigValidationError, MappingError
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers._util import load_json
 from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import PurePath
     from types import FrameType
 
-    from tap_payments.replication import PaymentsStream
+    from tap_payments.sending import PaymentsStream
 
 
 class TapPayments(Tap):
@@ -266,6 +266,8 @@ class PaymentsCommand(SingerCommand):
             return super().main(*args, **kwargs)
         except (RunError, ConfigValidationError) as error:
             message = str(error)
+        except MappingError as error:
+            message = f"setting `stream_maps` must hold maps that the SDK can read: {type(error).__name__}"
         except Exception as error:  # noqa: BLE001 - its text may hold anything, so only its kind and place are told
             message = f"internal error: {_place(error)}"
         self.logger.error("%s", _one_line(message))
