@@ -1,0 +1,103 @@
+"""Lists that are longer than the largest offset lets a client read."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tests.lists import plain, spread
+from tests.sandbox import Sandbox
+from tests.sandbox.api import Account
+from tests.tapping import JSON, TapRun, catalog_with, run_tap, tap_config
+
+YEAR_2020, YEAR_2025 = 1_577_836_800, 1_735_689_600
+
+
+def read(sandbox: Sandbox, **settings: object) -> TapRun:
+    return run_tap(tap_config(sandbox, **settings), catalog=catalog_with(only=["subscriptions"]))
+
+
+def with_ties(count: int, seed: int = 1) -> list[JSON]:
+    """Make a list in which days hold many records and many records share a second."""
+    draw = Random(seed)
+    busy = [draw.randrange(YEAR_2020, YEAR_2025) for _ in range(count // 40)]
+    times = [draw.choice(busy) + draw.choice([0, 0, 0, draw.randrange(3)]) for _ in range(count)]
+    return plain("subscriptions", times)
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_26000_subscriptions_come_past_a_cap_of_10000(concurrency: int) -> None:
+    with Sandbox({"subscriptions": with_ties(26_000)}, provider="chargedesk") as sandbox:
+        run = read(sandbox, concurrency=concurrency).expect_success()
+        keys = sandbox.account.keys("subscriptions")
+    assert set(run.keys("subscriptions")) == set(keys)
+    assert len(run.keys("subscriptions")) <= len(keys) * 1.005
+    assert {request.status for request in sandbox.requests} == {200}
+    assert max(int(request.params["offset"]) for request in sandbox.requests) <= 10_000
+    if concurrency == 1:
+        assert len(sandbox.requests) <= 58
+    narrowed = {request.params.get("created[max]") for request in sandbox.requests}
+    assert len(narrowed) == 3
+
+
+@pytest.mark.parametrize("overlap", [0, 1])
+@pytest.mark.parametrize("tied", [1, 40, 700])
+def test_ties_at_the_seam_are_sent_once(overlap: int, tied: int) -> None:
+    # The last page before the cap ends in the middle of the tied records.
+    times = [*spread(10_480 - tied // 2, YEAR_2020 + 1, YEAR_2025), *[YEAR_2020] * tied]
+    times += spread(1_300, YEAR_2020 - 1_000_000, YEAR_2020)
+    with Sandbox({"subscriptions": plain("subscriptions", times)}, provider="chargedesk") as sandbox:
+        run = read(sandbox, page_overlap=overlap).expect_success()
+        assert sorted(run.keys("subscriptions")) == sorted(sandbox.account.keys("subscriptions"))
+    assert any("created[max]" in request.params for request in sandbox.requests)
+
+
+def test_more_records_in_one_second_than_the_cap_are_an_error_that_names_it() -> None:
+    times = [
+        *spread(700, YEAR_2020 + 10, YEAR_2025),
+        *[YEAR_2020 + 5] * 11_000,
+        *spread(50, YEAR_2020 - 9_999, YEAR_2020),
+    ]
+    with Sandbox({"subscriptions": plain("subscriptions", times)}, provider="chargedesk") as sandbox:
+        run = read(sandbox)
+    run.expect_failure("subscriptions", str(YEAR_2020 + 5), "10000", "share the second")
+    # All that can be read is out, and the table must not be taken for whole.
+    assert len(set(run.keys("subscriptions"))) >= 10_500
+    assert {request.status for request in sandbox.requests} == {200}
+
+
+@pytest.mark.parametrize("tied", [9_000, 10_000])
+def test_as_many_records_in_one_second_as_the_cap_reaches_come_through(tied: int) -> None:
+    times = [
+        *spread(1_700, YEAR_2020 + 10, YEAR_2025),
+        *[YEAR_2020 + 5] * tied,
+        *spread(50, YEAR_2020 - 9_999, YEAR_2020),
+    ]
+    with Sandbox({"subscriptions": plain("subscriptions", times)}, provider="chargedesk") as sandbox:
+        run = read(sandbox).expect_success()
+        assert sorted(run.keys("subscriptions")) == sorted(sandbox.account.keys("subscriptions"))
+
+
+def test_a_long_list_that_comes_oldest_first_is_an_error() -> None:
+    records = plain("subscriptions", spread(12_000, YEAR_2020, YEAR_2025))
+    with Sandbox({"subscriptions": records}, provider="chargedesk", ascending=True) as sandbox:
+        read(sandbox).expect_failure("subscriptions", "10000", "newest first")
+        # A list that the cap does not touch may come in any order.
+        sandbox.account = Account({"subscriptions": records[:2_000]})
+        run = read(sandbox).expect_success()
+        assert run.keys("subscriptions") == sandbox.account.keys("subscriptions")[::-1]
+
+
+@pytest.mark.parametrize("breach", ["ignore_filter", "exclusive_max"])
+def test_a_filter_that_means_something_else_is_an_error_or_loses_nothing(breach: str) -> None:
+    # An exclusive end would lose the records of the last second read that the cap cut off.
+    for times in (spread(12_000, YEAR_2020, YEAR_2025), [YEAR_2020 + number // 30 for number in range(12_000)]):
+        with Sandbox({"subscriptions": plain("subscriptions", times)}, provider="chargedesk") as sandbox:
+            setattr(sandbox, breach, True)
+            run = read(sandbox)
+            if run.exit_code == 0:
+                assert set(run.keys("subscriptions")) == set(sandbox.account.keys("subscriptions"))
+                assert breach == "exclusive_max"
+            else:
+                run.expect_failure("subscriptions", "filter")

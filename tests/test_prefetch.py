@@ -1,0 +1,246 @@
+"""Pages come in the order they are asked for, whatever happens to those fetched ahead."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tap_payments.prefetch import Prefetcher, StoppedError, TransientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# Seconds after which a test that waits for a thread gives up; none waits as long unless something is wrong.
+PATIENCE = 20
+
+
+class Pages:
+    """Pages to fetch: each is its token times ten, unless it is told to fail or to hang."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, bool]] = []
+        self.told: list[TransientError | None] = []
+        self.failing: dict[int, Exception] = {}
+        self.hanging: set[int] = set()
+        self.released = threading.Event()
+        self.in_flight = self.most_in_flight = 0
+        self.lock = threading.Lock()
+
+    def fetch(self, token: int, guess: bool, failed: TransientError | None) -> int:  # noqa: FBT001 - as it is called
+        """Give a page, late, or fail."""
+        with self.lock:
+            self.asked.append((token, guess))
+            self.told.append(failed)
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            if token in self.hanging:
+                self.released.wait(PATIENCE)
+            # Later tokens are answered first.
+            time.sleep(max(0.0, 0.02 - token * 0.002))
+            if token in self.failing and (guess or not isinstance(self.failing[token], TransientError)):
+                raise self.failing[token]
+            return token * 10
+        finally:
+            with self.lock:
+                self.in_flight -= 1
+
+    def times(self, token: int) -> int:
+        """Give how often a page was asked for."""
+        return Counter(asked for asked, _ in self.asked)[token]
+
+
+@pytest.fixture
+def pages() -> Iterator[Pages]:
+    made = Pages()
+    yield made
+    made.released.set()
+
+
+@pytest.fixture
+def stop() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def make(pages: Pages, stop: threading.Event) -> Iterator[Callable[[int], Prefetcher[int, int]]]:
+    made: list[Prefetcher[int, int]] = []
+
+    def prefetcher(threads: int) -> Prefetcher[int, int]:
+        made.append(Prefetcher(pages.fetch, threads=threads, stop=stop))
+        return made[-1]
+
+    yield prefetcher
+    for one in made:
+        one.close()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_pages_come_in_order_each_fetched_once(
+    make: Callable[[int], Prefetcher[int, int]], pages: Pages, threads: int
+) -> None:
+    prefetcher, taken = make(threads), []
+    prefetcher.want(0)
+    for token in range(20):
+        taken.append(prefetcher.take(token))
+        prefetcher.want(token + 1, range(token + 2, token + 1 + threads))
+    assert taken == [token * 10 for token in range(20)]
+    assert all(pages.times(token) == 1 for token in range(20))
+    assert pages.most_in_flight <= threads
+    assert threads == 1 or pages.most_in_flight > 1
+
+
+def test_one_thread_still_fetches_the_next_page_before_it_is_asked_for(
+    make: Callable[[int], Prefetcher[int, int]], pages: Pages
+) -> None:
+    prefetcher = make(1)
+    prefetcher.want(0)
+    wait_until(lambda: pages.asked == [(0, False)])
+    assert prefetcher.take(0) == 0
+
+
+def test_guesses_that_turn_out_wrong_are_thrown_away_with_their_errors(
+    make: Callable[[int], Prefetcher[int, int]], pages: Pages
+) -> None:
+    pages.failing = {2: ValueError("of a page that nobody needs"), 3: TransientError("likewise")}
+    prefetcher = make(3)
+    prefetcher.want(1, (2, 3))
+    wait_until(lambda: pages.times(2) == pages.times(3) == 1)
+    assert prefetcher.take(1) == 10
+    prefetcher.want(7, (8,))
+    assert prefetcher.take(7) == 70
+    # Wanted anew, it is fetched anew.
+    pages.failing.clear()
+    prefetcher.want(2)
+    assert prefetcher.take(2) == 20
+    assert pages.times(2) == 2
+
+
+def test_guesses_that_still_wait_are_not_fetched_once_they_are_wrong(
+    make: Callable[[int], Prefetcher[int, int]], pages: Pages
+) -> None:
+    pages.hanging = {1}
+    prefetcher = make(1)
+    prefetcher.want(1, (2, 3))
+    wait_until(lambda: pages.times(1) == 1)
+    prefetcher.want(1, (9,))
+    pages.released.set()
+    assert prefetcher.take(1) == 10
+    prefetcher.want(9)
+    assert prefetcher.take(9) == 90
+    assert pages.times(2) == pages.times(3) == 0
+    assert pages.times(9) == 1
+
+
+def test_a_guess_is_tried_once_until_its_turn_and_its_failure_is_handed_on(
+    make: Callable[[int], Prefetcher[int, int]], pages: Pages
+) -> None:
+    failure = pages.failing[2] = TransientError("is busy")
+    prefetcher = make(2)
+    prefetcher.want(1, (2,))
+    wait_until(lambda: (2, True) in pages.asked)
+    assert prefetcher.take(1) == 10
+    prefetcher.want(2, (3,))
+    prefetcher.want(2, (3,))
+    assert prefetcher.take(2) == 20
+    assert [asked for asked in pages.asked if asked[0] == 2] == [(2, True), (2, False)]
+    assert [told for (token, _), told in zip(pages.asked, pages.told, strict=True) if token == 2] == [None, failure]
+
+
+def test_an_error_that_will_not_pass_is_raised_at_its_turn_and_not_before(
+    make: Callable[[int], Prefetcher[int, int]], pages: Pages
+) -> None:
+    pages.failing[2] = ValueError("for good")
+    prefetcher = make(2)
+    prefetcher.want(1, (2,))
+    wait_until(lambda: pages.times(2) == 1)
+    assert prefetcher.take(1) == 10
+    prefetcher.want(2)
+    with pytest.raises(ValueError, match="for good"):
+        prefetcher.take(2)
+    assert pages.times(2) == 1
+
+
+def test_the_turn_of_a_failed_guess_comes_before_other_guesses(
+    make: Callable[[int], Prefetcher[int, int]], pages: Pages
+) -> None:
+    pages.failing[2] = TransientError("is busy")
+    prefetcher = make(1)
+    prefetcher.want(1, (2,))
+    wait_until(lambda: pages.times(2) == 1 and not pages.in_flight)
+    assert prefetcher.take(1) == 10
+    pages.hanging = {3}
+    prefetcher.want(2, (3, 4, 5))
+    wait_until(lambda: pages.times(3) == 1)
+    pages.released.set()
+    assert prefetcher.take(2) == 20
+    retried = pages.asked.index((2, False))
+    assert not {(4, True), (5, True)} & set(pages.asked[:retried])
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_stop_ends_the_wait_for_a_page_within_a_second(
+    make: Callable[[int], Prefetcher[int, int]], pages: Pages, stop: threading.Event, *, early: bool
+) -> None:
+    pages.hanging = {1}
+    prefetcher = make(1)
+    prefetcher.want(1)
+    if early:
+        stop.set()
+    else:
+        threading.Timer(0.1, stop.set).start()
+    begun = time.monotonic()
+    with pytest.raises(StoppedError):
+        prefetcher.take(1)
+    assert time.monotonic() - begun < 1.1
+
+
+def test_a_page_that_came_before_the_stop_is_not_handed_out_after_it(
+    make: Callable[[int], Prefetcher[int, int]], pages: Pages, stop: threading.Event
+) -> None:
+    prefetcher = make(1)
+    prefetcher.want(1)
+    wait_until(lambda: pages.times(1) == 1 and not pages.in_flight)
+    stop.set()
+    with pytest.raises(StoppedError):
+        prefetcher.take(1)
+
+
+def test_a_guess_that_hangs_blocks_neither_the_pages_before_it_nor_the_end(
+    make: Callable[[int], Prefetcher[int, int]], pages: Pages
+) -> None:
+    pages.hanging = {5}
+    prefetcher = make(2)
+    prefetcher.want(1, (5,))
+    wait_until(lambda: pages.times(5) == 1)
+    assert prefetcher.take(1) == 10
+    for token in (2, 3):
+        prefetcher.want(token)
+        assert prefetcher.take(token) == token * 10
+    begun = time.monotonic()
+    prefetcher.close()
+    assert time.monotonic() - begun < 1
+    hanging = [thread for thread in threading.enumerate() if thread.name.startswith("page-")]
+    assert all(thread.daemon for thread in hanging)
+
+
+def test_threads_end_when_it_closes(make: Callable[[int], Prefetcher[int, int]], pages: Pages) -> None:
+    before = set(threading.enumerate())
+    prefetcher = make(4)
+    prefetcher.want(1, (2, 3, 4))
+    prefetcher.take(1)
+    mine = set(threading.enumerate()) - before
+    assert 1 <= len(mine) <= 4
+    prefetcher.close()
+    wait_until(lambda: not any(thread.is_alive() for thread in mine))
