@@ -1,0 +1,239 @@
+"""Signals and pipes that close: whole lines, a last STATE that is true, and an end within a moment."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.attacks import expect_told_once
+from tests.sandbox import Sandbox, make_account
+from tests.sandbox.faults import Fault, Hang, Status
+from tests.tapping import bookmark_in, catalog_with, environment, start_tap, tap_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
+# Waits take minutes where nothing ends them; this is enough for the slowest machine, and far from those.
+SOON = 20.0
+PATIENCE = 30.0
+
+Settings = dict[str, Any]
+WAITS: dict[str, tuple[Fault | None, Settings]] = {
+    "silence": (Hang(None), {"request_timeout": 300}),
+    "backoff": (Status(503), {"backoff_factor": 200}),
+    "what a 429 asks": (Status(429, {"Retry-After": "200"}), {}),
+    "pace": (None, {"requests_per_minute": 0.5}),
+}
+STATE = {"bookmarks": {"customers": {"replication_key": "first_seen", "replication_key_value": 1_700_000_000}}}
+
+
+def wait_until(condition: Any) -> None:
+    """Wait until something has happened."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize(("fault", "settings"), WAITS.values(), ids=WAITS)
+def test_every_wait_ends_with_a_signal(
+    fault: Fault | None, settings: Settings, number: signal.Signals, concurrency: int
+) -> None:
+    with Sandbox(make_account(charges=40)) as sandbox:
+        page = 1 if fault else 0
+        if fault:
+            sandbox.faults.add(fault, times=None, when=lambda params: int(params["offset"]) >= 10)
+        process = start_tap(
+            tap_config(sandbox, page_size=10, concurrency=concurrency, **settings),
+            catalog=catalog_with(only=["charges"]),
+            state=STATE,
+        )
+        wait_until(lambda: len(sandbox.requests) > page)
+        # The first page is out as soon as it is there, whatever the next one waits for.
+        wait_until(lambda: sum(one["type"] == "RECORD" for one in process.written()) == 10)
+        process.send(number)
+        run = process.finish(timeout=SOON)
+    assert run.exit_code == SIGNALS[number]
+    assert run.errors == []
+    assert "Traceback" not in run.stderr
+    assert run.keys("charges") == sandbox.account.keys("charges")[:10]
+    assert run.bookmark("customers") == STATE["bookmarks"]["customers"]["replication_key_value"]
+    assert run.bookmark("charges") is None
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("batch", [False, True], ids=["records", "batches"])
+def test_the_last_state_is_true(number: signal.Signals, tmp_path: Path, *, batch: bool) -> None:
+    settings: Settings = {"page_size": 10, "window_days": 90, "request_timeout": 300}
+    if batch:
+        settings["batch_config"] = {
+            "encoding": {"format": "jsonl", "compression": "none"},
+            "storage": {"root": tmp_path.as_uri()},
+            "batch_size": 7,
+        }
+    with Sandbox(make_account(charges=300), provider="chargedesk") as sandbox:
+        times = sorted(int(record["occurred"]) for record in sandbox.account.records("charges"))
+        middle = times[len(times) // 2]
+        sandbox.faults.add(Hang(None), times=None, when=lambda params: int(params.get("occurred[min]", 0)) > middle)
+        process = start_tap(
+            tap_config(sandbox, **settings), catalog=catalog_with(only=["charges"], incremental=["charges"])
+        )
+        wait_until(lambda: sandbox.faults.thrown["Hang"])
+        process.send(number)
+        run = process.finish(timeout=SOON)
+    assert run.exit_code == SIGNALS[number]
+    assert run.errors == []
+    out: set[str] = set()
+    promoted = 0
+    files = []
+    for message in run.messages:
+        if message["type"] == "RECORD":
+            out.add(message["record"]["charge_id"])
+        elif message["type"] == "BATCH":
+            for url in message["manifest"]:
+                files.append(url.rsplit("/", 1)[1])
+                lines = (tmp_path / files[-1]).read_text(encoding="utf-8").splitlines()
+                out.update(json.loads(line)["charge_id"] for line in lines)
+        elif message["type"] == "STATE" and (bookmark := bookmark_in(message["value"], "charges")):
+            promoted += 1
+            due = {
+                one["charge_id"] for one in sandbox.account.records("charges") if int(one["occurred"]) <= int(bookmark)
+            }
+            assert due <= out
+    assert run.messages[-1]["type"] == "STATE"
+    assert promoted > 2
+    assert 100 < len(out) < 300
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(files), "files that nobody was told of are gone"
+
+
+@contextmanager
+def piped(
+    sandbox: Sandbox, tmp_path: Path, env: dict[str, str] | None = None, **settings: object
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the tap into a pipe."""
+    config, catalog = tmp_path / "config.json", tmp_path / "catalog.json"
+    config.write_text(json.dumps(tap_config(sandbox, **settings)), encoding="utf-8")
+    catalog.write_text(json.dumps(catalog_with(only=["charges"])), encoding="utf-8")
+    command = [sys.executable, "-m", "tap_payments", "--config", str(config), "--catalog", str(catalog)]
+    with (tmp_path / "stderr").open("wb") as stderr:
+        process = subprocess.Popen(command, env=environment(env), stdout=subprocess.PIPE, stderr=stderr)
+    try:
+        yield process
+    finally:
+        with suppress(OSError):
+            process.kill()
+        process.wait()
+        assert process.stdout
+        with suppress(OSError):
+            process.stdout.close()
+
+
+def told(tmp_path: Path) -> str:
+    """Give what a run said, after holding that it said it without a traceback."""
+    text = (tmp_path / "stderr").read_text(encoding="utf-8")
+    assert "Traceback" not in text
+    assert "Exception ignored" not in text
+    assert "BrokenPipeError" not in text
+    return text
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_a_signal_in_the_middle_of_a_write_cuts_no_line(unbuffered: str, tmp_path: Path) -> None:
+    env = {"PYTHONUNBUFFERED": unbuffered}
+    with (
+        Sandbox(make_account(charges=3_000)) as sandbox,
+        piped(sandbox, tmp_path, env, page_size=500) as process,
+    ):
+        wait_until(lambda: len(sandbox.requests) >= 2)
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert process.stdout
+        output = process.stdout.read()
+        assert process.wait(SOON) == 143
+    assert output.endswith(b"\n")
+    records = [json.loads(line) for line in output.splitlines() if line.startswith(b'{"type":"RECORD"')]
+    assert 0 < len(records) < 3_000
+    assert "| ERROR" not in told(tmp_path)
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_second_signal_ends_at_once(number: signal.Signals, tmp_path: Path) -> None:
+    with Sandbox(make_account(charges=3_000)) as sandbox, piped(sandbox, tmp_path, page_size=500) as process:
+        # Nobody reads the pipe, so that the run stands still in the middle of a write.
+        wait_until(lambda: len(sandbox.requests) >= 2)
+        standing = 0
+        while standing != len(sandbox.requests):
+            standing = len(sandbox.requests)
+            time.sleep(1)
+        assert standing < 7, "the pipe took it all"
+        process.send_signal(number)
+        time.sleep(0.5)
+        assert process.poll() is None, "a run that cannot write cannot end well"
+        process.send_signal(number)
+        assert process.wait(SOON) == SIGNALS[number]
+    assert "| ERROR" not in told(tmp_path)
+
+
+@pytest.mark.parametrize("lines", [0, 1, 50])
+def test_a_closed_pipe_ends_the_run(lines: int, tmp_path: Path) -> None:
+    with Sandbox(make_account(charges=3_000)) as sandbox, piped(sandbox, tmp_path, page_size=500) as process:
+        assert process.stdout
+        for _ in range(lines):
+            assert json.loads(process.stdout.readline())
+        process.stdout.close()
+        assert process.wait(SOON) == 1
+    log = told(tmp_path).splitlines()
+    assert [line for line in log if "| ERROR" in line] == log[-1:]
+    assert "the target has gone" in log[-1]
+
+
+def test_a_closed_pipe_and_a_signal_as_meltano_sends_them(tmp_path: Path) -> None:
+    with Sandbox(make_account(charges=40)) as sandbox:
+        sandbox.faults.add(Hang(None), times=None, when=lambda params: params["offset"] != "0")
+        with piped(sandbox, tmp_path, page_size=10, request_timeout=300) as process:
+            assert process.stdout
+            for _ in range(11):
+                assert json.loads(process.stdout.readline())
+            process.stdout.close()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(SOON) == 143
+    assert "internal error" not in told(tmp_path)
+
+
+@pytest.mark.parametrize("device", ["/dev/full", None], ids=["a full disk", "no standard output"])
+def test_a_standard_output_that_takes_nothing(device: str | None, tmp_path: Path) -> None:
+    with Sandbox(make_account(charges=5)) as sandbox:
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+        command = f'exec "{sys.executable}" -m tap_payments --config "{config}" ' + (f">{device}" if device else ">&-")
+        ended = subprocess.run(
+            ["/bin/sh", "-c", command], env=environment(), capture_output=True, text=True, timeout=60, check=False
+        )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr
+    log = ended.stderr.splitlines()
+    assert [line for line in log if "| ERROR" in line] == log[-1:]
+
+
+def test_a_request_that_hangs_keeps_no_failed_run_from_ending() -> None:
+    with Sandbox(make_account(charges=80)) as sandbox:
+        sandbox.faults.add(Status(400), times=None, when=lambda params: params["offset"] == "20")
+        sandbox.faults.add(Hang(None), times=None, when=lambda params: int(params["offset"]) > 20)
+        process = start_tap(
+            tap_config(sandbox, page_size=10, concurrency=8, request_timeout=300),
+            catalog=catalog_with(only=["charges"]),
+        )
+        expect_told_once(process.finish(timeout=SOON), "400 Bad Request")
