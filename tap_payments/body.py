@@ -98,6 +98,8 @@ def read_page(content: bytes, *, key: str, time: str) -> Page:
     """
     content = content.removeprefix(codecs.BOM_UTF8)
     try:
+        if not content.isascii():
+            content.decode()  # The splitter passes over text without a look at its bytes.
         envelope = _SPLITTER.decode(content)
         records, total = envelope.data, envelope.total_count
         fields = [(getattr(record, key), getattr(record, time)) for record in _outliner(key, time).decode(content).data]

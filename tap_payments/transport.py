@@ -36,6 +36,9 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
     # Sessions look at the environment's proxies and authorities only where they make the request themselves.
     environment = session.merge_environment_settings(request.url, {}, None, None, None)
     environment["stream"] = True
+    if (request.url or "").startswith("http:"):
+        # Such a host is this machine; through a proxy the credentials would travel in the clear.
+        environment["proxies"] = {}
     try:
         response = session.send(request, timeout=timeout, allow_redirects=False, **environment)
         _read_whole(response)

@@ -83,8 +83,8 @@ class Plan:
         self.merciful = rng.random() < 0.8
         if not self.merciful:
             self.rate = 0.6
-        # One in four is killed.
-        self.kill = rng.choice(SIGNALS) if self.seed % 4 == 0 else None
+        # One in three is to be killed; some have ended before, so that it is one in four.
+        self.kill = rng.choice(SIGNALS) if self.seed % 3 == 0 else None
         self.kill_after, self.kill_delay = rng.randint(1, 6), rng.random() * 0.05
         self.settings = {
             "page_size": max(size, overlap + 1),

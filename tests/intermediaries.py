@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    """Pass on what one end says, and that it says no more."""
+    with suppress(OSError):
+        while data := source.recv(65_536):
+            sink.sendall(data)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
 class _Forwarder(BaseHTTPRequestHandler):
     """Passes on what is asked of a proxy, and notes the URL."""
 
@@ -35,6 +44,18 @@ class _Forwarder(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
         onward.close()
+
+    def do_CONNECT(self) -> None:
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        host, port = self.path.rsplit(":", 1)
+        with socket.create_connection((host, int(port)), timeout=10) as onward:
+            self.send_response(200)
+            self.end_headers()
+            back = Thread(target=_pump, args=(onward, self.connection), daemon=True)
+            back.start()
+            _pump(self.connection, onward)
+            back.join(5)
+        self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the name is the base class's
         """Keep quiet."""

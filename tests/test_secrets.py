@@ -233,23 +233,39 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_proxy_variables_are_honoured(variable: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    no_proxies(monkeypatch)
-    with forward_proxy() as (proxy, asked):
-        monkeypatch.setenv(variable, proxy)
-        read(sandbox).expect_success()
-        assert len(asked) == len(sandbox.requests) == 2
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        read(sandbox).expect_success()
-        assert len(asked) == 2
-        assert len(sandbox.requests) == 4
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate for loopback, and its key."""
     return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+def test_proxy_variables_are_honoured(
+    variable: str, sandbox: Sandbox, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_proxies(monkeypatch)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    with forward_proxy() as (proxy, asked), tls_end(sandbox.port, *certificate) as (port, _):
+        monkeypatch.setenv(variable, proxy)
+        read(sandbox, base_url=f"https://127.0.0.1:{port}/v1/").expect_success()
+        assert set(asked) == {f"127.0.0.1:{port}"}
+        assert len(sandbox.requests) == 2
+        asked.clear()
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        read(sandbox, base_url=f"https://127.0.0.1:{port}/v1/").expect_success()
+        assert asked == []
+        assert len(sandbox.requests) == 4
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_credentials_in_the_clear_go_to_no_proxy(
+    variable: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_proxies(monkeypatch)
+    with forward_proxy() as (proxy, asked):
+        monkeypatch.setenv(variable, proxy)
+        read(sandbox).expect_success()
+    assert asked == []
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
