@@ -8,13 +8,12 @@ the paginator notices. A listing may also have a largest offset; past it the pag
 from __future__ import annotations
 
 import sys
-from collections import deque
 from dataclasses import dataclass
-from itertools import pairwise
-from math import ceil
 from typing import TYPE_CHECKING
 
 from singer_sdk.pagination import OffsetPaginator
+
+from tap_payments.seen import PageOutline, SeenRecords
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -30,7 +29,6 @@ REPEATS_WITHOUT_OVERLAP = 2
 REPEATS_WITH_OVERLAP = 5
 # Returns to the top of one list after which it counts as unreadable, not as moving.
 MOST_RESTARTS = 100
-RECENT_PAGES = 3
 
 
 class UnreadableListError(Exception):
@@ -50,21 +48,6 @@ class PageToken:
     offset: int = 0
     since: int | None = None
     until: int | None = None
-
-
-@dataclass(frozen=True)
-class PageOutline:
-    """What the paginator needs to know of a page: its records in order, without their contents.
-
-    Attributes:
-        keys: The records' keys.
-        times: The records' times in Unix seconds; None where a record has none that can be read.
-        total: How many records the API says match what was asked; None where it does not say.
-    """
-
-    keys: Sequence[str]
-    times: Sequence[float | None]
-    total: int | None = None
 
 
 @dataclass
@@ -120,8 +103,7 @@ class ListPaginator(OffsetPaginator):
         self._since = since
         self._until = until
         self._asked_offset: int | None = None
-        self._recent: deque[PageOutline] = deque(maxlen=RECENT_PAGES)
-        self._recent_keys: deque[frozenset[str]] = deque(maxlen=RECENT_PAGES)
+        self._seen = SeenRecords()
         self._previous_keys: Sequence[str] = ()
         self._repeats = 0
         self._step_back = 0
@@ -130,21 +112,12 @@ class ListPaginator(OffsetPaginator):
         self._end_probed = False
         self._narrowings_unproven = 0
         self._narrowed_to: set[int] = set()
-        self._newest_second: int | None = None
-        self._oldest_second: int | None = None
-        self._ties: set[str] = set()
-        self._rises = False
         self._known_total: int | None = None
 
     @property
     def token(self) -> PageToken:
         """What to ask for next."""
         return PageToken(self._value, self._since, self._until)
-
-    @property
-    def oldest_second(self) -> int | None:
-        """The oldest time seen, in Unix seconds, rounded up."""
-        return self._oldest_second
 
     def guesses(self, count: int) -> list[PageToken]:
         """Say which tokens follow `token` if the pages to come are as long as the last, full one.
@@ -154,7 +127,7 @@ class ListPaginator(OffsetPaginator):
         """
         steady = not (self._finished or self._repeats or self._step_back or self._narrowings_unproven)
         stride = self.lengths.full - self._overlap
-        if not steady or stride < 1 or not self._recent or len(self._recent[-1].keys) < self.lengths.full:
+        if not steady or stride < 1 or not self._seen.pages or len(self._seen.pages[-1].keys) < self.lengths.full:
             return []
         offsets = (self._value + stride * ahead for ahead in range(1, count + 1))
         return [
@@ -191,7 +164,7 @@ class ListPaginator(OffsetPaginator):
         elif repeated:
             self._advance_repeated(page)
         else:
-            self._accept(page, known=self._ties)
+            self._accept(page, known=self._seen.ties)
 
     # Pages that show that the list cannot be read.
 
@@ -236,7 +209,7 @@ class ListPaginator(OffsetPaginator):
 
     def _advance_overlapping(self, page: PageOutline) -> None:
         """Judge by the records that two pages share whether the list has moved, and where to go on."""
-        if not self._recent:
+        if not self._seen.pages:
             if page.keys:
                 self._accept(page)
             else:
@@ -244,9 +217,9 @@ class ListPaginator(OffsetPaginator):
             return
         if self._is_end(page):
             self._finished = True
-        elif self._is_known(page) or self._is_newer(page):
+        elif self._seen.knows_any(page) or self._is_newer(page):
             self._step_back = 0
-            self._accept(page, known=self._known())
+            self._accept(page, known=self._seen.known())
         elif self._value > 0:
             self._find_way_back(page)
         elif page.keys:
@@ -256,24 +229,17 @@ class ListPaginator(OffsetPaginator):
 
     def _is_end(self, page: PageOutline) -> bool:
         """Whether the page holds nothing but the last records seen."""
-        last = self._recent[-1].keys[-self._overlap :]
+        last = self._seen.pages[-1].keys[-self._overlap :]
         if not page.keys or page.keys[-1] != last[-1] or not set(last).issuperset(page.keys):
             return False
         # A server whose pages are no longer than the overlap would show nothing else in mid-list either.
         return self.lengths.longest > self._overlap or self._end_probed
 
-    def _is_known(self, page: PageOutline) -> bool:
-        """Whether any record of the page was seen lately, so that nothing lies between it and them."""
-        return any(not keys.isdisjoint(page.keys) for keys in (*self._recent_keys, self._ties))
-
-    def _known(self) -> set[str]:
-        return self._ties.union(*self._recent_keys)
-
     def _is_newer(self, page: PageOutline) -> bool:
         """Whether the page begins above the last record seen, so that nothing lies between: inserts pushed it down."""
-        if self._rises or not page.keys:
+        if self._seen.rises or not page.keys:
             return False
-        time, last = page.times[0], self._recent[-1].times[-1]
+        time, last = page.times[0], self._seen.pages[-1].times[-1]
         return time is not None and last is not None and time > last
 
     def _find_way_back(self, page: PageOutline) -> None:
@@ -318,32 +284,16 @@ class ListPaginator(OffsetPaginator):
     def _learn_cap(self) -> None:
         """Learn that pages shorter than asked for are full ones, once such a page was followed by new records."""
         lengths = self.lengths
-        followed = self.fresh and self._recent and len(self._recent[-1].keys) < lengths.full
+        followed = self.fresh and self._seen.pages and len(self._seen.pages[-1].keys) < lengths.full
         if followed and lengths.longest < lengths.full:
             lengths.full = lengths.longest
 
     def _remember(self, page: PageOutline) -> None:
         if self._max_offset is None and not self._overlap:
-            # Nothing will be looked up: such a list cannot be narrowed, and its moves are not watched for.
-            self._recent.append(page)
-            return
-        times = [time for time in page.times if time is not None]
-        if not self._overlap and self._recent and times and page.keys[0] not in self._recent_keys[-1]:
-            times = [time for time in self._recent[-1].times[-1:] if time is not None] + times
-        self._rises = self._rises or any(newer < older for newer, older in pairwise(times))
-        self._recent.append(page)
-        self._recent_keys.append(frozenset(page.keys))
-        for key, time in zip(page.keys, page.times, strict=True):
-            if time is None:
-                continue
-            second = ceil(time)
-            if self._newest_second is None or second > self._newest_second:
-                self._newest_second = second
-            if self._oldest_second is None or second < self._oldest_second:
-                self._oldest_second = second
-                self._ties = {key}
-            elif second == self._oldest_second:
-                self._ties.add(key)
+            # Such a list cannot be narrowed, and its moves are not watched for.
+            self._seen.keep(page)
+        else:
+            self._seen.remember(page, overlaps=self._overlap > 0)
 
     # The largest offset.
 
@@ -355,16 +305,16 @@ class ListPaginator(OffsetPaginator):
 
     def _narrow(self) -> None:
         """Begin anew at the oldest time seen, since the API answers no larger offset."""
-        cap, second = self._max_offset, self._oldest_second
+        cap, second = self._max_offset, self._seen.oldest_second
         if not self._filterable or second is None:
             msg = f"more records than the largest offset, {cap}, can reach, and no time to narrow the list by"
             raise UnreadableListError(msg)
-        if self._rises:
+        if self._seen.rises:
             msg = f"more records than the largest offset, {cap}, can reach, and they do not come newest first"
             raise UnreadableListError(msg)
         # Where all that was seen shares one second, narrowing to it would bring the same pages again; in a list that
         # comes oldest first, which nothing has shown yet, it would cut off the rest.
-        if second in {self._until, self._newest_second} or second in self._narrowed_to:
+        if second in {self._until, self._seen.newest_second} or second in self._narrowed_to:
             if cap is not None and self._value < cap:
                 self._value = cap  # The last page that can be asked for; it still begins with records seen.
                 return
@@ -389,11 +339,10 @@ class ListPaginator(OffsetPaginator):
 
         If it has none, the window is narrowed at the next newer time instead, once.
         """
-        if not self._narrowings_unproven or self._is_known(page):
+        if not self._narrowings_unproven or self._seen.knows_any(page):
             self._narrowings_unproven = 0
             return True
-        seconds = {ceil(time) for seen in self._recent for time in seen.times if time is not None}
-        newer = sorted(second for second in seconds if self._until is not None and second > self._until)
+        newer = self._seen.seconds_above(self._until or 0)
         if self._narrowings_unproven > 1 or not newer:
             msg = (
                 f"the filter by time does not bring back records of the second it was given ({self._until}), "

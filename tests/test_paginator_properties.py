@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from tap_payments.pagination import (
     REPEATS_WITH_OVERLAP,
     ListPaginator,
-    PageOutline,
     PageToken,
     UnreadableListError,
 )
+from tap_payments.seen import PageOutline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
