@@ -14,8 +14,8 @@ from tap_payments.tap import TapPayments
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The hub's words for JSON Schema's types.
-KINDS = {"string": "string", "integer": "integer", "number": "decimal", "boolean": "boolean", "object": "object"}
+# The hub's words for JSON Schema's types. It has `decimal` too, which Meltano 4.4 cannot pass on from the environment.
+KINDS = {"string": "string", "integer": "integer", "number": "integer", "boolean": "boolean", "object": "object"}
 KINDS_BY_NAME = {"start_date": "date_iso8601", "provider": "options"}
 
 

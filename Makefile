@@ -1,0 +1,128 @@
+# Everything that these targets need is put into ignored folders of the project: .venv (the tap and its tests),
+# .venvs/meltano, .venvs/singer-tools, .venvs/uv (the installer) and .meltano (Meltano's plugins). `make clean` removes it.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# Byte code that is not kept is compiled anew by every one of Meltano's processes.
+unexport PYTHONDONTWRITEBYTECODE
+# A VIRTUAL_ENV of the caller's is not where things belong here.
+unexport VIRTUAL_ENV
+export UV_PYTHON_DOWNLOADS := never
+# A company's own authority is known to the system, not to uv.
+export UV_SYSTEM_CERTS := true
+
+# The first of these that really runs: a name on PATH may be a shim for a Python that is not there, or lack `venv`.
+PYTHONS := python3.13 python3.12 python3.11 python3.10 python3 python
+SUITS := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+find_python = $(shell for name in $(PYTHONS); do \
+	$$name -c "$(SUITS)" >/dev/null 2>&1 && { $$name -c "import sys; print(sys.executable)"; break; }; done)
+
+UV := .venvs/uv/bin/uv
+INSTALL := $(UV) pip install --quiet --python
+RUN := .venv/bin/python -m
+
+.PHONY: help setup demo demo-psql test test-fast test-airflow test-all bench audit hub lint format build clean
+
+help: ## Tell what there is to make.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.done .venvs/singer-tools/.done .meltano/.done ## Set up all that the other targets need.
+
+demo: .venv/.done .meltano/.done ## See it work: a made-up account goes through Meltano into PostgreSQL.
+	@exec $(RUN) tests.demo
+
+demo-psql: .venv/.done ## Look at what the demo loaded, with psql.
+	@exec $(RUN) tests.demo --psql
+
+test: setup ## Run all tests.
+	$(RUN) pytest
+
+test-fast: .venv/.done ## Run the tests that need neither Meltano nor the network.
+	$(RUN) pytest -m "not meltano and not packaging"
+
+test-airflow: .venv/.done .venvs/airflow/.done .meltano/.done ## Run the DAGs in an Airflow, over three made-up accounts.
+	$(RUN) pytest tests/airflow
+
+bench: .venv/.done .meltano/.done ## Measure the tap beside its peers, for about half an hour; ARGS=--quick to try it.
+	$(RUN) tests.benchmarks $(ARGS)
+	$(RUN) tests.benchmarks.losses
+
+test-all: .venvs/uv/.done ## Run test-fast on every Python from 3.10 to 3.13 that is found.
+	@for version in 3.10 3.11 3.12 3.13; do \
+	  for name in python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python; do \
+	    python=$$($$name -c "import ensurepip, sys, venv; print(sys.executable)" 2>/dev/null) && break; python=; \
+	  done; \
+	  test -n "$$python" || { echo "Python $$version is not here"; continue; }; \
+	  echo "Python $$version: $$python"; \
+	  $(UV) venv --quiet --allow-existing --python "$$python" .venvs/python-$$version && \
+	  $(INSTALL) .venvs/python-$$version --editable . --group test && \
+	  .venvs/python-$$version/bin/python -m pytest -q -m "not meltano and not packaging" || exit 1; \
+	done
+
+audit: .venvs/uv/.done ## Look for known weaknesses in what the tap installs.
+	@rm -rf .venvs/audit && $(UV) venv --quiet --python .venvs/uv/bin/python .venvs/audit
+	@$(INSTALL) .venvs/audit .
+	@$(UV) pip freeze --quiet --python .venvs/audit | grep -v '^tap-payments' > .venvs/audit/installed.txt
+	$(UV) tool run --quiet pip-audit --requirement .venvs/audit/installed.txt --no-deps --disable-pip
+
+hub: .venv/.done ## Print the definition of the tap for MeltanoHub.
+	@$(RUN) tests.hub_definition
+
+lint: .venv/.done ## Check style and types.
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy tap_payments tests orchestrate/dags/*.py
+
+format: .venv/.done ## Mend what of the style can be mended by itself.
+	$(RUN) ruff check --fix-only
+	$(RUN) ruff format
+
+build: .venvs/uv/.done ## Build the wheel and the source distribution, into dist/.
+	$(UV) build --quiet --clear --out-dir dist
+
+clean: ## Remove all that was set up or made.
+	rm -rf .venv .venvs .meltano .run .postgres output build dist *.egg-info
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find tap_payments tests orchestrate -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Set-up. A folder is done when its stamp is newer than what it is made from.
+
+.venvs/uv/.done:
+	@python="$(if $(PYTHON),$(PYTHON),$(find_python))"; \
+	test -n "$$python" || { echo "make: no Python 3.10 to 3.13 with venv here; name one: make PYTHON=/path/to/python" >&2; exit 1; }; \
+	echo "Setting up with $$python"; \
+	rm -rf .venvs/uv && "$$python" -m venv .venvs/uv
+	@.venvs/uv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.13,<1"
+	@touch $@
+
+.venv/.done: .venvs/uv/.done pyproject.toml
+	@echo "Setting up the tap and its tests"
+	@$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python .venv
+	@$(INSTALL) .venv --editable . --group test --group lint
+	@touch $@
+
+.venvs/meltano/.done: .venvs/uv/.done pyproject.toml
+	@echo "Setting up Meltano"
+	@$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python .venvs/meltano
+	@$(INSTALL) .venvs/meltano --group meltano
+	@touch $@
+
+.venvs/singer-tools/.done: .venvs/uv/.done pyproject.toml
+	@echo "Setting up the checker of Singer's messages"
+	@$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python .venvs/singer-tools
+	@$(INSTALL) .venvs/singer-tools --group singer-tools
+	@touch $@
+
+.venvs/airflow/.done: .venvs/uv/.done tests/airflow/requirements.txt
+	@echo "Setting up Airflow"
+	@$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python .venvs/airflow
+	@$(INSTALL) .venvs/airflow --requirement tests/airflow/requirements.txt
+	@touch $@
+
+.meltano/.done: .venvs/meltano/.done meltano.yml pyproject.toml
+	@echo "Setting up Meltano's plugins"
+	@.venvs/meltano/bin/meltano --log-level warning install
+	@touch $@

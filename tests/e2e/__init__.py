@@ -1,0 +1,1 @@
+"""End to end: the sandbox's API, the tap, real Meltano, and real targets."""

@@ -1,0 +1,56 @@
+"""What end-to-end tests share: one PostgreSQL, and Meltano projects that have a schema of their own in it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.meltano import Project
+from tests.postgres import Postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.sandbox.server import Sandbox
+
+    ProjectMaker = Callable[[str, Sandbox], Project]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Give a server for all tests."""
+    # Not pytest's own folder, which nobody else may enter, and the server is somebody else if root runs the tests.
+    folder = Path(tempfile.mkdtemp(prefix="tap-payments-"))
+    folder.chmod(0o755)
+    try:
+        with Postgres(folder / "postgres") as postgres:
+            yield postgres
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def make_project(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> ProjectMaker:
+    """Give a maker of projects that read a sandbox into a schema."""
+
+    def make(schema: str, sandbox: Sandbox) -> Project:
+        return Project(
+            tmp_path_factory.mktemp(schema),
+            {
+                "TAP_PAYMENTS_BASE_URL": sandbox.url,
+                "TAP_PAYMENTS_USERNAME": sandbox.username,
+                "TAP_PAYMENTS_PASSWORD": sandbox.password,
+                "TARGET_POSTGRES_HOST": "127.0.0.1",
+                "TARGET_POSTGRES_PORT": str(postgres.port),
+                "TARGET_POSTGRES_USER": postgres.user,
+                "TARGET_POSTGRES_PASSWORD": postgres.password,
+                "TARGET_POSTGRES_DATABASE": postgres.database,
+                "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": schema,
+            },
+        )
+
+    return make

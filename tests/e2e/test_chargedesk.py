@@ -1,0 +1,109 @@
+"""ChargeDesk through Meltano: past the largest offset, only what is new, and on from where a run died."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.runs import kill_tap_after
+from tests.e2e.warehouse import Warehouse
+from tests.sandbox.data import make_account, make_charges
+from tests.sandbox.server import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.conftest import ProjectMaker
+    from tests.postgres import Postgres
+
+pytestmark = pytest.mark.meltano
+
+DAY = 86_400
+YEARS = 5 * 365 * DAY
+LOOKBACK = 30 * DAY
+# As many requests as the tests like; the pace has tests of its own.
+FAST = {"TAP_PAYMENTS_REQUESTS_PER_MINUTE": "1000000"}
+INCREMENTAL = ("run", "tap-payments--chargedesk-incremental", "target-postgres")
+
+
+def account_of(sizes: dict[str, int], newest: int) -> Sandbox:
+    """Make a sandbox whose records fill the five years before the newest one."""
+    account = make_account(**sizes, start=newest - YEARS, end=newest, php=True)
+    return Sandbox(account, provider="chargedesk", username="sk_live_example", password="")
+
+
+@pytest.fixture
+def newest() -> int:
+    """Give a time not long ago."""
+    return int(time.time()) - 10 * DAY
+
+
+@pytest.fixture
+def large(newest: int) -> Iterator[Sandbox]:
+    """Give an account with more subscriptions than the largest offset lets anyone read."""
+    with account_of({"charges": 700, "customers": 60, "products": 20, "subscriptions": 10_900}, newest) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def growing(newest: int) -> Iterator[Sandbox]:
+    with account_of({"charges": 9000, "customers": 400, "products": 20, "subscriptions": 90}, newest) as sandbox:
+        yield sandbox
+
+
+def test_an_account_beyond_the_largest_offset_is_read_whole(
+    make_project: ProjectMaker, postgres: Postgres, large: Sandbox
+) -> None:
+    project, warehouse = make_project("large", large), Warehouse(postgres, "large")
+    project.run("run", "tap-payments--chargedesk", "target-postgres", settings=FAST)
+    assert warehouse.counts() == {"charges": 700, "customers": 60, "products": 20, "subscriptions": 10_900}
+    assert all(request.status == 200 for request in large.requests)
+    assert {request.params.get("count") for request in large.requests} == {"500"}
+
+
+def test_a_backfill_that_was_killed_goes_on_and_then_reads_only_what_is_new(
+    make_project: ProjectMaker, postgres: Postgres, growing: Sandbox, newest: int
+) -> None:
+    project, warehouse = make_project("growing", growing), Warehouse(postgres, "growing")
+    start = newest - YEARS
+    settings = {**FAST, "TAP_PAYMENTS_START_DATE": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start))}
+    project.environment.update(settings)
+
+    def first_windows(since: int) -> dict[str, int]:
+        """Give where each incremental list was first asked to begin, from one request on."""
+        begins: dict[str, int] = {}
+        for request in growing.requests[since:]:
+            field = "created" if request.stream == "subscriptions" else "occurred"
+            lower = request.params.get(f"{field}[min]", request.params.get("first_seen[min]"))
+            if request.stream != "products" and lower is not None:
+                begins.setdefault(request.stream, int(lower))
+        return begins
+
+    kill_tap_after(project, growing, "charges", 12, *INCREMENTAL)
+    assert first_windows(0) == {"charges": start}
+    arrived = warehouse.rows("charges")
+    assert 500 < len(arrived) < 9000
+    seen = len(growing.requests)
+
+    project.run(*INCREMENTAL)
+    assert warehouse.counts() == {"charges": 9000, "customers": 400, "products": 20, "subscriptions": 90}
+    bookmark = first_windows(seen)["charges"] + LOOKBACK
+    assert start + LOOKBACK < bookmark <= max(int(row["occurred"]) for row in arrived.values())
+    seen = len(growing.requests)
+
+    # Within the look-back, an old charge changes; a new one is made; both are seen, and nothing else is asked for.
+    times = {key: int(growing.account["charges"].record(key)["occurred"]) for key in growing.account.keys("charges")}
+    changed = max(key for key, moment in times.items() if moment > max(times.values()) - LOOKBACK)
+    growing.account.update("charges", changed, {"status": "refunded"})
+    added = make_charges(1, seed=7, start=newest + DAY, end=newest + 2 * DAY, php=True)[0]
+    growing.account.insert("charges", added)
+    output = project.run(*INCREMENTAL)
+    assert first_windows(seen)["charges"] == max(times.values()) - LOOKBACK
+    assert len([request for request in growing.requests[seen:] if request.stream == "charges"]) <= 4
+    rows = warehouse.rows("charges")
+    assert len(rows) == 9001
+    assert rows[changed]["status"] == "refunded"
+    assert added["charge_id"] in rows
+    assert growing.username not in output

@@ -1,0 +1,99 @@
+"""Meltano's other commands, and the target that writes files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.sandbox.data import make_account
+from tests.sandbox.providers import STREAMS
+from tests.sandbox.server import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.conftest import ProjectMaker
+    from tests.meltano import Project
+
+pytestmark = pytest.mark.meltano
+
+SIZES = {"charges": 60, "products": 5, "customers": 12, "subscriptions": 3}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(make_account(**SIZES, php=False), username="right", password="secret-of-mine") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def project(make_project: ProjectMaker, sandbox: Sandbox) -> Project:
+    return make_project("commands", sandbox)
+
+
+def test_config_test_tells_a_wrong_password_from_a_wrong_url(project: Project, sandbox: Sandbox) -> None:
+    words = ("config", "test", "tap-payments")
+    assert "valid" in project.run(*words)
+    password = project.run(*words, settings={"TAP_PAYMENTS_PASSWORD": "wrong-one"}, fails=True)
+    assert "401" in password
+    assert "check `username` and `password`" in password
+    assert "wrong-one" not in password
+    url = project.run(*words, settings={"TAP_PAYMENTS_BASE_URL": f"{sandbox.url}v2/"}, fails=True)
+    assert "404" in url
+    assert "`base_url`" in url
+
+
+def test_discovery_needs_no_settings(project: Project) -> None:
+    output = project.run(
+        "--log-level",
+        "critical",
+        "invoke",
+        "tap-payments",
+        "--discover",
+        settings={"TAP_PAYMENTS_USERNAME": "", "TAP_PAYMENTS_PASSWORD": ""},
+    )
+    catalog = json.loads(output[output.index("{\n") : output.rindex("}") + 1])
+    assert {entry["tap_stream_id"] for entry in catalog["streams"]} == set(STREAMS)
+
+
+def test_chargedesk_needs_a_user_name_alone(project: Project) -> None:
+    settings = {"TAP_PAYMENTS_BASE_URL": "https://api.chargedesk.com/v1/", "TAP_PAYMENTS_PASSWORD": ""}
+    output = project.run(
+        "config", "print", "tap-payments--chargedesk-incremental", "--format", "json", settings=settings
+    )
+    assert '"provider": "chargedesk"' in output
+    # A secret is masked only where its setting says that it is one.
+    assert "right" not in output
+
+
+def test_selection_and_stream_maps_reach_the_files(project: Project, sandbox: Sandbox) -> None:
+    project.run("select", "tap-payments", "charges", "amount")
+    project.run("select", "tap-payments", "customers", "*")
+    project.run("select", "--exclude", "tap-payments", "customers", "logs")
+    maps = {"customers": {"email": "sha256(config['hash_seed'] + email)", "name": "__NULL__"}}
+    settings = {
+        "TAP_PAYMENTS_STREAM_MAPS": json.dumps(maps),
+        "TAP_PAYMENTS_STREAM_MAP_CONFIG": json.dumps({"hash_seed": "salt"}),
+    }
+    project.run("run", "tap-payments", "target-jsonl", settings=settings)
+    folder = project.folder / "output"
+    assert {file.name for file in folder.iterdir()} == {"charges.jsonl", "customers.jsonl"}
+
+    charges = read_lines((folder / "charges.jsonl").read_text(encoding="utf-8"))
+    assert charges == [
+        {"charge_id": charge["charge_id"], "amount": charge["amount"]} for charge in sandbox.account.records("charges")
+    ]
+    customers = read_lines((folder / "customers.jsonl").read_text(encoding="utf-8"))
+    for customer, served in zip(customers, sandbox.account.records("customers"), strict=True):
+        assert customer["email"] == hashlib.sha256(f"salt{served['email']}".encode()).hexdigest()
+        assert "name" not in customer
+        assert "logs" not in customer
+        assert customer["country"] == served["country"]
+
+
+def read_lines(text: str) -> list[Any]:
+    """Read JSON lines."""
+    return [json.loads(line) for line in text.splitlines()]

@@ -1,0 +1,43 @@
+"""Records that are gone: deleted by a run that came to its end, and by no other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.runs import kill_tap_after
+from tests.e2e.warehouse import Warehouse
+from tests.sandbox.data import make_account
+from tests.sandbox.server import Sandbox
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import ProjectMaker
+    from tests.postgres import Postgres
+
+pytestmark = pytest.mark.meltano
+
+RUN = ("run", "tap-payments", "target-postgres")
+
+
+def test_only_a_run_that_came_to_its_end_deletes(make_project: ProjectMaker, postgres: Postgres) -> None:
+    sizes = {"charges": 1600, "products": 30, "customers": 120, "subscriptions": 12}
+    with Sandbox(make_account(**sizes, php=False)) as sandbox:
+        project, warehouse = make_project("deletions", sandbox), Warehouse(postgres, "deletions")
+        project.environment |= {
+            "TAP_PAYMENTS_EMIT_ACTIVATE_VERSION_MESSAGES": "true",
+            "TAP_PAYMENTS_PAGE_OVERLAP": "1",
+            "TARGET_POSTGRES_HARD_DELETE": "true",
+        }
+        project.run(*RUN)
+        assert warehouse.counts() == sizes
+
+        gone = sandbox.account.keys("charges")[100:140]
+        for key in gone:
+            sandbox.account.delete("charges", key)
+        kill_tap_after(project, sandbox, "charges", 3, *RUN)
+        assert warehouse.counts() == sizes
+
+        project.run(*RUN)
+        assert warehouse.counts() == {**sizes, "charges": 1560}
+        assert not set(gone) & set(warehouse.rows("charges"))

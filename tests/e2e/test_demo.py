@@ -1,0 +1,66 @@
+"""The demo, as `make demo` runs it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from tests.meltano import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.meltano
+
+SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    # Not pytest's own, which the unprivileged user that PostgreSQL runs as under root may not enter.
+    folder = Path(tempfile.mkdtemp(prefix="tap-payments-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    """Start the demo."""
+    command = [sys.executable, "-m", "tests.demo", "--folder", str(folder)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_the_demo_shows_what_is_in_postgresql_and_once_more_without_duplicates(folder: Path) -> None:
+    for before in ("0", "5,000"):
+        with start(folder) as demo:
+            output, _ = demo.communicate(timeout=SECONDS)
+        assert demo.returncode == 0, output
+        cells = [line.split() for line in output.splitlines()]
+        assert ["charges", before, "5,000"] in cells
+        assert sum(row[:1] == ["total"] for row in cells) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_stopped_leaves_no_process_behind(folder: Path, number: signal.Signals) -> None:
+    with start(folder) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if line.startswith("$ meltano"):
+                break
+        time.sleep(1)
+        family = psutil.Process(demo.pid).children(recursive=True)
+        assert family
+        demo.send_signal(number)
+        demo.communicate(timeout=SECONDS)
+    assert demo.returncode == 128 + number
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert not alive

