@@ -1,0 +1,1 @@
+"""The demo: a made-up account goes through Meltano into PostgreSQL."""
