@@ -85,12 +85,15 @@ class PaymentsStream(ReplicatedStream):
                 else:
                     for record in chunk.records:
                         self._write_one(record)
+                self.state_manager.is_flushed = False
                 if chunk.bookmark is not None:
                     self.promote(chunk.bookmark)
                 if writer is not None:
                     writer.flush()
                 count(chunk.count)
         self._activate_version()
+        self._finalize_state(self.stream_state)
+        self._write_state_message()
 
     def _write_one(self, record: dict[str, Any]) -> None:
         """Send one record on the SDK's own path."""

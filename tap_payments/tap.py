@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -270,6 +271,8 @@ class PaymentsCommand(SingerCommand):
             message = f"setting `stream_maps` must hold maps that the SDK can read: {type(error).__name__}"
         except Exception as error:  # noqa: BLE001 - its text may hold anything, so only its kind and place are told
             message = f"internal error: {_place(error)}"
+        finally:
+            _end_signals()
         self.logger.error("%s", _one_line(message))
         _silence_stdout()
         sys.exit(1)
@@ -308,6 +311,14 @@ def _place(error: Exception) -> str:
         if Path(frame.filename).parent == Path(__file__).parent:
             place = f"{Path(frame.filename).name}:{frame.lineno}"
     return f"{type(error).__name__} in {place}"
+
+
+def _end_signals() -> None:
+    """Let no signal that comes after the last line change how the run ended."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if isinstance(getattr(signal.getsignal(number), "__self__", None), TapPayments):
+                signal.signal(number, signal.SIG_IGN)
 
 
 def _silence_stdout() -> None:

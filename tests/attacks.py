@@ -84,11 +84,15 @@ def command_here(*arguments: str) -> HereRun:
     """Run the tap's command line inside this process: a twentieth of the time that a process of its own takes."""
     begun = time.monotonic()
     exit_code: Any = 0
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with _own_streams() as (stdout, stderr), warnings.catch_warnings():
         try:
             TapPayments.cli.main(args=list(arguments), prog_name="tap-payments")
         except SystemExit as end:
             exit_code = end.code
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         sys.stdout.flush()
         output = stdout.getvalue()
     messages = (
