@@ -9,6 +9,7 @@ import pytest
 
 from tap_payments.tap import TapPayments
 from tests.e2e.warehouse import Warehouse
+from tests.meltano import ROOT
 from tests.sandbox.data import make_account, make_charges
 from tests.sandbox.providers import STREAMS
 from tests.sandbox.server import Sandbox
@@ -120,3 +121,8 @@ def test_a_second_run_updates_and_does_not_duplicate(
     assert warehouse.counts() == {**SIZES, "charges": SIZES["charges"] + 1}
     for stream in STREAMS:
         assert warehouse.rows(stream) == served(sandbox, stream)
+
+
+def test_meltano_leaves_the_project_as_it_is(project: Project, output: str) -> None:
+    project.run("job", "list")
+    assert project.file.read_bytes() == (ROOT / "meltano.yml").read_bytes()
