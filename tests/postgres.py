@@ -103,6 +103,11 @@ class Postgres:
         }
 
     @property
+    def target_settings(self) -> Mapping[str, str]:
+        """What tells target-postgres where the server is, as Meltano takes it from the environment."""
+        return {f"TARGET_POSTGRES_{name[2:]}": value for name, value in self.environment.items()}
+
+    @property
     def exists(self) -> bool:
         """Whether there is data from an earlier time."""
         return self._data.exists()

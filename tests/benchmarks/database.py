@@ -90,11 +90,7 @@ def loaders(url: str, postgres: Postgres, folder: Path) -> tuple[list[Loader], d
         "TAP_PAYMENTS_BASE_URL": url,
         "TAP_PAYMENTS_USERNAME": USERNAME,
         "TAP_PAYMENTS__SELECT": json.dumps(["charges.*"]),
-        "TARGET_POSTGRES_HOST": "127.0.0.1",
-        "TARGET_POSTGRES_PORT": str(postgres.port),
-        "TARGET_POSTGRES_USER": postgres.user,
-        "TARGET_POSTGRES_PASSWORD": postgres.password,
-        "TARGET_POSTGRES_DATABASE": postgres.database,
+        **postgres.target_settings,
         "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": SCHEMA,
     }
     project = Project(folder, settings)

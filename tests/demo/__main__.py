@@ -155,11 +155,7 @@ def _settings(sandbox: Sandbox, postgres: Postgres) -> dict[str, str]:
         "TAP_PAYMENTS_BASE_URL": sandbox.url,
         "TAP_PAYMENTS_USERNAME": sandbox.username,
         "TAP_PAYMENTS_PASSWORD": sandbox.password,
-        "TARGET_POSTGRES_HOST": "127.0.0.1",
-        "TARGET_POSTGRES_PORT": str(postgres.port),
-        "TARGET_POSTGRES_USER": postgres.user,
-        "TARGET_POSTGRES_PASSWORD": postgres.password,
-        "TARGET_POSTGRES_DATABASE": postgres.database,
+        **postgres.target_settings,
     }
 
 

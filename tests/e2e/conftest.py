@@ -44,11 +44,7 @@ def make_project(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -
                 "TAP_PAYMENTS_BASE_URL": sandbox.url,
                 "TAP_PAYMENTS_USERNAME": sandbox.username,
                 "TAP_PAYMENTS_PASSWORD": sandbox.password,
-                "TARGET_POSTGRES_HOST": "127.0.0.1",
-                "TARGET_POSTGRES_PORT": str(postgres.port),
-                "TARGET_POSTGRES_USER": postgres.user,
-                "TARGET_POSTGRES_PASSWORD": postgres.password,
-                "TARGET_POSTGRES_DATABASE": postgres.database,
+                **postgres.target_settings,
                 "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": schema,
             },
         )
