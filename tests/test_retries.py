@@ -68,19 +68,11 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
     return waits
 
 
-@pytest.fixture(scope="module")
-def charges() -> Iterator[Sandbox]:
-    """An API with three pages of ten."""
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """An API with three pages of ten, of its own: a run that failed may still have a request under way."""
     with Sandbox(make_account(charges=30)) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-def sandbox(charges: Sandbox) -> Sandbox:
-    """The same, as if nobody had asked it yet."""
-    charges.faults.clear()
-    charges.requests.clear()
-    return charges
 
 
 def read(sandbox: Sandbox, **settings: object) -> HereRun:
