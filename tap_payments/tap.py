@@ -182,6 +182,8 @@ class TapPayments(Tap):
             catalog=_read_object("--catalog", catalog),
             parse_env_config=config.parse_env if config else False,
         )
+        if not any(stream.selected for stream in tap.streams.values()):
+            raise RunError("the catalog selects no stream, so that nothing would be read: check what is selected")
         with tap.ending():
             tap.sync_all()
 

@@ -9,7 +9,8 @@ import pytest
 
 from tap_payments.catalog import settle_catalog
 from tap_payments.errors import RunError
-from tests.tapping import catalog_with, discovered
+from tests.sandbox import Sandbox, make_account
+from tests.tapping import catalog_with, discovered, run_tap, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,3 +160,10 @@ def test_the_catalog_for_tests_says_no_more_than_meltano_does() -> None:
     assert charges.get("replication_method") == "FULL_TABLE"
     fields = {item["breadcrumb"][-1]: item["metadata"] for item in charges["metadata"] if item["breadcrumb"]}
     assert fields["occurred"]["selected"] is False
+
+
+def test_a_catalog_that_selects_nothing_is_refused() -> None:
+    with Sandbox(make_account(charges=3)) as sandbox:
+        run = run_tap(tap_config(sandbox), catalog=catalog_with(only=[]))
+    run.expect_failure("selects no stream")
+    assert sandbox.requests == []

@@ -55,19 +55,11 @@ def _everything_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAP_PAYMENTS_LOGLEVEL", "DEBUG")
 
 
-@pytest.fixture(scope="module")
-def account() -> Iterator[Sandbox]:
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
     """An API that asks for the secrets."""
     with Sandbox(make_account(charges=30), username=USERNAME, password=PASSWORD) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-def sandbox(account: Sandbox) -> Sandbox:
-    """The same, as if nobody had asked it yet."""
-    account.faults.clear()
-    account.requests.clear()
-    return account
 
 
 def read(sandbox: Sandbox, **settings: object) -> HereRun:

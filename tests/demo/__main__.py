@@ -118,7 +118,9 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BlockingIOError("another one is running") from None
+            raise BlockingIOError(
+                "its server is in use, by `make demo` or `make demo-psql` in another terminal"
+            ) from None
         yield
 
 
