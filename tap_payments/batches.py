@@ -77,6 +77,9 @@ class BatchFile:
 
     def drop(self) -> None:
         """Remove the file, which nobody was told of."""
+        if self._writer is not self._file:
+            # From Python 3.13 on it writes when it is forgotten, and would complain of the closed file.
+            self._writer.close()
         self._file.close()
 
 
