@@ -66,7 +66,7 @@ audit: .venvs/uv/.done ## Look for known weaknesses in what the tap installs.
 	@rm -rf .venvs/audit && $(UV) venv --quiet --python .venvs/uv/bin/python .venvs/audit
 	@$(INSTALL) .venvs/audit .
 	@$(UV) pip freeze --quiet --python .venvs/audit | grep -v '^tap-payments' > .venvs/audit/installed.txt
-	$(UV) tool run --quiet pip-audit --requirement .venvs/audit/installed.txt --no-deps --disable-pip
+	$(UV) tool run --quiet pip-audit --strict --requirement .venvs/audit/installed.txt --no-deps --disable-pip
 
 hub: .venv/.done ## Print the definition of the tap for MeltanoHub.
 	@$(RUN) tests.hub_definition
