@@ -32,7 +32,7 @@ def charges(first: int, last: int) -> dict[str, Any]:
     return {"data": [{"charge_id": f"ch_{number}"} for number in range(first, last)]}
 
 
-def read(**settings: object) -> list[dict[str, Any]]:
+def read(**settings: object) -> list[Any]:
     """Read the charges with the stream alone."""
     return list(TapPayments(config={**CONFIG, **settings}).streams["charges"].get_records(None))
 

@@ -107,7 +107,7 @@ def test_no_secret_is_in_what_meltano_writes(output: str, sandbox: Sandbox) -> N
     assert sandbox.password not in output
 
 
-def test_a_second_run_updates_and_does_not_duplicate(
+def test_a_second_run_by_the_schedule_updates_and_does_not_duplicate(
     sandbox: Sandbox, project: Project, output: str, warehouse: Warehouse
 ) -> None:
     keys = sandbox.account.keys("charges")
@@ -117,7 +117,7 @@ def test_a_second_run_updates_and_does_not_duplicate(
     customer = sandbox.account.keys("customers")[7]
     sandbox.account.update("customers", customer, {"name": 'Łucja "Lu" Ångström', "metadata": {"moved": [1, "2"]}})
     sandbox.account.insert("charges", make_charges(1, seed=1)[0])
-    project.run("run", "tap-payments", "target-postgres")
+    project.run("schedule", "run", "nightly")
     assert warehouse.counts() == {**SIZES, "charges": SIZES["charges"] + 1}
     for stream in STREAMS:
         assert warehouse.rows(stream) == served(sandbox, stream)
