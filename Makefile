@@ -74,7 +74,7 @@ hub: .venv/.done ## Print the definition of the tap for MeltanoHub.
 lint: .venv/.done ## Check style and types.
 	$(RUN) ruff check
 	$(RUN) ruff format --check
-	$(RUN) mypy tap_payments tests orchestrate/dags/*.py
+	$(RUN) mypy tap_payments tests orchestrate/dags/*.py load/*/*.py
 
 format: .venv/.done ## Mend what of the style can be mended by itself.
 	$(RUN) ruff check --fix-only
@@ -86,7 +86,7 @@ build: .venvs/uv/.done ## Build the wheel and the source distribution, into dist
 clean: ## Remove all that was set up or made.
 	rm -rf .venv .venvs .meltano .run .postgres output build dist *.egg-info
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find tap_payments tests orchestrate -name __pycache__ -type d -prune -exec rm -rf {} +
+	find tap_payments tests orchestrate load -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Set-up. A folder is done when its stamp is newer than what it is made from.
 
@@ -122,7 +122,7 @@ clean: ## Remove all that was set up or made.
 	@$(INSTALL) .venvs/airflow --requirement tests/airflow/requirements.txt
 	@touch $@
 
-.meltano/.done: .venvs/meltano/.done meltano.yml pyproject.toml
+.meltano/.done: .venvs/meltano/.done meltano.yml pyproject.toml load/target-postgres/pyproject.toml
 	@echo "Setting up Meltano's plugins"
 	@.venvs/meltano/bin/meltano --log-level warning install
 	@touch $@

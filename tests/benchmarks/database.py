@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from tests.benchmarks.account import AccountServer
 
 TAP, TARGET = "tap-payments", "target-postgres"
+EXACT = "target-postgres-exact"
 TARGET_PACKAGE = "meltanolabs-target-postgres"
 SCHEMA: Final = "measured"
 WARMING_UP = 1000
 TITLES = {
     "tap": f"`meltano run {TAP} {TARGET}`",
+    "tap-plain": "the same, with the target as meltanolabs make it",
     "dlt": "dlt, `rest_api`, merge on the key",
     "dlt-flat": "dlt, lists not in tables of their own",
 }
@@ -93,7 +95,9 @@ def loaders(url: str, postgres: Postgres, folder: Path) -> tuple[list[Loader], d
         **postgres.target_settings,
         "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": SCHEMA,
     }
-    project = Project(folder, settings)
+    project, plain = Project(folder / "exact", settings), Project(folder / "plain", settings)
+    text = plain.file.read_text(encoding="utf-8")
+    plain.file.write_text(text.replace(f"executable: {EXACT}", f"executable: {TARGET}"), encoding="utf-8")
     address = f"postgresql://{postgres.user}:{postgres.password}@127.0.0.1:{postgres.port}/{postgres.database}"
     dlt_env = {**os.environ, **DLT_ENV}
 
@@ -101,7 +105,10 @@ def loaders(url: str, postgres: Postgres, folder: Path) -> tuple[list[Loader], d
         return [*dlt_command(dlt, "load", job), "--postgres", address, "--schema", SCHEMA, *more]
 
     ways = [
-        Loader("tap", lambda _: [str(MELTANO), "run", TAP, TARGET], project.environment, project.folder),
+        *(
+            Loader(name, lambda _: [str(MELTANO), "run", TAP, TARGET], meltano.environment, meltano.folder)
+            for name, meltano in (("tap", project), ("tap-plain", plain))
+        ),
         Loader("dlt", load_command, dlt_env, ROOT),
         Loader("dlt-flat", lambda job: load_command(job, "--no-child-tables"), dlt_env, ROOT),
     ]

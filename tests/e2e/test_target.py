@@ -1,0 +1,199 @@
+"""The loader that `meltano.yml` installs, held against the one that it is made from: same messages, same tables."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from psycopg import sql
+
+from tests.meltano import PLUGINS
+from tests.sandbox.data import make_account
+from tests.sandbox.providers import STREAMS
+from tests.sandbox.server import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tests.postgres import Postgres
+
+pytestmark = pytest.mark.meltano
+
+
+@dataclass(frozen=True)
+class Loader:
+    """A target, and what it is told."""
+
+    program: str
+    settings: Mapping[str, Any]
+
+    def load(self, postgres: Postgres, schema: str, lines: bytes) -> subprocess.CompletedProcess[bytes]:
+        """Load messages into a schema."""
+        config = {
+            "host": "127.0.0.1",
+            "port": postgres.port,
+            "user": postgres.user,
+            "password": postgres.password,
+            "database": postgres.database,
+            "default_target_schema": schema,
+            "validate_records": False,
+            **self.settings,
+        }
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as file:
+            json.dump(config, file)
+            file.flush()
+            return subprocess.run(
+                [PROGRAMS / self.program, "--config", file.name], input=lines, capture_output=True, check=False
+            )
+
+
+TAP = Path(sys.executable).with_name("tap-payments")
+PROGRAMS = PLUGINS / "loaders" / "target-postgres" / "venv" / "bin"
+# INSERT is the way of the original that keeps every digit.
+ORIGINAL = Loader("target-postgres", {"use_copy": False, "sanitize_null_text_characters": True, "batch_size_rows": 3})
+EXACT = Loader("target-postgres-exact", {"use_copy": True, "batch_size_rows": 3})
+# Columns that hold when and in which order a record was loaded.
+OF_THE_RUN = ("_sdc_batched_at", "_sdc_received_at", "_sdc_sequence", "_sdc_sync_started_at")
+
+TOLD_OF_A_FAILURE = 3000
+
+MONEY = {"type": ["string", "null"], "format": "x-singer.decimal"}
+PROPERTIES: dict[str, dict[str, Any]] = {
+    "id": {"type": "string"},
+    "line": {"type": "integer"},
+    "amount": MONEY,
+    "number": {"type": ["number", "null"]},
+    "flag": {"type": ["boolean", "null"]},
+    "text": {"type": ["string", "null"]},
+    "at": {"type": ["string", "null"], "format": "date-time"},
+    "day": {"type": ["string", "null"], "format": "date"},
+    "clock": {"type": ["string", "null"], "format": "time"},
+    "words": {"type": ["array", "null"], "items": {"type": ["string", "null"]}},
+    "things": {"type": ["array", "null"]},
+    "thing": {"type": ["object", "null"]},
+}
+NOTHING: dict[str, Any] = dict.fromkeys(PROPERTIES)
+RECORDS: list[dict[str, Any]] = [
+    {"amount": "34.00", "number": 1.5, "flag": True, "text": "plain", "at": "2024-02-29T23:59:59.123456+05:30"},
+    {"amount": "12345678901234567890.1230", "number": -7, "flag": False, "text": "", "day": "1999-12-31"},
+    {"amount": "-0.10", "number": 10**30, "text": "tab\there\nline\r\\N \\. \\\\", "clock": "23:59:59.5"},
+    {"amount": "0", "number": 1e-9, "text": '\\u0000 is text, "quoted"', "words": [], "things": [], "thing": {}},
+    {"amount": None, "text": "Łucja 🦊 \u2028", "words": ["a", 'b"c', "d,e", "{f}", "NULL", "", " g\\h"]},
+    {"words": ["x", None], "things": [1, "2", None, [3.25, {"four": 5}]], "thing": {"a": {"b": [True, None, "ü"]}}},
+    {"text": "before\0after", "words": ["one\0two"], "thing": {"nul": "three\0four"}},
+    {"thing": {"big": 10**25, "small": 1.25e-7, "none": None, "": " "}, "things": ["\t", "\\"], "unknown": "dropped"},
+]
+
+
+def messages(records: Iterable[dict[str, Any]], *, keyed: bool = True) -> bytes:
+    """Write what a tap would, with every field in every other record and few in the rest."""
+    key = ["id"] if keyed else []
+    schema = {"type": "object", "properties": PROPERTIES}
+    lines: list[dict[str, Any]] = [{"type": "SCHEMA", "stream": "things", "schema": schema, "key_properties": key}]
+    for line, record in enumerate(records):
+        whole = NOTHING if line % 2 else {}
+        values = {**whole, "id": f"key {line}", "line": line, **record}
+        extracted = f"2026-01-02T03:04:05.{line:06}+00:00"
+        lines.append({"type": "RECORD", "stream": "things", "record": values, "time_extracted": extracted})
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def table(postgres: Postgres, schema: str, name: str) -> tuple[dict[str, str], list[tuple[Any, ...]]]:
+    """Give the columns of a table with their types, and its rows, each value as PostgreSQL writes it."""
+    query = "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
+    with postgres.connect() as connection:
+        columns = dict(connection.execute(query, [schema, name]).fetchall())
+        texts = sql.SQL(", ").join(
+            sql.SQL("{}::text").format(sql.Identifier(column)) for column in columns if column not in OF_THE_RUN
+        )
+        rows = connection.execute(sql.SQL("SELECT {} FROM {}").format(texts, sql.Identifier(schema, name))).fetchall()
+        times = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
+            sql.Identifier(schema, name),
+            sql.SQL(" OR ").join(sql.SQL("{} IS NULL").format(sql.Identifier(column)) for column in OF_THE_RUN),
+        )
+        assert connection.execute(times).fetchone() == (0,)
+    return columns, sorted(rows, key=str)
+
+
+def load_with_both(
+    postgres: Postgres, schema: str, runs: Sequence[bytes], names: Iterable[str]
+) -> dict[str, list[tuple[Any, ...]]]:
+    """Load the same with both, check that the tables are the same, and give their rows."""
+    for loader in (ORIGINAL, EXACT):
+        for lines in runs:
+            loaded = loader.load(postgres, f"{schema}_{loader.program}", lines)
+            assert loaded.returncode == 0, loaded.stderr.decode()[-TOLD_OF_A_FAILURE:]
+    found = {}
+    for name in names:
+        original, exact = (table(postgres, f"{schema}_{loader.program}", name) for loader in (ORIGINAL, EXACT))
+        assert exact == original
+        found[name] = exact[1]
+    return found
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_every_type_arrives_as_with_the_original(postgres: Postgres, *, keyed: bool) -> None:
+    # Deeper than the first level the original leaves a NUL, and PostgreSQL refuses it.
+    records = [record for record in RECORDS if "nul" not in record.get("thing", {})]
+    records.append({"text": "before\0after", "words": ["one\0two"], "thing": {"first": "three\0four"}})
+    # Of one key there are some in batches of their own, and two in the last.
+    later = [{"amount": "35.10", "text": "later"}, {"text": "later still"}, {"number": 8}]
+    twice = [*records, *({"id": "key 0", **record} for record in later)]
+    changed = [{"id": f"key {line}", "amount": f"{line}.50", "text": "changed"} for line in (0, 3, 4, 5)]
+    runs = [messages(twice, keyed=keyed), messages(changed, keyed=keyed)]
+    found = load_with_both(postgres, f"types_{keyed}".lower(), runs, ["things"])
+    assert len(found["things"]) == (len(records) if keyed else len(twice) + len(changed))
+    assert any("12345678901234567890.1230" in row for row in found["things"])
+
+
+def test_an_account_arrives_as_with_the_original(postgres: Postgres, tmp_path: Path) -> None:
+    account = make_account(charges=30, products=8, customers=20, subscriptions=10, php=True)
+    with Sandbox(account) as sandbox:
+        keys = {name: len(sandbox.account.keys(name)) for name in STREAMS}
+        file = tmp_path / "tap.json"
+        file.write_text(json.dumps({"base_url": sandbox.url, "username": sandbox.username}), encoding="utf-8")
+        lines = subprocess.run([TAP, "--config", file], capture_output=True, check=True).stdout
+    found = load_with_both(postgres, "account", [lines], STREAMS)
+    assert {name: len(rows) for name, rows in found.items()} == keys
+
+
+@pytest.mark.parametrize("use_copy", [True, False])
+def test_nul_is_replaced_at_every_depth(postgres: Postgres, *, use_copy: bool) -> None:
+    schema = f"nul_{use_copy}".lower()
+    thing = {"deep": [{"a\0b": "\0\0", "text": "\\u0000 \\\\u0000"}]}
+    lines = messages([{"id": "one\0two", "text": "\\\0", "thing": thing, "things": [["\0"]]}])
+    loaded = replace(EXACT, settings={"use_copy": use_copy}).load(postgres, schema, lines)
+    assert loaded.returncode == 0, loaded.stderr.decode()[-TOLD_OF_A_FAILURE:]
+    query = sql.SQL("SELECT id, text, thing, things FROM {}").format(sql.Identifier(schema, "things"))
+    with postgres.connect() as connection:
+        row = connection.execute(query).fetchone()
+    assert row == (
+        "one\ufffdtwo",
+        "\\\ufffd",
+        {"deep": [{"a\ufffdb": "\ufffd\ufffd", "text": "\\u0000 \\\\u0000"}]},
+        [["\ufffd"]],
+    )
+
+
+@pytest.mark.parametrize(
+    "record",
+    [{"at": "no time at all", "unknown": 1}, {"amount": "not a number"}, {"id": None}],
+    ids=["date", "amount", "key"],
+)
+def test_what_has_no_place_in_the_table_ends_the_load(postgres: Postgres, record: dict[str, Any]) -> None:
+    assert EXACT.load(postgres, "refused", messages([{}, record])).returncode != 0
+    with postgres.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM refused.things").fetchone() == (0,)
+
+
+def test_date_times_are_stored_in_utc(postgres: Postgres) -> None:
+    loaded = EXACT.load(postgres, "times", messages([{"at": "2024-02-29T23:59:59+05:30"}]))
+    assert loaded.returncode == 0, loaded.stderr.decode()[-TOLD_OF_A_FAILURE:]
+    with postgres.connect() as connection:
+        assert connection.execute("SELECT at::text FROM times.things").fetchone() == ("2024-02-29 18:29:59",)
