@@ -6,6 +6,7 @@ import ssl
 import time
 from datetime import timezone
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
@@ -51,7 +52,8 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
     except (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError, urllib3.exceptions.SSLError):
         advice, reason = errors.BODY_ADVICE, "broke off its answer"
     except requests.exceptions.ConnectionError:
-        advice, reason = errors.UNREACHABLE_ADVICE, "could not be reached, or broke off the connection"
+        host = urlsplit(request.url or "").hostname
+        advice, reason = errors.UNREACHABLE_ADVICE, f"could not be reached at {host}, or broke off the connection"
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, UnicodeError):
         raise NotAskedError(errors.UNREACHABLE_ADVICE) from None
     except OSError:

@@ -221,7 +221,7 @@ def test_a_host_that_has_no_address(sandbox: Sandbox, waits: Waits, monkeypatch:
 
     monkeypatch.setattr(socket, "getaddrinfo", no_address)
     run = read(sandbox, base_url="https://nowhere.invalid/v1/")
-    expect_told_once(run, "charges: /v1/charges ", "4 times in a row", errors.UNREACHABLE_ADVICE)
+    expect_told_once(run, "charges: /v1/charges ", "nowhere.invalid", "4 times in a row", errors.UNREACHABLE_ADVICE)
     assert waits.asked == [2, 4, 8]
 
 
