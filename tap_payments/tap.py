@@ -1,30 +1,26 @@
-"""The tap: its settings, its streams, and how a failure is told."""
+"""The tap: its settings, its streams, and the course of a run."""
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
 import sys
 import threading
-import traceback
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-import click
 from singer_sdk import Tap
 from singer_sdk import typing as th
 from singer_sdk.configuration._dict_config import merge_missing_config_jsonschema, parse_environment_config
-from singer_sdk.exceptions import ConfigValidationError, MappingError
+from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers._util import load_json
 from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
-from singer_sdk.plugin_base import JSONSchemaValidator, SingerCommand
+from singer_sdk.plugin_base import JSONSchemaValidator
 from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_payments.catalog import settle_catalog
+from tap_payments.door import PaymentsCommand
 from tap_payments.errors import RunError
 from tap_payments.messages import BufferedWriter
 from tap_payments.prefetch import StoppedError
@@ -42,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import PurePath
     from types import FrameType
+
+    import click
 
     from tap_payments.sending import PaymentsStream
 
@@ -255,31 +253,6 @@ class TapPayments(Tap):
         )
 
 
-class PaymentsCommand(SingerCommand):
-    """The command line, and the door that every failure leaves by: one line, the last one, and no traceback."""
-
-    @override
-    def invoke(self, ctx: click.Context) -> Any:
-        logging.captureWarnings(capture=True)
-        return click.Command.invoke(self, ctx)
-
-    @override
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().main(*args, **kwargs)
-        except (RunError, ConfigValidationError) as error:
-            message = str(error)
-        except MappingError as error:
-            message = f"setting `stream_maps` must hold maps that the SDK can read: {type(error).__name__}"
-        except Exception as error:  # noqa: BLE001 - its text may hold anything, so only its kind and place are told
-            message = f"internal error: {_place(error)}"
-        finally:
-            _end_signals()
-        self.logger.error("%s", _one_line(message))
-        _silence_stdout()
-        sys.exit(1)
-
-
 def _read_object(option: str, file: IO[str] | None) -> dict[str, Any] | None:
     """Read the JSON object in a file of the command line."""
     if file is None:
@@ -299,34 +272,3 @@ def _read_number(text: str) -> Any:
         with suppress(ValueError):
             return kind(text)
     return text
-
-
-def _one_line(message: str) -> str:
-    """Keep what an API put into a key or the name of a field from looking like more lines."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in message)
-
-
-def _place(error: Exception) -> str:
-    """Say what kind of error came up in which line of ours, and nothing of what it says."""
-    place = "an unknown place"
-    for frame in traceback.extract_tb(error.__traceback__):
-        if Path(frame.filename).parent == Path(__file__).parent:
-            place = f"{Path(frame.filename).name}:{frame.lineno}"
-    return f"{type(error).__name__} in {place}"
-
-
-def _end_signals() -> None:
-    """Let no signal that comes after the last line change how the run ended."""
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if isinstance(getattr(signal.getsignal(number), "__self__", None), TapPayments):
-                signal.signal(number, signal.SIG_IGN)
-
-
-def _silence_stdout() -> None:
-    """Keep the interpreter from complaining at its end of a pipe that nobody reads."""
-    with suppress(OSError, ValueError, AttributeError):
-        sys.stdout.flush()
-        return
-    with suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

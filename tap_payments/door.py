@@ -1,0 +1,81 @@
+"""The command line's door: every failure leaves by it as one line, the last one, with exit code 1."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+from singer_sdk import Tap
+from singer_sdk.exceptions import ConfigValidationError, MappingError
+from singer_sdk.plugin_base import SingerCommand
+
+from tap_payments.errors import RunError
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+
+class PaymentsCommand(SingerCommand):
+    """The tap's command line."""
+
+    @override
+    def invoke(self, ctx: click.Context) -> Any:
+        logging.captureWarnings(capture=True)
+        return click.Command.invoke(self, ctx)
+
+    @override
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except (RunError, ConfigValidationError) as error:
+            message = str(error)
+        except MappingError as error:
+            message = f"setting `stream_maps` must hold maps that the SDK can read: {type(error).__name__}"
+        except Exception as error:  # noqa: BLE001 - its text may hold anything, so only its kind and place are told
+            message = f"internal error: {_place(error)}"
+        finally:
+            _end_signals()
+        self.logger.error("%s", _one_line(message))
+        _silence_stdout()
+        sys.exit(1)
+
+
+def _one_line(message: str) -> str:
+    """Keep what an API put into a key or the name of a field from looking like more lines."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in message)
+
+
+def _place(error: Exception) -> str:
+    """Say what kind of error came up in which line of ours, and nothing of what it says."""
+    place = "an unknown place"
+    for frame in traceback.extract_tb(error.__traceback__):
+        if Path(frame.filename).parent == Path(__file__).parent:
+            place = f"{Path(frame.filename).name}:{frame.lineno}"
+    return f"{type(error).__name__} in {place}"
+
+
+def _end_signals() -> None:
+    """Let no signal that comes after the last line change how the run ended."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if isinstance(getattr(signal.getsignal(number), "__self__", None), Tap):
+                signal.signal(number, signal.SIG_IGN)
+
+
+def _silence_stdout() -> None:
+    """Keep the interpreter from complaining at its end of a pipe that nobody reads."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+        return
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
