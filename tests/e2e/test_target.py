@@ -143,7 +143,7 @@ def test_every_type_arrives_as_with_the_original(postgres: Postgres, *, keyed: b
     records = [record for record in RECORDS if "nul" not in record.get("thing", {})]
     records.append({"text": "before\0after", "words": ["one\0two"], "thing": {"first": "three\0four"}})
     # Of one key there are some in batches of their own, and two in the last.
-    later = [{"amount": "35.10", "text": "later"}, {"text": "later still"}, {"number": 8}]
+    later: list[dict[str, Any]] = [{"amount": "35.10", "text": "later"}, {"text": "later still"}, {"number": 8}]
     twice = [*records, *({"id": "key 0", **record} for record in later)]
     changed = [{"id": f"key {line}", "amount": f"{line}.50", "text": "changed"} for line in (0, 3, 4, 5)]
     runs = [messages(twice, keyed=keyed), messages(changed, keyed=keyed)]
