@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -97,6 +98,8 @@ def _serve() -> None:
     import tap_payments.tap  # noqa: F401, PLC0415 - what there is to load
 
     assert threading.active_count() == 1, "a process with threads must not fork"
+    # What is loaded is no rubbish: a run that looked through it would copy it.
+    gc.freeze()
     for line in sys.stdin:
         order = json.loads(line)
         if "poll" in order:
