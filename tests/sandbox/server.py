@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tests.sandbox.wire import Reply, Wire
 
 ROOT = "/v1/"
+POLL = 0.005  # seconds; every test waits for it once, when its sandbox stops
 
 
 class Sandbox:
@@ -128,7 +129,7 @@ class Sandbox:
         self.stopping.clear()
         self._server = Server(self.port, self)
         self.port = self._server.port
-        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread = Thread(target=self._server.serve_forever, args=(POLL,), daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
