@@ -200,8 +200,8 @@ class Story:
             }
         catalog = catalog_with(only=plan.streams, incremental=plan.streams if plan.incremental else ())
         before = len(self.sandbox.requests)
-        # With an environment of its own a run is started from scratch, as a user does; the others are forked.
-        env = {"TAP_PAYMENTS_LOGLEVEL": "INFO"} if plan.kill else None
+        # With an environment of its own a run is started from scratch, as a user does: the one that is to be killed.
+        env = {"TAP_PAYMENTS_LOGLEVEL": "INFO"} if kill and plan.kill else None
         process = start_tap(tap_config(self.sandbox, **settings), catalog=catalog, state=state, env=env)
         killed_by = self._kill(process, before) if kill and plan.kill else None
         return process.finish(90), killed_by

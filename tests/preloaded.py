@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-POLL = 0.002  # seconds
+POLL = 0.005  # seconds
 
 
 class Preloaded:
