@@ -283,15 +283,20 @@ def _stand_in(folder: Path) -> Path:
 
 def _copied(programs: Path) -> Path:
     """Copy the programs, and the libraries that the package has beside itself, to where everybody can run them."""
+    import fcntl  # noqa: PLC0415 -- there is none on Windows
+
     package = programs.parent
     copy = _stand_in(programs).with_name(package.name)
-    if not (copy / programs.name).exists():
-        part = copy.with_name(f"{copy.name}.{os.getpid()}")
-        libraries = package.with_name(f"{package.name}.libs")
-        if libraries.exists():
-            shutil.copytree(libraries, copy.with_name(libraries.name), dirs_exist_ok=True)
-        shutil.copytree(programs, part / programs.name, symlinks=True)
-        with suppress(OSError):
-            part.rename(copy)
-        shutil.rmtree(part, ignore_errors=True)
+    # Whoever comes second must not write over libraries that run already.
+    with copy.with_name("lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (copy / programs.name).exists():
+            part = copy.with_name(f"{copy.name}.{os.getpid()}")
+            libraries = package.with_name(f"{package.name}.libs")
+            if libraries.exists():
+                shutil.copytree(libraries, copy.with_name(libraries.name), dirs_exist_ok=True)
+            shutil.copytree(programs, part / programs.name, symlinks=True)
+            with suppress(OSError):
+                part.rename(copy)
+            shutil.rmtree(part, ignore_errors=True)
     return copy / programs.name
