@@ -23,6 +23,9 @@ find_python = $(shell for name in $(PYTHONS); do \
 UV := .venvs/uv/bin/uv
 INSTALL := $(UV) pip install --quiet --python
 RUN := .venv/bin/python -m
+# Two at a time, each file by one process, in the order of the files: the longest, of tests/e2e, come first.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
+FAST := not meltano and not packaging
 
 .PHONY: help setup demo demo-psql test test-fast test-airflow test-all bench audit hub lint format build clean
 
@@ -38,10 +41,12 @@ demo-psql: .venv/.done ## Look at what the demo loaded, with psql.
 	@exec $(RUN) tests.demo --psql
 
 test: setup ## Run all tests.
-	$(RUN) pytest
+	$(RUN) pytest $(TWO) -m "not alone"
+	$(RUN) pytest -m alone
 
 test-fast: .venv/.done ## Run the tests that need neither Meltano nor the network.
-	$(RUN) pytest -m "not meltano and not packaging"
+	$(RUN) pytest $(TWO) -m "$(FAST) and not alone"
+	$(RUN) pytest -m "$(FAST) and alone"
 
 test-airflow: .venv/.done .venvs/airflow/.done .meltano/.done ## Run the DAGs in an Airflow, over three made-up accounts.
 	$(RUN) pytest tests/airflow
@@ -59,7 +64,8 @@ test-all: .venvs/uv/.done ## Run test-fast on every Python from 3.10 to 3.13 tha
 	  echo "Python $$version: $$python"; \
 	  $(UV) venv --quiet --allow-existing --python "$$python" .venvs/python-$$version && \
 	  $(INSTALL) .venvs/python-$$version --editable . --group test && \
-	  .venvs/python-$$version/bin/python -m pytest -q -m "not meltano and not packaging" || exit 1; \
+	  .venvs/python-$$version/bin/python -m pytest -q $(TWO) -m "$(FAST) and not alone" && \
+	  .venvs/python-$$version/bin/python -m pytest -q -m "$(FAST) and alone" || exit 1; \
 	done
 
 audit: .venvs/uv/.done ## Look for known weaknesses in what the tap installs.

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.chaos import Figures, play
 from tests.preloaded import preloaded
 from tests.tapping import discovered
-
-if TYPE_CHECKING:
-    import pytest
 
 FIRST, COUNT = int(os.environ.get("CHAOS_FIRST_SEED", "0")), int(os.environ.get("CHAOS_SEEDS", "160"))
 SEEDS = range(FIRST, FIRST + COUNT)
@@ -25,6 +23,7 @@ def _try(seed: int) -> Figures | str:
         return f"seed {seed}: {type(error).__name__}: {error}\n  again: python -m tests.chaos {seed}"
 
 
+@pytest.mark.alone
 def test_every_seed_keeps_the_promise(capsys: pytest.CaptureFixture[str]) -> None:
     # Made once, before several threads ask for them.
     discovered()

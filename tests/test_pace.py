@@ -153,6 +153,7 @@ def test_a_stop_ends_every_wait_within_a_second(wait: str) -> None:
     assert time.monotonic() - begun < 1.1
 
 
+@pytest.mark.alone
 def test_a_server_that_allows_the_pace_in_any_window_never_refuses() -> None:
     lists = {"charges": plain("charges", range(150)), "customers": plain("customers", range(60))}
     # A tenth less than the window that the pace is for, since a busy machine delays one request more than another.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.alone
+
 PAGE_SIZE = 500
 SHORT, LONG = 40_000, 120_000
 MOST_TIMES_THE_BARE_LOOP = 1.5
