@@ -2,7 +2,8 @@
 
 What must hold for every seed: a run ends well and every record that stood still is out with its right values, or it
 ends otherwise, in one line, and every STATE that it wrote is true. A run that was killed or failed is followed by one
-that goes on from its last STATE, in calm weather, and then nothing may be missing.
+that goes on from its last STATE, in calm weather, and then nothing may be missing. Only of a list that moved by a page
+between each two requests may that run say that it cannot be read; then the next, whose lists stand still, may not.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ KINDS = (
 )
 SLOW = (Hang(TIMEOUT + 0.4, kind="Hang past the timeout"),)
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-MOST_RUNS = 2
+MOST_RUNS = 3
 
 
 @dataclass
@@ -171,9 +172,9 @@ class Story:
             for number in range(MOST_RUNS):
                 last = number == MOST_RUNS - 1
                 if number:
-                    self.storm.rate, self.storm.max_in_a_row = min(self.storm.rate, 0.1), 2
-                if last:
                     self.storm.rate = 0.0
+                if last:
+                    self.storm.moves = 0.0
                 run, killed_by = self._run(state, Path(folder), kill=number == 0)
                 self.figures.runs += 1
                 self._hold_messages(run)
@@ -182,7 +183,9 @@ class Story:
                     self._hold_success(run)
                     break
                 self._hold_failure(run, killed_by)
-                assert not last, f"no run ended well, even in calm weather: {run.stderr}"
+                # A list that moves as fast as it is read looks like one whose offset is ignored: 1 in 400 such runs.
+                excused = self.storm.moves and run.told("requests in a row brought the same page")
+                assert not number or excused, f"no run ended well, even in calm weather: {run.stderr}"
         self.figures.faults = self.storm.thrown
         self.figures.moved = sum(map(len, (*self.storm.deleted.values(), *self.storm.inserted.values())))
         return self.figures
