@@ -126,3 +126,15 @@ def test_the_readme_lists_every_setting_and_default() -> None:
             assert row[1] == f"`{setting.default}`"
         if setting.required:
             assert row[1] == "required"
+
+
+def test_the_readme_has_the_loader_load_as_the_project_does() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    loader = plugin("loaders", "target-postgres")
+    snippet = re.search(
+        rf"```yaml\n(    pip_url: git\S+ .*\n    executable: {loader['executable']}\n(?:.+\n)+)```", text
+    )
+    assert snippet is not None
+    told = yaml.safe_load(snippet[1])["config"]
+    assert told.pop("default_target_schema") == plugin("extractors", "tap-payments")["load_schema"]
+    assert told == loader["config"]
