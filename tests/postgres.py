@@ -5,6 +5,7 @@ The programs come with a Python package. The server listens on loopback, at any 
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import os
 import secrets
@@ -283,8 +284,6 @@ def _stand_in(folder: Path) -> Path:
 
 def _copied(programs: Path) -> Path:
     """Copy the programs, and the libraries that the package has beside itself, to where everybody can run them."""
-    import fcntl  # noqa: PLC0415 -- there is none on Windows
-
     package = programs.parent
     copy = _stand_in(programs).with_name(package.name)
     # Whoever comes second must not write over libraries that run already.

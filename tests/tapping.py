@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 
+# The program that a user calls.
+TAP = Path(sys.executable).with_name("tap-payments")
 # The most that the tap takes: as good as no limit, where a provider's default would make a test wait.
 NO_LIMIT = 1_000_000
 

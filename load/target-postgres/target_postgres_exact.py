@@ -1,7 +1,7 @@
 """target-postgres as meltanolabs make it, with COPY that keeps every digit and with less work for each record.
 
 It takes the same settings, makes the same tables and fills them with the same values; `tests/e2e/test_target.py`
-holds both against each other. With `use_copy`, these things differ:
+holds both against each other. These things differ, the first and what goes into COPY with `use_copy` alone:
 
 - Amounts reach a NUMERIC column as they were written. The target's own COPY asks SQLAlchemy's generic `Numeric` how to
   send a value, and that makes a double of it unless the dialect says that its driver knows decimals.
@@ -9,8 +9,6 @@ holds both against each other. With `use_copy`, these things differ:
 - A record is taken apart once, straight into COPY, and messages and JSON columns go through msgspec.
 - The SDK looks at every field of every record for a date to parse; here only at those that are declared as dates.
 - Date-times go into a column without a time zone in UTC. COPY would drop a zone unread, and INSERT store the session's.
-
-Without `use_copy` it loads as the target does, but for the NUL characters.
 """
 
 from __future__ import annotations

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,13 +13,14 @@ from tests.meltano import PLUGINS, ROOT
 from tests.sandbox.data import make_account
 from tests.sandbox.providers import STREAMS
 from tests.sandbox.server import Sandbox
+from tests.tapping import TAP, discovered, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.meltano
 
-TAP = Path(sys.executable).with_name("tap-payments")
 TARGET = PLUGINS / "loaders" / "target-jsonl" / "venv" / "bin" / "target-jsonl"
 CHECKER = ROOT / ".venvs" / "singer-tools" / "bin" / "singer-check-tap"
 SIZES = {"charges": 1203, "products": 40, "customers": 300, "subscriptions": 80}
@@ -37,22 +37,8 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 @pytest.fixture
 def config(sandbox: Sandbox, tmp_path: Path) -> Path:
     file = tmp_path / "c.json"
-    settings = {
-        "provider": sandbox.provider,
-        "base_url": sandbox.url,
-        "username": sandbox.username,
-        "password": sandbox.password,
-        "requests_per_minute": 1_000_000,
-    }
-    file.write_text(json.dumps(settings), encoding="utf-8")
+    file.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
     return file
-
-
-def discover() -> dict[str, Any]:
-    """Give the tap's catalog."""
-    found = subprocess.run([TAP, "--discover"], capture_output=True, check=True)
-    catalog: dict[str, Any] = json.loads(found.stdout)
-    return catalog
 
 
 def test_a_pipe_into_target_jsonl_writes_every_record(sandbox: Sandbox, config: Path, tmp_path: Path) -> None:
@@ -70,7 +56,7 @@ def test_a_pipe_into_target_jsonl_writes_every_record(sandbox: Sandbox, config: 
 
 @pytest.mark.parametrize("method", ["FULL_TABLE", "INCREMENTAL"])
 def test_a_foreign_checker_finds_nothing_wrong(config: Path, tmp_path: Path, method: str) -> None:
-    catalog = discover()
+    catalog = copy.deepcopy(discovered())
     for entry in catalog["streams"]:
         if entry["tap_stream_id"] in INCREMENTAL:
             entry["replication_method"] = method

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,9 +15,11 @@ from tests.meltano import PLUGINS
 from tests.sandbox.data import make_account
 from tests.sandbox.providers import STREAMS
 from tests.sandbox.server import Sandbox
+from tests.tapping import TAP, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from tests.postgres import Postgres
 
@@ -53,7 +53,6 @@ class Loader:
             )
 
 
-TAP = Path(sys.executable).with_name("tap-payments")
 PROGRAMS = PLUGINS / "loaders" / "target-postgres" / "venv" / "bin"
 # INSERT is the way of the original that keeps every digit.
 ORIGINAL = Loader("target-postgres", {"use_copy": False, "sanitize_null_text_characters": True, "batch_size_rows": 3})
@@ -157,7 +156,7 @@ def test_an_account_arrives_as_with_the_original(postgres: Postgres, tmp_path: P
     with Sandbox(account) as sandbox:
         keys = {name: len(sandbox.account.keys(name)) for name in STREAMS}
         file = tmp_path / "tap.json"
-        file.write_text(json.dumps({"base_url": sandbox.url, "username": sandbox.username}), encoding="utf-8")
+        file.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
         lines = subprocess.run([TAP, "--config", file], capture_output=True, check=True).stdout
     found = load_with_both(postgres, "account", [lines], STREAMS)
     assert {name: len(rows) for name, rows in found.items()} == keys
