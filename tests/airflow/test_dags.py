@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
+from threading import Barrier, BrokenBarrierError
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.airflow.deployment import TaskRun
+    from tests.sandbox.log import LoggedRequest
 
 pytestmark = pytest.mark.meltano
 
@@ -30,16 +33,21 @@ DATABASE_TASK = "meltano_database"
 # What each account's entry names; each task takes seconds, so not everything.
 ACCOUNT_STREAMS = {"acme": tuple(STREAMS), "globex": ("charges", "customers"), "initech": ("charges", "products")}
 RETRIES = 1
+SECONDS_TO_MEET = 90
 
 
 @dataclass
 class World:
-    """All there is: the accounts' APIs by name, the database, and Airflow with the project that it runs."""
+    """All there is: the accounts' APIs by name, the database, and Airflow with the project that it runs.
+
+    At the meeting, the first request of each account waits for that of every other; it breaks if one does not come.
+    """
 
     apis: dict[str, Sandbox]
     postgres: Postgres
     project: Project
     airflow: Airflow
+    meeting: Barrier
 
     @property
     def loads(self) -> dict[str, tuple[str, str]]:
@@ -67,7 +75,8 @@ class World:
 
 def accounts(apis: dict[str, Sandbox]) -> dict[str, Any]:
     """Give the list of accounts, with each way to name credentials and each kind of extractor."""
-    settings = {name: {"base_url": api.url, "requests_per_minute": NO_LIMIT} for name, api in apis.items()}
+    common = {"requests_per_minute": NO_LIMIT, "request_timeout": 2 * SECONDS_TO_MEET}
+    settings = {name: {"base_url": api.url, **common} for name, api in apis.items()}
     return {
         "defaults": {
             "extractor": "tap-payments",
@@ -142,7 +151,7 @@ def world() -> Iterator[World]:
         try:
             with Airflow(FOLDER / "home", settings, side_by_side=len(apis)) as airflow:
                 airflow.prepare()
-                yield World(apis, postgres, project, airflow)
+                yield World(apis, postgres, project, airflow, Barrier(len(apis), timeout=SECONDS_TO_MEET))
         finally:
             for api in apis.values():
                 api.stop()
@@ -150,7 +159,15 @@ def world() -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def night(world: World) -> dict[str, TaskRun]:
-    """A run of the nightly DAG."""
+    """A run of the nightly DAG, in which the accounts meet, whenever a busy machine comes to start their tasks."""
+
+    def meet(api: Sandbox, request: LoggedRequest, _params: dict[str, str]) -> None:
+        if request is api.requests[0]:
+            with suppress(BrokenBarrierError):
+                world.meeting.wait()
+
+    for api in world.apis.values():
+        api.before_each(meet)
     world.airflow.start()
     assert world.airflow.unpause("payments") == "success", world.airflow.tasks("payments")
     return world.airflow.tasks("payments")
@@ -213,6 +230,7 @@ def test_accounts_run_side_by_side_and_the_streams_of_one_in_turn(world: World, 
         if max(night[one].begun, night[other].begun) < min(night[one].ended, night[other].ended)
     }
     assert overlaps == set(combinations(sorted(world.apis), 2))
+    assert not world.meeting.broken
 
 
 def test_secrets_are_written_nowhere(world: World, night: dict[str, TaskRun]) -> None:
