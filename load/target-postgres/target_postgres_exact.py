@@ -9,16 +9,21 @@ holds both against each other. These things differ, the first and what goes into
 - A record is taken apart once, straight into COPY, and messages and JSON columns go through msgspec.
 - The SDK looks at every field of every record for a date to parse; here only at those that are declared as dates.
 - Date-times go into a column without a time zone in UTC. COPY would drop a zone unread, and INSERT store the session's.
+- What stands in the files of a BATCH message is loaded as if it had come in RECORD messages, so all of the above holds
+  for it, and its `_sdc_` columns say when it was loaded. The SDK sends such records to the table as they are.
 """
 
 from __future__ import annotations
 
+import gzip
 import re
+from contextlib import nullcontext
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from singer_sdk.contrib.msgspec import decoder, encoder
+from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig, BatchFileFormat, StorageTarget
 from singer_sdk.helpers._typing import get_datelike_property_type
 from singer_sdk.io_base import SingerReader
 from target_postgres.connector import PostgresConnector
@@ -124,6 +129,24 @@ class TargetPostgresExact(TargetPostgres):
 
     default_sink_class = ExactSink
     message_reader_class = Reader
+
+    @override
+    def _process_batch_message(self, message_dict: dict[str, Any]) -> None:
+        encoding = BaseBatchFileEncoding.from_dict(message_dict["encoding"])
+        if encoding.format != BatchFileFormat.JSONL:
+            super()._process_batch_message(message_dict)
+            return
+        settings = self.config.get("batch_config")
+        storage = BatchConfig.from_dict(settings).storage if settings else None
+        for path in message_dict["manifest"]:
+            folder, name = StorageTarget.split_url(path)
+            with (
+                (storage or StorageTarget.from_url(folder)).open(name, "rb") as file,
+                gzip.open(file) if encoding.compression == "gzip" else nullcontext(file) as lines,
+            ):
+                for line in lines:
+                    record = self.message_reader.deserialize_json(line.decode())
+                    self._process_record_message({"stream": message_dict["stream"], "record": record})
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import tempfile
@@ -103,13 +104,17 @@ def messages(records: Iterable[dict[str, Any]], *, keyed: bool = True) -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
-def table(postgres: Postgres, schema: str, name: str) -> tuple[dict[str, str], list[tuple[Any, ...]]]:
+def table(
+    postgres: Postgres, schema: str, name: str, *, without: Sequence[str] = ()
+) -> tuple[dict[str, str], list[tuple[Any, ...]]]:
     """Give the columns of a table with their types, and its rows, each value as PostgreSQL writes it."""
     query = "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
     with postgres.connect() as connection:
         columns = dict(connection.execute(query, [schema, name]).fetchall())
         texts = sql.SQL(", ").join(
-            sql.SQL("{}::text").format(sql.Identifier(column)) for column in columns if column not in OF_THE_RUN
+            sql.SQL("{}::text").format(sql.Identifier(column))
+            for column in columns
+            if column not in (*OF_THE_RUN, *without)
         )
         rows = connection.execute(sql.SQL("SELECT {} FROM {}").format(texts, sql.Identifier(schema, name))).fetchall()
         times = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
@@ -160,6 +165,37 @@ def test_an_account_arrives_as_with_the_original(postgres: Postgres, tmp_path: P
         lines = subprocess.run([TAP, "--config", file], capture_output=True, check=True).stdout
     found = load_with_both(postgres, "account", [lines], STREAMS)
     assert {name: len(rows) for name, rows in found.items()} == keys
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+@pytest.mark.parametrize("use_copy", [True, False])
+def test_files_of_batches_are_loaded_as_records(
+    postgres: Postgres, tmp_path: Path, compression: str, *, use_copy: bool
+) -> None:
+    loader = replace(EXACT, settings={**EXACT.settings, "use_copy": use_copy})
+    schema = f"of_{{}}_{compression}_{use_copy}".lower()
+    # One key stands in both files, the record of the second is to stay.
+    records = [{"id": f"key {line}", **record} for line, record in enumerate(RECORDS)]
+    records += [{"id": "key 1", "amount": "0.10", "text": "later"}]
+    as_records = messages(records).splitlines(keepends=True)
+    manifest = []
+    for number, part in enumerate((as_records[1:6], as_records[6:])):
+        content = b"".join(json.dumps(json.loads(line)["record"]).encode() + b"\n" for line in part)
+        file = tmp_path / f"{number}.jsonl"
+        file.write_bytes(gzip.compress(content) if compression == "gzip" else content)
+        manifest.append(file.as_uri())
+    batch = {"type": "BATCH", "stream": "things", "encoding": {"format": "jsonl", "compression": compression}}
+    of_batches = as_records[0] + json.dumps({**batch, "manifest": manifest}).encode() + b"\n"
+    for name, lines in (("records", b"".join(as_records)), ("batches", of_batches)):
+        loaded = loader.load(postgres, schema.format(name), lines)
+        assert loaded.returncode == 0, loaded.stderr.decode()[-TOLD_OF_A_FAILURE:]
+    # When a record was extracted is not in the file.
+    as_wanted, as_found = (
+        table(postgres, schema.format(name), "things", without=("_sdc_extracted_at",))
+        for name in ("records", "batches")
+    )
+    assert as_found == as_wanted
+    assert len(as_found[1]) == len(RECORDS)
 
 
 @pytest.mark.parametrize("use_copy", [True, False])
