@@ -7,6 +7,7 @@ import json
 import logging
 import signal
 import sys
+import threading
 import time
 import warnings
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ JSON = dict[str, Any]
 
 BODY_MARKER = "Zz-a-customers-own-words-Zz"
 """Stands in bodies and values that no output may show."""
+
+SECONDS_TO_END = 5
 
 
 class Number(str):
@@ -81,8 +84,13 @@ def _own_streams() -> Iterator[tuple[io.BytesIO, io.StringIO]]:
 
 
 def command_here(*arguments: str) -> HereRun:
-    """Run the tap's command line inside this process: a twentieth of the time that a process of its own takes."""
+    """Run the tap's command line inside this process: a twentieth of the time that a process of its own takes.
+
+    A run that fails may leave threads that still ask for a page, and would end with a process of its own. Here they
+    would go on into the next run, and take an answer that is meant for it; so they are waited for.
+    """
     begun = time.monotonic()
+    before = set(threading.enumerate())
     exit_code: Any = 0
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with _own_streams() as (stdout, stderr), warnings.catch_warnings():
@@ -93,6 +101,9 @@ def command_here(*arguments: str) -> HereRun:
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+        for thread in threading.enumerate() if exit_code else ():
+            if thread not in before and thread.name.startswith("page-"):
+                thread.join(SECONDS_TO_END)
         sys.stdout.flush()
         output = stdout.getvalue()
     messages = (

@@ -325,7 +325,6 @@ def test_deep_nesting_is_exact_or_refused(
     refused = 0
     for depth in (150, 400, *range(860, 1_000, 35), 20_000):
         value = opening * depth + "0" + closing * depth
-        # One for each run: where a record ends it, a request for the next page may still be on its way.
         with Sandbox() as sandbox:
             sandbox.faults.add(Body(f'{{"data":[{{"charge_id":"key-1","{name}":{value}}}]}}'.encode()))
             run = run_here(tap_config(sandbox, **settings), catalog=catalog)
