@@ -114,8 +114,9 @@ class Progress:
             self._streams[stream].retries += 1
 
     def end(self, stream: str) -> None:
-        """Count a stream as read."""
-        self._current = None
+        """Count a stream as read, or given up."""
+        if self._current == stream:
+            self._current = None
         self._streams[stream].ended = time.monotonic()
 
     def close(self) -> None:

@@ -65,25 +65,31 @@ class ReplicatedStream(PagedStream):
 
     def chunks(self) -> Iterator[Chunk]:
         """Read what is to be sent."""
-        counts = self._counts = self.run.progress.begin(self.name)
-        if not self.settings.page_overlap:
-            self.run.tell_once("page_overlap is 0: records that move while their list is read may be missed")
-        if self.replication_method != REPLICATION_INCREMENTAL:
-            if self.settings.start is not None:
-                self.run.tell_once("start_date means nothing to FULL_TABLE streams: they are read whole")
-            for fetched, fresh in self.read_window():
-                if fetched.page.outline.total is not None:
-                    counts.total = fetched.page.outline.total
-                counts.reached = next((time for time in reversed(fetched.page.outline.times) if time), None)
-                yield self._chunk(fetched, fresh)
-        else:
-            self.run.tell_once(
-                "INCREMENTAL streams see changes of records only within lookback_days: "
-                "run a --full-refresh now and then as well"
-            )
-            reading = self._read_windows if self.listing.filter_field else self._read_newer
+        self._counts = self.run.progress.begin(self.name)
+        try:
+            if not self.settings.page_overlap:
+                self.run.tell_once("page_overlap is 0: records that move while their list is read may be missed")
+            if self.replication_method == REPLICATION_INCREMENTAL:
+                self.run.tell_once(
+                    "INCREMENTAL streams see changes of records only within lookback_days: "
+                    "run a --full-refresh now and then as well"
+                )
+                reading = self._read_windows if self.listing.filter_field else self._read_newer
+            else:
+                reading = self._read_all
             yield from reading()
-        self.run.progress.end(self.name)
+        finally:
+            self.run.progress.end(self.name)
+
+    def _read_all(self) -> Iterator[Chunk]:
+        """Read the whole list."""
+        if self.settings.start is not None:
+            self.run.tell_once("start_date means nothing to FULL_TABLE streams: they are read whole")
+        for fetched, fresh in self.read_window():
+            if fetched.page.outline.total is not None:
+                self._counts.total = fetched.page.outline.total
+            self._counts.reached = next((time for time in reversed(fetched.page.outline.times) if time), None)
+            yield self._chunk(fetched, fresh)
 
     def _read_windows(self) -> Iterator[Chunk]:
         """Read window by window, oldest first, and promote the bookmark after each."""

@@ -11,6 +11,8 @@ import pytest
 
 from tap_payments import progress
 from tap_payments.progress import Progress, StreamProgress, describe_span
+from tap_payments.sending import PaymentsStream
+from tap_payments.tap import TapPayments
 from tests.sandbox import Sandbox, make_account
 from tests.sandbox.faults import Hang
 from tests.tapping import run_tap, tap_config
@@ -86,6 +88,26 @@ def test_no_line_comes_between_streams(monkeypatch: pytest.MonkeyPatch, caplog: 
     caplog.clear()
     time.sleep(0.1)
     running.close()
+    assert caplog.messages == []
+
+
+def test_no_line_comes_of_a_stream_that_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.01)
+    caplog.set_level(logging.INFO)
+    with Sandbox(make_account(charges=30)) as sandbox:
+        tap = TapPayments(config=tap_config(sandbox, page_size=10))
+        stream = tap.streams["charges"]
+        assert isinstance(stream, PaymentsStream)
+        chunks = stream.chunks()
+        next(chunks)
+        until(lambda: any("charges: 0 records" in message for message in caplog.messages))
+        del chunks
+        time.sleep(0.05)
+        caplog.clear()
+        time.sleep(0.1)
+        tap.run.progress.close()
     assert caplog.messages == []
 
 
