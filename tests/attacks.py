@@ -101,15 +101,16 @@ def command_here(*arguments: str) -> HereRun:
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+        sys.stdout.flush()
+        # Taken now: what those threads say while they are waited for, nobody would hear from a process.
+        output, told, seconds = stdout.getvalue(), stderr.getvalue(), time.monotonic() - begun
         for thread in threading.enumerate() if exit_code else ():
             if thread not in before and thread.name.startswith("page-"):
                 thread.join(SECONDS_TO_END)
-        sys.stdout.flush()
-        output = stdout.getvalue()
     messages = (
         [json.loads(line, parse_int=_integer) for line in output.splitlines()] if output.startswith(b'{"type"') else []
     )
-    return HereRun(int(exit_code or 0), messages, stderr.getvalue(), time.monotonic() - begun, output)
+    return HereRun(int(exit_code or 0), messages, told, seconds, output)
 
 
 def run_here(config: JSON, *, catalog: JSON | None = None, state: JSON | None = None) -> HereRun:
