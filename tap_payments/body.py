@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from tap_payments.epoch import read_time
-from tap_payments.seen import PageOutline
+from tap_payments.pagination.history import PageOutline
 from tap_payments.wire import DECODER, ENCODER, MOST_EXPONENT_DIGITS, UnreadableNumberError, read_integer, read_number
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from tap_payments import errors
 from tap_payments.body import BrokenBodyError, Page, WrongBodyError, read_page
 from tap_payments.epoch import describe
 from tap_payments.errors import RunError
-from tap_payments.pagination import ListPaginator, PageLengths, PageToken, UnreadableListError
+from tap_payments.pagination.paginator import ListPaginator, PageLengths, PageToken, UnreadableListError
 from tap_payments.prefetch import Prefetcher, TransientError
 from tap_payments.settings import Settings
 from tap_payments.transport import NotAskedError, read_retry_after, send

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from tap_payments.pagination import (
+from tap_payments.pagination.history import PageOutline
+from tap_payments.pagination.paginator import (
     REPEATS_WITH_OVERLAP,
     ListPaginator,
     PageToken,
     UnreadableListError,
 )
-from tap_payments.seen import PageOutline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ import requests
 from tap_payments import client, errors, replication
 from tap_payments.conform import Conformer
 from tap_payments.messages import BufferedWriter
-from tap_payments.pagination import ListPaginator
+from tap_payments.pagination.paginator import ListPaginator
 from tap_payments.prefetch import Pace
 from tap_payments.settings import BY_NAME
 from tests.attacks import BODY_MARKER, HereRun, command_here, expect_told_once, run_here

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from singer_sdk.pagination import OffsetPaginator
 
-from tap_payments.seen import PageOutline, SeenRecords
+from tap_payments.pagination.history import PageOutline, SeenRecords
 
 if sys.version_info >= (3, 12):
     from typing import override

@@ -1,0 +1,1 @@
+"""Which page of a list to ask for next. Pure: no network, no clock."""
