@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from tap_payments.epoch import read_time
-from tap_payments.pagination.history import PageOutline
+from tap_payments.errors import ContradictionError
 from tap_payments.wire import DECODER, ENCODER, MOST_EXPONENT_DIGITS, UnreadableNumberError, read_integer, read_number
 
 if TYPE_CHECKING:
@@ -34,6 +34,25 @@ class BrokenBodyError(Exception):
 
 class WrongBodyError(Exception):
     """The answer is JSON, but not a page of records; the text says in which way, without any of its contents."""
+
+
+@dataclass(frozen=True)
+class PageOutline:
+    """The records of a page in order, without their contents, and what the API says of the list.
+
+    Attributes:
+        keys: The records' keys.
+        times: The records' times in Unix seconds; None where a record has none that can be read.
+        filter_times: The times by which the API filters the list, likewise.
+        total: How many records the API counts; None where it does not say.
+        has_more: Whether the API says that more records follow.
+    """
+
+    keys: Sequence[str]
+    times: Sequence[float | None]
+    filter_times: Sequence[float | None]
+    total: int | None = None
+    has_more: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,51 +90,63 @@ class Page:
 class _Envelope(msgspec.Struct):
     data: list[msgspec.Raw]
     total_count: Any = None
+    has_more: Any = None
+    error: Any = None
 
 
 _SPLITTER = msgspec.json.Decoder(_Envelope)
 
 
 @cache
-def _outliner(key: str, time: str) -> msgspec.json.Decoder[Any]:
-    """Give what reads keys and times out of a body, and passes over all else."""
-    record = msgspec.defstruct("Record", [(key, Any, None), (time, Any, None)])
+def _outliner(fields: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
+    """Return a decoder for some fields of a body's records, which passes over all else."""
+    record = msgspec.defstruct("Record", [(field, Any, None) for field in fields])
     envelope = msgspec.defstruct("Body", [("data", list[record])])  # type: ignore[valid-type]  # made at run time
     return msgspec.json.Decoder(envelope, float_hook=read_number)
 
 
-def read_page(content: bytes, *, key: str, time: str) -> Page:
+def read_page(content: bytes, *, key: str, time: str, filter_time: str | None = None) -> Page:
     """Read a page out of an answer.
 
     Args:
         content: The body of the answer.
         key: The field that is a record's key.
         time: The field that is a record's time.
+        filter_time: The field by whose time the API filters; None where it is `time`.
 
     Raises:
         BrokenBodyError: If the body is no JSON.
+        ContradictionError: If it has an error beside its records.
         WrongBodyError: If it is JSON, but not the documented body, or a record of it cannot be written.
     """
     content = content.removeprefix(codecs.BOM_UTF8)
+    fields = tuple(dict.fromkeys((key, time, filter_time or time)))
     try:
         if not content.isascii():
             content.decode()  # The splitter passes over text without a look at its bytes.
         envelope = _SPLITTER.decode(content)
-        records, total = envelope.data, envelope.total_count
-        fields = [(getattr(record, key), getattr(record, time)) for record in _outliner(key, time).decode(content).data]
+        records = envelope.data
+        # One column of values for each field.
+        outlined = _outliner(fields).decode(content).data
+        columns = [[getattr(record, field) for record in outlined] for field in fields]
     except (ArithmeticError, RecursionError, msgspec.DecodeError, UnicodeDecodeError):
         body = _decode_carefully(content, key)
         _check_shape(body)
-        records, total = [msgspec.Raw(ENCODER.encode(record)) for record in body["data"]], body.get("total_count")
-        fields = [(record.get(key), record.get(time)) for record in body["data"]]
+        envelope = _Envelope([], body.get("total_count"), body.get("has_more"), body.get("error"))
+        records = [msgspec.Raw(ENCODER.encode(record)) for record in body["data"]]
+        columns = [[record.get(field) for record in body["data"]] for field in fields]
+    if envelope.error not in (None, False, "", []):  # Some servers send one of these where there is no error.
+        raise ContradictionError("it has an `error` beside `data`")
     keys = []
-    for number, (value, _) in enumerate(fields, start=1):
+    for number, value in enumerate(columns[0], start=1):
         if value is None or value == "":
             msg = f"record {number} of the page lacks its key `{key}`"
             raise WrongBodyError(msg)
         keys.append(value if type(value) is str else str(value))
-    times = [read_time(value) for _, value in fields]
-    return Page(PageOutline(keys, times, _read_total(total)), records, key)
+    times = [[read_time(value) for value in column] for column in columns[1:]]
+    has_more = envelope.has_more in (True, "1", "true")
+    outline = PageOutline(keys, times[0], times[-1], _read_total(envelope.total_count), has_more)
+    return Page(outline, records, key)
 
 
 def _check_shape(body: object) -> None:

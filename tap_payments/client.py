@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -20,8 +21,8 @@ from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
 from tap_payments import errors
 from tap_payments.body import BrokenBodyError, Page, WrongBodyError, read_page
 from tap_payments.epoch import describe
-from tap_payments.errors import RunError
-from tap_payments.pagination.paginator import ListPaginator, PageLengths, PageToken, UnreadableListError
+from tap_payments.errors import ContradictionError, RunError, UnreadableListError
+from tap_payments.pagination.paginator import ListPaginator, PageLengths, PageToken
 from tap_payments.prefetch import Prefetcher, TransientError
 from tap_payments.settings import Settings
 from tap_payments.transport import NotAskedError, read_retry_after, send
@@ -153,7 +154,9 @@ class PagedStream(RESTStream[PageToken], ABC):
     @override
     def get_url_params(self, context: Context | None, next_page_token: PageToken | None) -> dict[str, Any]:
         settings, token = self.settings, next_page_token or PageToken()
-        params = {settings.limit_param: settings.page_size, settings.offset_param: token.offset}
+        params: dict[str, Any] = {settings.limit_param: settings.page_size}
+        if settings.offset_param:
+            params[settings.offset_param] = token.offset
         if token.since is not None:
             params[f"{self.listing.filter_field}[min]"] = token.since
         if token.until is not None:
@@ -201,9 +204,13 @@ class PagedStream(RESTStream[PageToken], ABC):
 
     def _read(self, content: bytes) -> Page:
         try:
-            return read_page(content, key=self.declared_keys[0], time=self.time_field)
+            return read_page(
+                content, key=self.declared_keys[0], time=self.time_field, filter_time=self.listing.filter_field
+            )
         except BrokenBodyError as error:
             raise TransientError(f"answered 200, but {error}", advice=errors.BODY_ADVICE) from None
+        except ContradictionError as error:
+            raise TransientError(f"answered 200, but {error}", advice=error.advice) from None
         except WrongBodyError as error:
             raise self.failure(f"answered 200, but {error}: {errors.BODY_ADVICE}") from None
 
@@ -237,7 +244,7 @@ class PagedStream(RESTStream[PageToken], ABC):
             TransientError: If a guess failed.
             RunError: If the page cannot be had.
         """
-        tries = 0
+        tries = 0 if failed is None else failed.tries - 1
         while True:
             if failed is not None:
                 tries += 1
@@ -294,12 +301,36 @@ class PagedStream(RESTStream[PageToken], ABC):
         return ListPaginator(
             settings.page_size,
             overlap=settings.page_overlap,
+            single_page=not settings.offset_param,
+            check_total=settings.check_total,
             max_offset=listing.max_offset,
             filterable=listing.filter_field is not None,
             since=window.since,
             until=window.until,
+            earliest=settings.provider.earliest,
+            now=self.run.started,
             lengths=self._lengths,
         )
+
+    def _take(self, paginator: ListPaginator) -> FetchedPage:
+        """Take the page that the paginator asks for, and feed it.
+
+        Raises:
+            RunError: If the list cannot be read whole, or an answer contradicts itself at every try.
+        """
+        token, tries = paginator.token, 0
+        while True:
+            fetched = self.prefetcher.take(token)
+            try:
+                paginator.advance(fetched.page.outline)
+            except ContradictionError as error:
+                tries += 1
+                failed = TransientError(f"answered 200, but {error}", advice=error.advice, tries=tries)
+                self.prefetcher.retry(token, failed)
+            except UnreadableListError as error:
+                raise self.failure(f"cannot be read whole: {error}") from None
+            else:
+                return fetched
 
     def read_window(
         self, window: Window | None = None, *, may_give_up: bool = False
@@ -324,18 +355,20 @@ class PagedStream(RESTStream[PageToken], ABC):
         while not paginator.finished:
             if not ahead:
                 self.prefetcher.want(paginator.token)
-            fetched = self.prefetcher.take(paginator.token)
-            outline = fetched.page.outline
-            if may_give_up and paginator.count == 0 and len(outline.keys) >= paginator.lengths.full:
+            full = paginator.lengths.full
+            fetched = self._take(paginator)
+            if may_give_up and paginator.count == 1 and len(fetched.page.outline.keys) >= full:
                 raise WindowTooLongError
-            try:
-                paginator.advance(outline)
-            except UnreadableListError as error:
-                raise self.failure(f"cannot be read whole: {error}") from None
             if ahead and not paginator.finished:
                 guesses = paginator.guesses(self.settings.concurrency - 1)
                 self.prefetcher.want(paginator.token, guesses)
             yield fetched, paginator.fresh
+        if paginator.fills_page:
+            self.run.tell_once(
+                f"{self.name}: records of one second fill a page; if their order changes between requests, some may be "
+                "missed: raise `page_size` if the API allows it",
+                level=logging.WARNING,
+            )
         if paginator.ignores_offset:
             self.logger.warning(
                 "%s: %s ignores the offset; its one page of %d records counts as the whole list",

@@ -27,6 +27,26 @@ BODY_ADVICE = "what answers is not the documented API, or something stands betwe
 UNKNOWN_ADVICE = "the API answers in a way that its documentation does not know"
 
 
+CONTRADICTION_ADVICE = "the API contradicts itself: report it to its provider, or run again later"
+TOTAL_ADVICE = "report it to the API's provider, or set `check_total: false` if its totals are inexact"
+
+
+class UnreadableListError(Exception):
+    """The list cannot be read whole; the text says why, without the name of the stream."""
+
+
+class ContradictionError(Exception):
+    """An answer contradicts itself; the text says in which way.
+
+    Attributes:
+        advice: What to do about it if it comes again and again.
+    """
+
+    def __init__(self, message: str, advice: str = CONTRADICTION_ADVICE) -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
 class RunError(FatalAPIError):
     """Ends the run; the text is the line to tell, without anything secret."""
 

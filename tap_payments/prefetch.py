@@ -35,16 +35,24 @@ class TransientError(Exception):
         advice: What to do about it if it does not pass.
         retry_after: Seconds that the API asks to wait; None where it does not.
         holds_all: Whether all requests of the run are to wait, not just this one.
+        tries: How many tries of the same request have failed so far.
     """
 
     def __init__(
-        self, reason: str, *, advice: str = "", retry_after: float | None = None, holds_all: bool = False
+        self,
+        reason: str,
+        *,
+        advice: str = "",
+        retry_after: float | None = None,
+        holds_all: bool = False,
+        tries: int = 1,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.advice = advice
         self.retry_after = retry_after
         self.holds_all = holds_all
+        self.tries = tries
 
 
 class Pace:
@@ -174,6 +182,18 @@ class Prefetcher(Generic[Token, Fetched]):
         if job.error is not None:
             raise job.error
         return job.outcome  # type: ignore[return-value]  # set wherever there is no error
+
+    def retry(self, token: Token, failed: TransientError) -> None:
+        """Fetch a page again that was taken and not believed; it can be taken once more.
+
+        Args:
+            token: The page.
+            failed: Why it was not believed.
+        """
+        with self._changed:
+            job: _Job[Token, Fetched] = _Job(token, guess=False, failed=failed)
+            self._jobs[token] = job
+            self._submit(job, first=True)
 
     def close(self) -> None:
         """Let the threads end as soon as what they wait for has come; nobody waits for them."""

@@ -60,7 +60,7 @@ def _text_violations(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if not texts.get("user_agent", "").isascii():
         yield "user_agent", "be ASCII text"
     for name in ("limit_param", "offset_param"):
-        if name in texts and not PARAMETER.fullmatch(texts[name]):
+        if texts.get(name) and not PARAMETER.fullmatch(texts[name]):
             yield name, "be the name of a query parameter"
 
 

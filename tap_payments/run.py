@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,7 +11,6 @@ from tap_payments.prefetch import Pace
 from tap_payments.progress import Progress
 
 if TYPE_CHECKING:
-    import logging
     import threading
 
 
@@ -37,8 +37,8 @@ class Run:
         self.pace = Pace(self.requests_per_minute, self.stop)
         self.progress = Progress(self.logger)
 
-    def tell_once(self, message: str) -> None:
+    def tell_once(self, message: str, *, level: int = logging.INFO) -> None:
         """Log a fact that holds for the whole run, however many streams it touches."""
         if message not in self._told:
             self._told.add(message)
-            self.logger.info(message)
+            self.logger.log(level, message)

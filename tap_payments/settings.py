@@ -27,7 +27,7 @@ class Setting:
 
     Attributes:
         name: Its name in a configuration.
-        kind: `string`, `integer` or `number`.
+        kind: `string`, `boolean`, `integer` or `number`.
         title: A short name for a person.
         description: What it does, with its unit and, where it depends on the provider, its default.
         default: Its value where it is not set; None where there is none, or where it depends on the provider.
@@ -44,7 +44,7 @@ class Setting:
     kind: str
     title: str
     description: str
-    default: str | float | None = None
+    default: str | bool | float | None = None
     least: float | None = None
     above: float | None = None
     most: float | None = None
@@ -58,6 +58,8 @@ class Setting:
         """What a value must be, to follow `must be`."""
         if self.choices:
             return "one of " + ", ".join(f"`{choice}`" for choice in self.choices)
+        if self.kind == "boolean":
+            return "true or false"
         if self.kind == "string":
             return "text" if self.may_be_empty else "text that is not empty"
         what = "a whole number" if self.kind == "integer" else "a number"
@@ -73,6 +75,8 @@ class Setting:
         """Whether the value is of the right kind and within its bounds."""
         if self.choices:
             return value in self.choices
+        if self.kind == "boolean":
+            return isinstance(value, bool)
         if self.kind == "string":
             return isinstance(value, str) and (self.may_be_empty or value.strip() != "")
         if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not math.isfinite(value):
@@ -87,6 +91,7 @@ class Setting:
     def property(self) -> th.Property[Any]:
         """The setting as the SDK describes settings."""
         kinds: dict[str, type[th.JSONTypeHelper[Any]]] = {
+            "boolean": th.BooleanType,
             "string": th.StringType,
             "integer": th.IntegerType,
             "number": th.NumberType,
@@ -148,8 +153,10 @@ SETTINGS = (
         "offset_param",
         "string",
         "Offset parameter",
-        "Query parameter that carries the offset.",
+        "Query parameter that carries the offset; empty where the API does not page and one request brings the whole "
+        "list.",
         default="offset",
+        may_be_empty=True,
     ),
     Setting(
         "page_overlap",
@@ -158,6 +165,14 @@ SETTINGS = (
         "Records that two neighbouring pages share, so that a list that moves while it is read loses none; less than "
         "`page_size`. Default: 0; with chargedesk 1.",
         least=0,
+    ),
+    Setting(
+        "check_total",
+        "boolean",
+        "Check the total",
+        "Whether an end of a list that the API's own `total_count` contradicts is refused. Set it to false where the "
+        "API's totals are inexact.",
+        default=True,
     ),
     Setting(
         "requests_per_minute",
@@ -259,6 +274,7 @@ class Settings:
     limit_param: str
     offset_param: str
     page_overlap: int
+    check_total: bool
     requests_per_minute: float | None
     concurrency: int
     max_retries: int
@@ -289,6 +305,7 @@ class Settings:
             limit_param=given("limit_param", provider.limit_param),
             offset_param=given("offset_param", ""),
             page_overlap=int(given("page_overlap", provider.page_overlap)),
+            check_total=given("check_total", True),  # noqa: FBT003 - a default
             requests_per_minute=None if pace is None else float(pace),
             concurrency=int(given("concurrency", 0)),
             max_retries=int(given("max_retries", 0)),

@@ -118,13 +118,15 @@ class TapPayments(Tap):
         config: dict[str, Any] = {}
         for name, declared in schema["properties"].items():
             kind = BY_NAME[name].kind if name in BY_NAME else None
-            described = {"type": "string"} if kind else declared
+            described = {"type": "string"} if kind in {"string", "integer", "number"} else declared
             try:
                 found = parse_environment_config({"properties": {name: described}}, cls._env_var_prefix)
             except ValueError:
                 msg = f"setting `{name}` in the environment must be JSON"
                 raise RunError(msg) from None
-            config |= {key: _read_number(value) if kind != "string" and kind else value for key, value in found.items()}
+            config |= {
+                key: _read_number(value) if kind in {"integer", "number"} else value for key, value in found.items()
+            }
         return config
 
     @override

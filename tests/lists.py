@@ -13,11 +13,16 @@ DAY = 86_400
 
 
 def plain(stream: str, times: Iterable[float], *, prefix: str = "r") -> list[dict[str, Any]]:
-    """Make a record for each time, in Unix seconds, newest first; charges have theirs as digits."""
+    """Make a record for each time, in Unix seconds, newest first; charges have theirs as digits.
+
+    Subscriptions and products show the time of their filter too, `created`; it is the same.
+    """
     facts = STREAMS[stream]
     newest_first = sorted(times, reverse=True)
+    created = stream in {"subscriptions", "products"}
     return [
         {facts.key: f"{prefix}{number}", facts.time: str(time) if stream == "charges" else time}
+        | ({"created": time} if created else {})
         for number, time in enumerate(newest_first)
     ]
 

@@ -8,7 +8,6 @@ import pytest
 
 from tests.lists import plain, spread
 from tests.sandbox import Sandbox
-from tests.sandbox.api import Account
 from tests.tapping import JSON, TapRun, catalog_with, run_tap, tap_config
 
 YEAR_2020, YEAR_2025 = 1_577_836_800, 1_735_689_600
@@ -79,14 +78,27 @@ def test_as_many_records_in_one_second_as_the_cap_reaches_come_through(tied: int
         assert sorted(run.keys("subscriptions")) == sorted(sandbox.account.keys("subscriptions"))
 
 
-def test_a_long_list_that_comes_oldest_first_is_an_error() -> None:
-    records = plain("subscriptions", spread(12_000, YEAR_2020, YEAR_2025))
-    with Sandbox({"subscriptions": records}, provider="chargedesk", ascending=True) as sandbox:
-        read(sandbox).expect_failure("subscriptions", "10000", "newest first")
-        # A list that the cap does not touch may come in any order.
-        sandbox.account = Account({"subscriptions": records[:2_000]})
-        run = read(sandbox).expect_success()
-        assert run.keys("subscriptions") == sandbox.account.keys("subscriptions")[::-1]
+@pytest.mark.parametrize("concurrency", [1, 8])
+@pytest.mark.parametrize("breach", ["oldest first", "no time shown"])
+def test_a_long_list_that_cannot_be_narrowed_is_split_and_read_whole(breach: str, concurrency: int) -> None:
+    records = plain("subscriptions", spread(26_000, YEAR_2020, YEAR_2025))
+    if breach == "no time shown":
+        for record in records:
+            del record["created"]
+    ascending = breach == "oldest first"
+    with Sandbox({"subscriptions": records}, provider="chargedesk", ascending=ascending) as sandbox:
+        run = read(sandbox, concurrency=concurrency).expect_success()
+    assert set(run.keys("subscriptions")) == set(sandbox.account.keys("subscriptions"))
+    assert {request.status for request in sandbox.requests} == {200}
+    assert any("created[min]" in request.params for request in sandbox.requests)
+
+
+def test_more_records_than_the_cap_in_a_span_that_cannot_be_split_are_an_error() -> None:
+    records = plain("subscriptions", [YEAR_2020] * 11_000)
+    for record in records:
+        del record["created"]
+    with Sandbox({"subscriptions": records}, provider="chargedesk") as sandbox:
+        read(sandbox).expect_failure("subscriptions", "10000", "between the seconds", str(YEAR_2020))
 
 
 @pytest.mark.parametrize("breach", ["ignore_filter", "exclusive_max"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from math import ceil
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,19 +18,16 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from tap_payments.pagination.history import PageOutline
-from tap_payments.pagination.paginator import (
-    REPEATS_WITH_OVERLAP,
-    ListPaginator,
-    PageToken,
-    UnreadableListError,
-)
+from tap_payments.body import PageOutline
+from tap_payments.errors import ContradictionError, UnreadableListError
+from tap_payments.pagination.paginator import MAX_WITHOUT_PROGRESS, ListPaginator, PageToken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EXAMPLES = os.environ.get("PAGINATOR_EXAMPLES")
-MOST_REQUESTS = 3_000
+MOST_REQUESTS = 10_000
+MAX_RETRIES = 3
 
 
 def tried(share: float = 1.0) -> settings:
@@ -43,14 +41,15 @@ def tried(share: float = 1.0) -> settings:
 
 
 class Row(NamedTuple):
-    """A record: when, and by which key."""
+    """A record: when, and by which key; `created` is the time that the API filters by."""
 
     time: int
     key: str
+    created: int
 
 
 @dataclass(frozen=True)
-class Weather:
+class Changes:
     """How a list changes; where and how is drawn from the list's own seed.
 
     Attributes:
@@ -62,6 +61,29 @@ class Weather:
     chance: int = 0
     most: int = 0
     pages: int = 0
+
+
+@dataclass(frozen=True)
+class Lies:
+    """What an API says and does that is not so; how often is drawn from the list's own seed.
+
+    Attributes:
+        total: What it says of how many there are: `none`, or `honest`, or a wrong number.
+        empties: In so many of a hundred requests an empty page comes, beside something that contradicts it.
+        silent: Whether such a page may also come without a contradiction, at an offset above 0.
+        errors: In so many of a hundred requests an error stands beside the records.
+        soft_cap: Offsets above this one are answered with an empty page; None for no such cap.
+        rounding: Offsets are rounded down to a multiple of this.
+        shuffles: Whether the records of one second come in another order at each request.
+    """
+
+    total: str = "none"
+    empties: int = 0
+    silent: bool = False
+    errors: int = 0
+    soft_cap: int | None = None
+    rounding: int = 1
+    shuffles: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,11 +104,15 @@ class Api:
         timeless: Every so many-th record has a time that cannot be read; 0 for none.
         ahead: Pages fetched before their turn.
         backwards: Whether pages fetched ahead come the last one first.
-        weather: How it changes.
+        changes: How it changes.
         ascending: Whether the oldest records come first.
         ignores_offset: Whether it serves the first page whatever the offset.
         ignores_filter: Whether it serves the whole list whatever the filter.
         excludes_until: Whether the upper end of a filter is left out.
+        lies: What it says and does that is not so.
+        check_total: Whether its totals are believed to contradict an end.
+        skew: Largest difference between a record's time and the time that the API filters by.
+        shows_created: Whether records show the time that the API filters by.
     """
 
     seed: int
@@ -102,11 +128,15 @@ class Api:
     timeless: int = 0
     ahead: int = 0
     backwards: bool = False
-    weather: Weather = Weather()
+    changes: Changes = Changes()
     ascending: bool = False
     ignores_offset: bool = False
     ignores_filter: bool = False
     excludes_until: bool = False
+    lies: Lies = Lies()
+    check_total: bool = True
+    skew: int = 0
+    shows_created: bool = True
 
     @property
     def page(self) -> int:
@@ -125,7 +155,9 @@ class Reading:
         kept: The keys of the records that were there all the time.
         error: Why the list could not be read.
         warned: Whether one page counted as the whole list, since the API ignores the offset.
-        repeated: How often one page came again in a row, at growing offsets.
+        filled: Whether the records of one second were said to fill a page.
+        showed_disorder: Whether a page had a record that was newer, by the filter's time, than the one before it.
+        contradicted: Whether reading ended since each try brought a contradiction.
     """
 
     api: Api
@@ -135,22 +167,22 @@ class Reading:
     kept: set[str] = field(default_factory=set)
     error: str | None = None
     warned: bool = False
-    repeated: int = 0
+    filled: bool = False
+    contradicted: bool = False
+    showed_disorder: bool = False
 
     def __post_init__(self) -> None:
         api = self.api
         self._random = Random(api.seed)
         times = sorted((self._random.randint(0, api.spread) for _ in range(api.records)), reverse=True)
-        self._rows = [Row(time, f"r{number}") for number, time in enumerate(times)]
+        self._rows = [self._row(time, number) for number, time in enumerate(times)]
         self._made = len(self._rows)
         self._ever = Counter(times)
-        self._changes = api.weather.most
+        self._changes = api.changes.most
         self._changed_at: list[int] = []
         self._fetched_at: list[int] = []
-        self._answers: dict[PageToken, tuple[int, PageOutline]] = {}
+        self._answers: dict[PageToken, tuple[int, PageOutline | None]] = {}
         self._served: dict[str, float] = {}
-        self._previous: Sequence[str] = ()
-        self._repeats = 0
         self.kept = {row.key for row in self._rows if self._is_wanted(row)}
 
     @property
@@ -191,19 +223,31 @@ class Reading:
             filterable=True,
             since=api.since,
             until=api.until,
+            check_total=api.check_total,
+            now=api.spread + api.skew + 1,
         )
+        tries = 0
         self._fetch([paginator.token])
         while not paginator.finished:
             token = paginator.token
             fetched, page = self._answers.pop(token)
-            self._count_repeat(token, page)
-            self.taken.append(token)
-            self._fetched_at.append(fetched)
             try:
-                paginator.advance(page)
+                paginator.advance(_believed(page))
+            except ContradictionError as error:
+                tries += 1
+                if tries > MAX_RETRIES:
+                    self.error, self.contradicted = str(error), True
+                    break
+                self._fetch([token, *self._answers])
+                continue
             except UnreadableListError as error:
                 self.error = str(error)
                 break
+            finally:
+                assert len(self.requests) < MOST_REQUESTS, "it goes on for ever"
+            tries = 0
+            self.taken.append(token)
+            self._fetched_at.append(fetched)
             self._served.update(
                 (key, time) for key, time in zip(page.keys, page.times, strict=True) if time is not None
             )
@@ -212,8 +256,10 @@ class Reading:
                 guesses = paginator.guesses(api.ahead)
                 assert len(guesses) <= api.ahead
                 self._fetch([paginator.token, *guesses])
-            assert len(self.requests) < MOST_REQUESTS, "it goes on for ever"
+            pairs = pairwise(time for time in page.filter_times if time is not None)
+            self.showed_disorder = self.showed_disorder or any(older > newer for newer, older in pairs)
         self.warned = paginator.ignores_offset
+        self.filled = paginator.fills_page
         return self
 
     def _fetch(self, tokens: list[PageToken]) -> None:
@@ -221,35 +267,68 @@ class Reading:
         self._answers = {token: answer for token, answer in self._answers.items() if token in tokens}
         for token in reversed(tokens) if self.api.backwards else tokens:
             if token not in self._answers:
-                if self._changes and self._random.randrange(100) < self.api.weather.chance:
+                if self._changes and self._random.randrange(100) < self.api.changes.chance:
                     self._changes -= 1
                     self._changed_at.append(len(self.requests))
                     self._change(token.offset)
                 self._answers[token] = len(self.requests), self._answer(token)
                 self.requests.append(token)
 
-    def _answer(self, token: PageToken) -> PageOutline:
-        api, rows = self.api, self._rows
+    def _row(self, time: int, number: int) -> Row:
+        created = max(0, time - self._random.randint(0, self.api.skew)) if self.api.skew else time
+        return Row(time, f"r{number}", created)
+
+    def _answer(self, token: PageToken) -> PageOutline | None:
+        api, lies, draw = self.api, self.api.lies, self._random
         assert api.max_offset is None or token.offset <= api.max_offset, "it asks for more than the largest offset"
         assert token.offset >= 0
+        rows = self._rows
         if not api.ignores_filter:
             rows = [
                 row
                 for row in rows
-                if (token.since is None or row.time >= token.since)
-                and (token.until is None or row.time < token.until + (not api.excludes_until))
+                if (token.since is None or row.created >= token.since)
+                and (token.until is None or row.created < token.until + (not api.excludes_until))
             ]
+        if lies.shuffles:
+            rows = sorted(rows, key=lambda row: (-row.time, draw.random()))
         if api.ascending:
             rows = rows[::-1]
-        offset = 0 if api.ignores_offset else token.offset
+        if lies.errors and draw.randrange(100) < lies.errors:
+            return None
+        offset = 0 if api.ignores_offset else token.offset // lies.rounding * lies.rounding
         page = rows[offset : offset + api.page]
+        if lies.soft_cap is not None and offset > lies.soft_cap:
+            page = []
+        total = self._total(len(rows), offset + len(page))
+        has_more = False
+        if page and lies.empties and draw.randrange(100) < lies.empties:
+            page = []
+            if not (lies.silent and token.offset > 0 and draw.random() < 1 / 2):
+                has_more = lies.total != "honest" or not api.check_total or draw.random() < 1 / 2
         times = [None if api.timeless and int(row.key[1:]) % api.timeless == 0 else row.time for row in page]
-        return PageOutline([row.key for row in page], times, len(rows) if api.total else None)
+        filter_times: Sequence[float | None] = times
+        if api.skew:
+            filter_times = [row.created if api.shows_created else None for row in page]
+        return PageOutline([row.key for row in page], times, filter_times, total, has_more)
+
+    def _total(self, honest: int, reached: int) -> int | None:
+        lies = {
+            "none": None,
+            "honest": honest,
+            "zero": 0,
+            "page": reached,
+            "capped": min(honest, 7),
+            "stale": honest + 3,
+        }
+        if self.api.total:
+            return honest
+        return lies[self.api.lies.total]
 
     def _change(self, position: int) -> None:
         """Insert or delete one record, or some in a row: at the top, near the reader, or anywhere."""
         draw = self._random
-        count = 1 if draw.random() < 1 / 2 else draw.randint(1, max(1, self.api.weather.pages * self.api.page))
+        count = 1 if draw.random() < 1 / 2 else draw.randint(1, max(1, self.api.changes.pages * self.api.page))
         around = position + draw.randint(-2 * self.api.page, self.api.page)
         place = draw.choice([0, draw.randint(0, len(self._rows)), min(max(around, 0), len(self._rows))])
         if draw.random() < 1 / 2:
@@ -260,26 +339,30 @@ class Reading:
         if place == 0 and draw.random() < 1 / 2:
             time += 1
         top = next((number for number, row in enumerate(self._rows) if row.time <= time), len(self._rows))
-        self._rows[top:top] = [Row(time, f"r{self._made + number}") for number in range(count)]
+        self._rows[top:top] = [self._row(time, self._made + number) for number in range(count)]
         self._ever[time] += count
         self._made += count
 
-    def _count_repeat(self, token: PageToken, page: PageOutline) -> None:
-        previous = self.taken[-1] if self.taken else None
-        again = previous is not None and previous.until == token.until and token.offset > previous.offset
-        self._repeats = self._repeats + 1 if again and page.keys and page.keys == self._previous else 0
-        self.repeated = max(self.repeated, self._repeats)
-        self._previous = page.keys
-
     def _is_wanted(self, row: Row) -> bool:
         api = self.api
-        return (api.since is None or row.time >= api.since) and (api.until is None or row.time <= api.until)
+        return (api.since is None or row.created >= api.since) and (api.until is None or row.created <= api.until)
+
+
+def _believed(page: PageOutline | None) -> PageOutline:
+    """Refuse an answer with an error, as reading its body does.
+
+    Raises:
+        ContradictionError: If it has one.
+    """
+    if page is None:
+        raise ContradictionError("an error beside data")
+    return page
 
 
 # The window, in tenths of the span that the records lie in.
 BOUNDS = st.sampled_from([(None, None), (None, None), (None, 8), (2, None), (3, 9), (5, 5)])
-WEATHERS = st.builds(
-    Weather, chance=st.sampled_from([5, 30, 80]), most=st.integers(1, 40), pages=st.sampled_from([0, 1, 6])
+CHANGES = st.builds(
+    Changes, chance=st.sampled_from([5, 30, 80]), most=st.integers(1, 40), pages=st.sampled_from([0, 1, 6])
 )
 
 
@@ -336,7 +419,7 @@ def test_without_a_cap_there_is_one_request_more_than_pages_at_most(api: Api) ->
     api = replace(api, ahead=0)
     reading = Reading(api).run()
     pages = ceil(len(reading.kept) / api.page)
-    assert len(reading.requests) == max(pages, 1) if api.total else pages + 1
+    assert len(reading.requests) == pages + 1
     if api.page == api.page_size:
         full = [api.page_size * number for number in range(len(reading.kept) // api.page_size + 1)]
         assert [token.offset for token in reading.requests][: len(full)] == full[: len(reading.requests)]
@@ -352,15 +435,13 @@ def test_pages_fetched_ahead_change_neither_records_nor_their_order(api: Api, ah
 
 
 @tried()
-@given(apis(1), WEATHERS)
-def test_a_list_that_moves_loses_no_record_that_was_there_all_the_time(api: Api, weather: Weather) -> None:
-    reading = Reading(replace(api, weather=weather)).run()
+@given(apis(1), CHANGES)
+def test_a_list_that_moves_loses_no_record_that_was_there_all_the_time(api: Api, changes: Changes) -> None:
+    reading = Reading(replace(api, changes=changes)).run()
     event(f"error: {reading.error and reading.error[:25]}")
     error = reading.error or ""
     if "share the second" in error:
         assert not reaches(reading)
-    elif "ignores the offset" in error:
-        assert reading.repeated >= REPEATS_WITH_OVERLAP
     elif "does not bring back" in error:
         assert reading.bottom_has_gone or not reaches(reading)
     else:
@@ -369,14 +450,11 @@ def test_a_list_that_moves_loses_no_record_that_was_there_all_the_time(api: Api,
 
 
 @tried(0.25)
-@given(apis(1), WEATHERS, st.integers(2, 5))
-def test_times_that_cannot_be_read_lose_nothing(api: Api, weather: Weather, timeless: int) -> None:
-    reading = Reading(replace(api, max_offset=None, weather=weather, timeless=timeless)).run()
-    if reading.error is not None:
-        assert "ignores the offset" in reading.error
-        assert reading.repeated >= REPEATS_WITH_OVERLAP
-    else:
-        assert not reading.lost
+@given(apis(1), CHANGES, st.integers(2, 5))
+def test_times_that_cannot_be_read_lose_nothing(api: Api, changes: Changes, timeless: int) -> None:
+    reading = Reading(replace(api, max_offset=None, changes=changes, timeless=timeless)).run()
+    assert reading.error is None
+    assert not reading.lost
 
 
 @tried(0.5)
@@ -405,18 +483,89 @@ def test_pages_no_longer_than_the_overlap_are_told_of_or_read_whole(api: Api, mo
     assert reading.error is not None or not reading.lost
 
 
+LIES = st.builds(
+    Lies,
+    total=st.sampled_from(["none", "honest", "zero", "page", "capped", "stale"]),
+    empties=st.sampled_from([0, 0, 10, 40]),
+    silent=st.booleans(),
+    errors=st.sampled_from([0, 0, 10, 40]),
+    soft_cap=st.one_of(st.none(), st.integers(5, 60)),
+    rounding=st.one_of(st.just(1), st.integers(1, 9)),
+    shuffles=st.booleans(),
+)
+
+
+@tried(2.5)
+@given(apis(), LIES, st.one_of(st.just(Changes()), CHANGES), st.booleans())
+def test_an_api_that_lies_is_read_whole_or_refused(api: Api, lies: Lies, changes: Changes, check_total: bool) -> None:  # noqa: FBT001
+    if not api.overlap:
+        # What nothing shows cannot be noticed without an overlap: the limits that the README names.
+        lies = replace(lies, soft_cap=None, silent=False, shuffles=False, rounding=1)
+        changes = Changes()
+    api = replace(api, total=False, lies=lies, changes=changes, check_total=check_total, max_offset=None)
+    reading = Reading(api).run()
+    event(f"{'error' if reading.error else 'whole'}, filled: {reading.filled}, warned: {reading.warned}")
+    if reading.error is None and not reading.warned and not (lies.shuffles and reading.most_in_a_second >= api.page):
+        assert not reading.lost
+    if reading.contradicted:
+        assert lies.errors or lies.empties or lies.total == "stale" or lies.soft_cap is not None
+
+
+@tried()
+@given(apis(1, capped=False), CHANGES)
+def test_ties_in_any_order_lose_nothing_where_they_are_shorter_than_a_page(api: Api, changes: Changes) -> None:
+    reading = Reading(replace(api, total=False, changes=changes, lies=Lies(shuffles=True))).run()
+    event(f"filled: {reading.filled}")
+    if reading.most_in_a_second < api.page:
+        assert reading.error is None
+        assert not reading.lost
+
+
+@tried()
+@given(apis(), st.integers(1, 40), st.booleans(), st.booleans())
+def test_a_filter_by_another_time_than_the_order_loses_nothing_behind_the_cap(
+    api: Api,
+    skew: int,
+    shows_created: bool,  # noqa: FBT001 - drawn
+    ascending: bool,  # noqa: FBT001 - drawn
+) -> None:
+    api = replace(api, total=False, skew=skew, shows_created=shows_created, ascending=ascending)
+    reading = Reading(api).run()
+    event(f"error: {reading.error and reading.error[:30]}")
+    if reading.error is not None:
+        assert "than the largest offset" in reading.error
+    elif reading.showed_disorder or not shows_created:
+        assert not reading.lost
+
+
 @pytest.mark.parametrize("overlap", [0, 1])
 def test_a_page_that_comes_again_and_again_ends_the_reading(overlap: int) -> None:
     api = Api(0, 50, 1_000, 10, 10, overlap=overlap, ignores_offset=True)
     reading = Reading(api).run()
     assert "ignores the offset" in (reading.error or "")
-    assert len(reading.requests) == (3, 6)[overlap]
+    assert len(reading.requests) == (3, MAX_WITHOUT_PROGRESS + 1)[overlap]
     assert set(reading.sent.values()) == {1}
 
 
-def test_a_short_page_that_comes_again_counts_as_the_whole_list_without_overlap() -> None:
+def test_a_page_of_no_usual_length_that_comes_again_counts_as_the_whole_list_without_overlap() -> None:
     reading = Reading(Api(0, 9, 1_000, 10, 10, ignores_offset=True)).run()
     assert reading.error is None
     assert reading.warned
     assert not reading.lost
     assert len(reading.requests) == 3
+
+
+@pytest.mark.parametrize("length", [10, 20, 25, 75])
+def test_a_page_of_a_usual_length_that_comes_again_is_refused(length: int) -> None:
+    reading = Reading(Api(0, 300, 1_000, 500, length, ignores_offset=True)).run()
+    assert 'set it to ""' in (reading.error or "")
+
+
+def test_pages_that_come_round_again_end_the_reading() -> None:
+    class Carousel(Reading):
+        def _answer(self, token: PageToken) -> PageOutline | None:
+            return super()._answer(replace(token, offset=token.offset % 95))
+
+    reading = Carousel(Api(0, 100, 1_000, 10, 10)).run()
+    assert "again and again" in (reading.error or "")
+    assert len(reading.requests) < 500

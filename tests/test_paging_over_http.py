@@ -43,11 +43,12 @@ def test_lists_of_any_length_arrive_in_pages_of_500(lengths: tuple[int, ...]) ->
 
 
 @pytest.mark.parametrize("lengths", LENGTHS)
-def test_a_total_saves_the_last_request(lengths: tuple[int, ...]) -> None:
+def test_a_total_ends_no_list(lengths: tuple[int, ...]) -> None:
     with Sandbox(account(*lengths), total_count=True) as sandbox:
         expect_all(run_tap(tap_config(sandbox)), sandbox)
     for stream, length in zip(STREAMS, lengths, strict=True):
-        assert offsets(sandbox, stream) == list(range(0, max(length, 1), 500))
+        full = list(range(0, length + 1, 500))
+        assert offsets(sandbox, stream) == (full if length % 500 == 0 else [*full, length])
 
 
 @pytest.mark.parametrize("cap", [100, 20])
@@ -59,7 +60,8 @@ def test_a_server_may_serve_fewer_than_asked_for(cap: int, provider: str) -> Non
     overlap = int(provider == "chargedesk")
     for stream, length in zip(STREAMS, lengths, strict=True):
         # A list no longer than the overlap is asked for once more: its only page looks the same in mid-list.
-        most = -(-length // (cap - overlap)) + 1 + (length <= overlap)
+        # With an overlap pages share the last record too, which may not be the only one of its second.
+        most = -(-length // (cap - 2 * overlap)) + 1 + (length <= overlap)
         assert len(offsets(sandbox, stream)) <= most
 
 
@@ -73,7 +75,7 @@ def test_a_page_size_that_is_not_understood_costs_requests_and_no_records() -> N
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_a_short_page_in_mid_list_is_not_the_end(overlap: int, concurrency: int) -> None:
     with Sandbox(account(2_203)) as sandbox:
-        second = 500 - overlap
+        second = 500 - 2 * overlap
         short = sandbox.account.records("charges")[second : second + 300]
         body = msgspec.json.encode({"data": short})
         sandbox.faults.add(Body(body), stream="charges", when=lambda params: params["offset"] == str(second))
@@ -101,7 +103,8 @@ def test_an_api_without_offset_that_has_more_ends_the_run(
         run = run_tap(config, catalog=catalog_with(only=["charges"]))
     run.expect_failure("charges", "/v1/charges", "ignores the offset")
     assert run.keys("charges") == sandbox.account.keys("charges")[:500]
-    assert len(sandbox.requests) <= 6 + concurrency
+    # A list that moves may bring known records alone for a while; one that is not watched may not.
+    assert len(sandbox.requests) <= (102 if "page_overlap" in settings else 3) + concurrency
 
 
 def test_an_api_without_offset_whose_total_is_larger_than_its_page_ends_the_run() -> None:

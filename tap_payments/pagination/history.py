@@ -1,12 +1,11 @@
-"""What is remembered of the records of a list that is being read: little, however long the list."""
+"""Keys and times of the pages of a list that were read last: little, however long the list."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,83 +13,83 @@ if TYPE_CHECKING:
 RECENT_PAGES = 3
 
 
-@dataclass(frozen=True)
-class PageOutline:
-    """What the paginator needs to know of a page: its records in order, without their contents.
+class Outline(Protocol):
+    """What the paginator needs to know of a page: its records in order, without their contents."""
 
-    Attributes:
-        keys: The records' keys.
-        times: The records' times in Unix seconds; None where a record has none that can be read.
-        total: How many records the API says match what was asked; None where it does not say.
-    """
+    @property
+    def keys(self) -> Sequence[str]:
+        """The records' keys."""
 
-    keys: Sequence[str]
-    times: Sequence[float | None]
-    total: int | None = None
+    @property
+    def times(self) -> Sequence[float | None]:
+        """The records' times in Unix seconds; None where a record has none that can be read."""
+
+    @property
+    def filter_times(self) -> Sequence[float | None]:
+        """The times by which the API filters the list, likewise."""
+
+    @property
+    def total(self) -> int | None:
+        """How many records the API counts; None where it does not say."""
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the API says that more records follow."""
 
 
-class SeenRecords:
-    """The last pages of a list, and all keys at the oldest time seen.
+class PageHistory:
+    """The keys of the last pages of a list, and the order of its times.
 
     Attributes:
         pages: The last pages, in the order in which they were read.
-        ties: The keys of all records at the oldest second seen.
-        newest_second: The newest time seen, in Unix seconds, rounded up.
-        oldest_second: The oldest time seen, likewise.
-        rises: Whether a record was newer than the one before it, which is not so in a list that comes newest first.
+        is_ascending: Whether a record was newer than the one before it, which is not so in a list that comes newest
+            first.
     """
 
     def __init__(self) -> None:
-        self.pages: deque[PageOutline] = deque(maxlen=RECENT_PAGES)
-        self.ties: set[str] = set()
-        self.newest_second: int | None = None
-        self.oldest_second: int | None = None
-        self.rises = False
+        self.pages: deque[Outline] = deque(maxlen=RECENT_PAGES)
+        self.is_ascending = False
         self._keys: deque[frozenset[str]] = deque(maxlen=RECENT_PAGES)
 
     @property
-    def last(self) -> PageOutline | None:
+    def last(self) -> Outline | None:
         """The page read last."""
         return self.pages[-1] if self.pages else None
 
-    def known(self) -> set[str]:
-        """Give the keys that are remembered."""
-        return self.ties.union(*self._keys)
+    def overlap(self, page: Outline) -> set[str]:
+        """Return the keys of a page that are remembered."""
+        keys = frozenset(page.keys)
+        return set().union(*(recent & keys for recent in self._keys))
 
-    def knows_any(self, page: PageOutline) -> bool:
-        """Whether any record of a page is remembered, so that nothing lies between it and what was read."""
-        return any(not keys.isdisjoint(page.keys) for keys in (*self._keys, self.ties))
-
-    def seconds_above(self, second: int) -> list[int]:
-        """Give the times of the last pages that are newer, in Unix seconds, rounded up, oldest first."""
-        seconds = {ceil(time) for page in self.pages for time in page.times if time is not None}
-        return sorted(newer for newer in seconds if newer > second)
-
-    def keep(self, page: PageOutline) -> None:
-        """Remember a page as the last, and nothing of its records, since nothing will be asked."""
-        self.pages.append(page)
-
-    def remember(self, page: PageOutline, *, overlaps: bool) -> None:
-        """Remember a page and its records.
-
-        Args:
-            page: The page.
-            overlaps: Whether it begins with records of the page before.
-        """
-        times = [time for time in page.times if time is not None]
-        if not overlaps and self.pages and times and page.keys[0] not in self._keys[-1]:
-            times = [time for time in self.pages[-1].times[-1:] if time is not None] + times
-        self.rises = self.rises or any(newer < older for newer, older in pairwise(times))
+    def remember(self, page: Outline) -> None:
+        """Remember a page as the last."""
+        self.is_ascending = self.is_ascending or is_ascending(page.times)
         self.pages.append(page)
         self._keys.append(frozenset(page.keys))
-        for key, time in zip(page.keys, page.times, strict=True):
-            if time is None:
-                continue
-            second = ceil(time)
-            if self.newest_second is None or second > self.newest_second:
-                self.newest_second = second
-            if self.oldest_second is None or second < self.oldest_second:
-                self.oldest_second = second
-                self.ties = {key}
-            elif second == self.oldest_second:
-                self.ties.add(key)
+
+
+def second_of(time: float | None) -> int | None:
+    """Return the whole second that a time belongs to, rounded up as an inclusive upper bound must be."""
+    return None if time is None else ceil(time)
+
+
+def is_ascending(times: Sequence[float | None]) -> bool:
+    """Whether any of these times is later than the one before it; unknown times are passed over."""
+    known = [time for time in times if time is not None]
+    return any(later > earlier for earlier, later in pairwise(known))
+
+
+def tie_length(page: Outline) -> int:
+    """Return how many records at the end of a page share the last one's second.
+
+    Returns:
+        Their number; 0 where the last one's time is unknown, or that of the record above them, which would prove them
+        to be all.
+    """
+    second = second_of(page.times[-1])
+    for length, time in enumerate(reversed(page.times)):
+        if time is None:
+            return 0
+        if second_of(time) != second:
+            return length
+    return len(page.times)

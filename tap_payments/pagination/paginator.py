@@ -1,8 +1,9 @@
-"""The offset paginator: is fed pages, says what is new in them and what to ask next. No network, no clock.
+"""The offset paginator: which records of a page are new, and which page to ask for next. No network, no clock.
 
 A list may move while it is read: records are inserted and deleted above the place that has been reached, so that an
 offset no longer means what it meant a page ago. With an overlap each page begins with records of the page before, and
-the paginator notices. A listing may also have a largest offset; past it the paginator narrows the span of time instead.
+the paginator notices. The records of one second may come in another order at each request, so a page that follows
+begins above all those that share the last one's second.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from singer_sdk.pagination import OffsetPaginator
 
-from tap_payments.pagination.history import PageOutline, SeenRecords
+from tap_payments.errors import TOTAL_ADVICE, ContradictionError, UnreadableListError
+from tap_payments.pagination.history import RECENT_PAGES, Outline, PageHistory, second_of, tie_length
+from tap_payments.pagination.offset_cap import OffsetCap, Span
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -21,18 +24,19 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection
 
-# Times a page may repeat at growing offsets before the API is said to ignore them. A list that moves repeats a page
-# now and then, so more patience is due where moves are watched for.
-REPEATS_WITHOUT_OVERLAP = 2
-REPEATS_WITH_OVERLAP = 5
-# Returns to the top of one list after which it counts as unreadable, not as moving.
-MOST_RESTARTS = 100
-
-
-class UnreadableListError(Exception):
-    """The list cannot be read whole; the text says why, without the name of the stream."""
+# Repeats of a page at growing offsets after which the API is said to ignore them.
+MAX_REPEATS = 2
+# Pages in a row without progress, and returns to offset 0 with nothing known, after which a list is unreadable.
+MAX_WITHOUT_PROGRESS = 100
+MAX_RESTARTS = 100
+# Steps back that are allowed for each page that reached further down, beyond the first ones.
+STEPS_BACK_PER_PAGE, FREE_STEPS_BACK = 4, 1000
+# Pages without an overlap that repeat a page of long before. A list that moves a lot repeats a few.
+MAX_RECURRENCES = 20
+# Largest share of a page that is read twice to keep the distance between pages steady, as a divisor.
+TIE_SHARE = 10
 
 
 @dataclass(frozen=True)
@@ -52,23 +56,30 @@ class PageToken:
 
 @dataclass
 class PageLengths:
-    """What reading a list has taught about the length of its pages; carried from one window to the next.
+    """What reading a list has taught about its pages; carried from one window to the next.
 
     Attributes:
-        longest: The most records that any page held.
         full: The length of a page that may be followed by another: the size asked for, or the server's own cap once
             that is known.
+        longest: The most records that any page held.
+        ties: The most records of one second seen at the end of a page, as far as they are few.
     """
 
     full: int
     longest: int = 0
+    ties: int = 0
 
 
 class ListPaginator(OffsetPaginator):
     """Walks one list, or one window of it, from its newest record to its oldest.
 
-    Feed each page to `advance`; `fresh` then holds the places of the records to send, and `token` what to ask next,
+    Feed each page to `advance`; `fresh` then holds the places of the records to emit, and `token` what to ask next,
     until `finished`.
+
+    Attributes:
+        fresh: Places of the new records on the page fed last.
+        ignores_offset: Whether one page counted as the whole list, since the API repeats it at every offset.
+        fills_page: Whether the records of one second filled a page, so that some may be missed if their order changes.
     """
 
     def __init__(  # noqa: PLR0913 - each is one fact of the listing, given by name
@@ -76,10 +87,14 @@ class ListPaginator(OffsetPaginator):
         page_size: int,
         *,
         overlap: int = 0,
+        single_page: bool = False,
+        check_total: bool = True,
         max_offset: int | None = None,
         filterable: bool = False,
         since: int | None = None,
         until: int | None = None,
+        earliest: int = 0,
+        now: int = 0,
         lengths: PageLengths | None = None,
     ) -> None:
         """Begin at the top of the list.
@@ -87,268 +102,368 @@ class ListPaginator(OffsetPaginator):
         Args:
             page_size: Records asked for a page.
             overlap: Records that two neighbouring pages share.
+            single_page: Whether the API does not page: its one page is the list.
+            check_total: Whether an end that the API's own total contradicts is refused.
             max_offset: The largest offset that the API answers.
             filterable: Whether the list can be asked for a span of time.
             since: Lower end of the window, Unix seconds.
             until: Upper end of the window, Unix seconds.
+            earliest: Unix second from which on an open window is split, where it must be.
+            now: Unix second up to which an open window is split.
             lengths: What earlier windows of the same list taught about its pages.
         """
         super().__init__(start_value=0, page_size=page_size)
         self.fresh: list[int] = []
         self.ignores_offset = False
+        self.fills_page = False
         self.lengths = lengths or PageLengths(full=page_size)
-        self._overlap = overlap
-        self._max_offset = max_offset
-        self._filterable = filterable
-        self._since = since
-        self._until = until
-        self._asked_offset: int | None = None
-        self._seen = SeenRecords()
-        self._previous_keys: Sequence[str] = ()
+        self._overlap = 0 if single_page else overlap
+        self._single_page = single_page
+        self._check_total = check_total
+        self._span = Span(since, until)
+        self._cap: OffsetCap | None = None
+        if max_offset is not None:
+            self._cap = OffsetCap(max_offset, filterable=filterable, span=self._span, earliest=earliest, now=now)
+        self._total: int | None = None
+        self._restarts = 0
+        self._steps_back = 0
+        self._pages_down = 0
+        self._landmark: frozenset[str] = frozenset()
+        self._landmark_at = 0
+        self._recurrences = 0
+        self._guessed: PageToken | None = None
+        self._guessed_right = True
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin at the top of a span of which nothing is known."""
+        self._history = PageHistory()
+        self._longest = 0
+        self._without_progress = 0
+        self._rewind()
+
+    def _rewind(self) -> None:
+        """Go to offset 0 of the span."""
+        if self._cap is not None:
+            self._span = self._cap.span
+        self._value = 0
+        self._deepest = -1
         self._repeats = 0
         self._step_back = 0
-        self._restarts = 0
-        self._probes = 0
-        self._end_probed = False
-        self._narrowings_unproven = 0
-        self._narrowed_to: set[int] = set()
-        self._known_total: int | None = None
+        # The second of the last group, where the next page must begin with a record known to be newer.
+        self._group_second: int | None = None
 
     @property
     def token(self) -> PageToken:
         """What to ask for next."""
-        return PageToken(self._value, self._since, self._until)
+        return PageToken(self._value, self._span.since, self._span.until)
 
     def guesses(self, count: int) -> list[PageToken]:
-        """Say which tokens follow `token` if the pages to come are as long as the last, full one.
+        """Return the tokens that follow `token` if the pages to come are as long as the last, full one.
 
         Args:
-            count: How many to give at most.
+            count: How many to return at most; after a wrong guess it is one, until a guess was right again.
         """
-        steady = not (self._finished or self._repeats or self._step_back or self._narrowings_unproven)
-        stride = self.lengths.full - self._overlap
-        if not steady or stride < 1 or not self._seen.pages or len(self._seen.pages[-1].keys) < self.lengths.full:
+        self._guessed = None
+        stride, last = self._stride(self.lengths.full, self.lengths.ties), self._history.last
+        is_steady = not (self._finished or self._repeats or self._step_back or (self._cap and self._cap.is_unproven))
+        if not is_steady or stride < 1 or last is None or len(last.keys) < self.lengths.full:
             return []
-        offsets = (self._value + stride * ahead for ahead in range(1, count + 1))
-        return [
-            PageToken(offset, self._since, self._until)
+        largest = None if self._cap is None else self._cap.largest
+        offsets = (
+            self._value + stride * ahead for ahead in range(1, (count if self._guessed_right else min(count, 1)) + 1)
+        )
+        tokens = [
+            PageToken(offset, self._span.since, self._span.until)
             for offset in offsets
-            if (self._max_offset is None or offset <= self._max_offset)
-            and (self._known_total is None or offset < self._known_total)
+            if (largest is None or offset <= largest) and (self._total is None or offset < self._total)
         ]
+        self._guessed = tokens[0] if tokens else None
+        return tokens
 
     @override
-    def advance(self, response: PageOutline) -> None:  # type: ignore[override]  # fed outlines, so that it stays pure
+    def advance(self, response: Outline) -> None:  # type: ignore[override]  # fed outlines, so that it stays pure
         """Take in the page that `token` asked for.
 
         Args:
             response: The outline of the page.
 
         Raises:
+            ContradictionError: If the answer cannot be believed; nothing has changed then, and the same token may be
+                fed again.
             UnreadableListError: If the rest of the list cannot be reached.
         """
         page = response
-        self._page_count += 1
-        self.fresh = []
         self._check_range(page)
-        repeated = self._count_repeat(page)
-        self._asked_offset, self._previous_keys = self._value, page.keys
-        if not self._came_back(page):
-            return
-        self._known_total = page.total
-        self.lengths.longest = max(self.lengths.longest, len(page.keys))
-        if self._overlap:
+        self.fresh = []
+        if self._single_page:
+            self._take_single_page(page)
+        elif self._overlap:
             self._advance_overlapping(page)
-        elif not page.keys:
-            self._finished = True
-        elif repeated:
-            self._advance_repeated(page)
         else:
-            self._accept(page, known=self._seen.ties)
+            self._advance_plain(page)
+        self._total = page.total
+        self._page_count += 1
+        if self._guessed is not None:
+            self._guessed_right = self.token == self._guessed
 
     # Pages that show that the list cannot be read.
 
-    def _check_range(self, page: PageOutline) -> None:
-        """Hold the page against the span of time that was asked for."""
-        since, until = self._since, self._until
+    def _check_range(self, page: Outline) -> None:
+        """Check that the page has a record in the span of time that was asked for."""
+        since, until = self._span.since, self._span.until
         if since is None and until is None:
             return
-        times = [time for time in page.times if time is not None]
+        times = [time for time in page.filter_times if time is not None]
         if times and not any((since is None or time >= since) and (until is None or time <= until) for time in times):
-            msg = "the API does not honour the filter by time: a page has no record in the span asked for"
-            raise UnreadableListError(msg)
-
-    def _count_repeat(self, page: PageOutline) -> bool:
-        """Count pages that come again although the offset grew."""
-        grew = self._asked_offset is not None and self._value > self._asked_offset
-        if grew and page.keys and page.keys == self._previous_keys:
-            self._repeats += 1
-        else:
-            self._repeats = 0
-        if self._overlap and self._repeats >= REPEATS_WITH_OVERLAP:
-            msg = f"the API ignores the offset: {self._repeats + 1} requests in a row brought the same page"
-            raise UnreadableListError(msg)
-        return self._repeats > 0
-
-    def _advance_repeated(self, page: PageOutline) -> None:
-        """Go on after a page that came before, or find that the API knows no offset."""
-        if self._repeats < REPEATS_WITHOUT_OVERLAP:
-            self._go_to(self._value + len(page.keys))
-            return
-        length = len(page.keys)
-        if length >= self.page_size or (page.total is not None and page.total > length):
-            msg = (
-                f"the API ignores the offset: each page holds the same {length} records, "
-                "so that the rest of the list cannot be reached"
+            raise UnreadableListError(
+                "the API does not honour the filter by time: a page has no record in the span asked for"
             )
-            raise UnreadableListError(msg)
+
+    def _contradiction(self, page: Outline) -> ContradictionError | None:
+        """Return what the page itself says against being the last one."""
+        reached = self._value + len(page.keys)
+        if page.has_more:
+            return ContradictionError(f"its list ends after {reached} records while its `has_more` is true")
+        if self._check_total and page.total is not None and page.total > reached:
+            what = f"its list ends after {reached} records while its `total_count` is {page.total}"
+            return ContradictionError(what, TOTAL_ADVICE)
+        return None
+
+    def _end(self, page: Outline) -> None:
+        """End the span with this page, and the list with the last span.
+
+        Raises:
+            ContradictionError: If the page itself says that more follow.
+        """
+        if (contradiction := self._contradiction(page)) is not None:
+            raise contradiction
+        if self._cap is not None and self._cap.next_span():
+            self._begin()
+        else:
+            self._finished = True
+
+    def _take_single_page(self, page: Outline) -> None:
+        length = len(page.keys)
+        if length >= self.page_size:
+            raise UnreadableListError(
+                f"the API does not page (`offset_param` is empty), but its page of {length} records is full: "
+                "set `page_size` above the length of the list, or name the `offset_param`"
+            )
+        if (contradiction := self._contradiction(page)) is not None:
+            raise UnreadableListError(f"the API does not page (`offset_param` is empty), but {contradiction}")
+        self.lengths.longest = max(self.lengths.longest, length)
+        self.fresh = list(range(length))
+        self._finished = True
+
+    # Without an overlap.
+
+    def _advance_plain(self, page: Outline) -> None:
+        """Advance by what came; an empty page is the end, a page that comes again and again is not."""
+        last = self._history.last
+        if self._cap is not None and self._cap.is_unproven:
+            if not self._cap.prove(self._known(page), self._history):
+                self._rewind()
+                return
+        elif not page.keys:
+            self._end(page)
+            return
+        elif last is not None and self._value > 0 and page.keys == last.keys:
+            self._take_repeat(page)
+            return
+        self._repeats = 0
+        self._check_recurrence(page)
+        self._accept(page, self._known(page))
+        self._go_to(self._value + len(page.keys))
+
+    def _take_repeat(self, page: Outline) -> None:
+        """Skip a page that came before, or find that the API ignores the offset."""
+        length = len(page.keys)
+        if self._repeats + 1 < MAX_REPEATS:
+            self._repeats += 1
+            self._go_to(self._value + length)
+            return
+        says_more = page.has_more or (self._check_total and page.total is not None and page.total > length)
+        # An API that pages in another way sends its first page each time, and that has a round length.
+        if length >= self.page_size or length % 10 == 0 or length % 25 == 0 or says_more:
+            raise UnreadableListError(
+                f"the API ignores the offset: each page holds the same {length} records, so that the rest of the list "
+                'cannot be reached: check `offset_param`, or set it to "" if the API does not page'
+            )
         self.ignores_offset = True
         self._finished = True
 
-    # Lists that move.
-
-    def _advance_overlapping(self, page: PageOutline) -> None:
-        """Judge by the records that two pages share whether the list has moved, and where to go on."""
-        if not self._seen.pages:
-            if page.keys:
-                self._accept(page)
-            else:
-                self._finished = True
-            return
-        if self._is_end(page):
-            self._finished = True
-        elif self._seen.knows_any(page) or self._is_newer(page):
-            self._step_back = 0
-            self._accept(page, known=self._seen.known())
-        elif self._value > 0:
-            self._find_way_back(page)
-        elif page.keys:
-            self._restart(page)
-        else:
-            self._finished = True
-
-    def _is_end(self, page: PageOutline) -> bool:
-        """Whether the page holds nothing but the last records seen."""
-        last = self._seen.pages[-1].keys[-self._overlap :]
-        if not page.keys or page.keys[-1] != last[-1] or not set(last).issuperset(page.keys):
-            return False
-        # A server whose pages are no longer than the overlap would show nothing else in mid-list either.
-        return self.lengths.longest > self._overlap or self._end_probed
-
-    def _is_newer(self, page: PageOutline) -> bool:
-        """Whether the page begins above the last record seen, so that nothing lies between: inserts pushed it down."""
-        if self._seen.rises or not page.keys:
-            return False
-        time, last = page.times[0], self._seen.pages[-1].times[-1]
-        return time is not None and last is not None and time > last
-
-    def _find_way_back(self, page: PageOutline) -> None:
-        """Go back by 1, 2, 4 ... pages: records above were deleted, and what moved up was not seen."""
-        if self.lengths.longest <= self._overlap:
-            self._end_probed = not page.keys
-            self._probes += bool(page.keys)
-            if self._probes > 1:
-                msg = (
-                    f"the API serves {self.lengths.longest} records a page at most: page_overlap must be less than that"
+    def _check_recurrence(self, page: Outline) -> None:
+        """Notice that the same pages come again and again at growing offsets, by Brent's algorithm for cycles."""
+        count = self._page_count
+        if count - self._landmark_at > RECENT_PAGES and not self._landmark.isdisjoint(page.keys):
+            self._recurrences += 1
+            if self._recurrences > MAX_RECURRENCES:
+                raise UnreadableListError(
+                    "the same pages come again and again at growing offsets: check `offset_param`"
                 )
-                raise UnreadableListError(msg)
+        if count & (count - 1) == 0:
+            self._landmark, self._landmark_at = frozenset(page.keys), count
+
+    # With an overlap.
+
+    def _advance_overlapping(self, page: Outline) -> None:
+        """Judge by the records that two pages share whether the list has moved, and where to go on."""
+        known = self._known(page)
+        if self._cap is not None and self._cap.is_unproven:
+            if not self._cap.prove(known, self._history):
+                self._rewind()
+                return
+            joined = True
+        elif not page.keys and (self._value == 0 or self._longest <= self._overlap):
+            # A span of no more records than the overlap has no page of known records alone that is shorter.
+            self._end(page)
+            return
+        else:
+            joined = self._is_joined(page, known)
+        if joined and len(known) == len(page.keys) < self._longest:
+            self._end(page)
+            return
+        self._count_progress(page, known, joined=joined)
+        if joined or self._is_newer(page):
+            self._accept_overlapping(page, known)
+        elif self._value > 0:
+            self._go_back()
+        else:
+            self._restart(page)
+
+    def _is_joined(self, page: Outline, known: Collection[str]) -> bool:
+        """Whether nothing lies between the page and what was read.
+
+        The records of one second may have changed places, so one of them proves nothing: a newer one must come along.
+        """
+        if self._value == 0 or self._group_second is None:
+            return bool(known)
+        return any(
+            time is not None and time > self._group_second and key in known
+            for key, time in zip(page.keys, page.times, strict=True)
+        )
+
+    def _is_newer(self, page: Outline) -> bool:
+        """Whether the page begins above the last record read, so that nothing lies between: inserts pushed it down."""
+        last = self._history.last
+        if last is None or self._history.is_ascending or not page.keys:
+            return False
+        first, reached = second_of(page.times[0]), second_of(last.times[-1])
+        return first is not None and reached is not None and first > reached
+
+    def _count_progress(self, page: Outline, known: Collection[str], *, joined: bool) -> None:
+        """Count pages in a row that reach no further down the list; records above known ones are no progress."""
+        if joined and page.keys[-1] not in known:
+            self._without_progress = 0
+            return
+        self._without_progress += 1
+        if self._without_progress > MAX_WITHOUT_PROGRESS:
+            if self._longest <= self._overlap:
+                raise UnreadableListError(
+                    f"the API serves {self._longest} records a page at most: `page_overlap` must be less than that"
+                )
+            raise UnreadableListError(
+                f"the pages do not fit together: {MAX_WITHOUT_PROGRESS} in a row brought no new record: check whether "
+                "the API ignores the offset (`offset_param`), rounds it, or answers none above a certain one"
+            )
+
+    def _accept_overlapping(self, page: Outline, known: Collection[str]) -> None:
+        """Take a page, and go on above the records that share the last one's second."""
+        length, last = len(page.keys), self._history.last
+        open_second = None if last is None or self._group_second is not None else second_of(last.times[-1])
+        self._accept(page, known)
+        self._step_back = 0
+        self._pages_down += self._value > self._deepest
+        self._deepest = max(self._deepest, self._value)
+        if self._longest <= self._overlap:
+            self._group_second = None
+            self._go_to(self._value + length)
+            return
+        ties = 0 if self._history.is_ascending else tie_length(page)
+        self._note_filled_page(page, ties, open_second)
+        # At least one record above the group must come again, and the offset must grow.
+        self._group_second = second_of(page.times[-1]) if 0 < ties < length - 1 else None
+        if self._group_second is None:
+            ties = 0
+        elif ties <= max(1, self.lengths.full // TIE_SHARE):
+            self.lengths.ties = max(self.lengths.ties, ties)
+        self._go_to(self._value + max(1, self._stride(length, max(ties, self.lengths.ties))))
+
+    def _stride(self, length: int, ties: int) -> int:
+        """Return the distance from a page to the next."""
+        return length - self._overlap - ties if self._overlap else length
+
+    def _note_filled_page(self, page: Outline, ties: int, open_second: int | None) -> None:
+        """Notice that the records of one second fill a page: in changing order, some may never be seen.
+
+        Args:
+            page: The page.
+            ties: How many records at its end share a second.
+            open_second: The second that the page before ended with, if no newer record begins this page.
+        """
+        if 1 < ties == len(page.keys) >= self.lengths.full:
+            self.fills_page = True
+        elif ties and open_second is not None:
+            fresh = (page.times[place] for place in self.fresh)
+            self.fills_page = self.fills_page or any(second_of(time) == open_second for time in fresh)
+
+    def _go_back(self) -> None:
+        """Go back by 1, 2, 4 ... pages: records above were deleted, and what moved up was not read."""
         self._step_back = self._step_back * 2 or 1
-        stride = max(self.lengths.longest - self._overlap, 1)
+        self._steps_back += 1
+        if self._steps_back > FREE_STEPS_BACK + STEPS_BACK_PER_PAGE * self._pages_down:
+            raise UnreadableListError(
+                "the pages do not fit together: what was read is not found again near its place: check `offset_param`, "
+                "or raise `page_size`"
+            )
+        stride = max(self._stride(self._longest, 0), 1)
         self._value = max(0, self._value - self._step_back * stride)
 
-    def _restart(self, page: PageOutline) -> None:
+    def _restart(self, page: Outline) -> None:
         """Go on from the top of a list in which nothing is known any more."""
-        self._restarts += 1
-        if self._restarts > MOST_RESTARTS:
-            msg = "the list changes faster than it can be read: its pages have no records in common"
-            raise UnreadableListError(msg)
-        self._step_back = 0
-        self._accept(page)
+        if self._history.last is not None:
+            self._restarts += 1
+        if self._restarts > MAX_RESTARTS:
+            raise UnreadableListError(
+                f"the pages do not fit together: {MAX_RESTARTS} times nothing was known at offset 0: check "
+                "`offset_param`, or run again when the list changes less"
+            )
+        self._accept_overlapping(page, ())
 
-    # A page that follows what was seen.
+    # A page that follows what was read.
 
-    def _accept(self, page: PageOutline, known: Iterable[str] = ()) -> None:
-        """Take the page's new records, remember the page, and go forward."""
-        known = set(known)
+    def _known(self, page: Outline) -> set[str]:
+        """Return the keys of the page that went out before and are remembered."""
+        known = self._history.overlap(page)
+        return known if self._cap is None else known | self._cap.overlap(page)
+
+    def _accept(self, page: Outline, known: Collection[str]) -> None:
+        """Take the page's new records, and remember the page."""
+        lengths, last = self.lengths, self._history.last
         self.fresh = [place for place, key in enumerate(page.keys) if key not in known]
-        self._learn_cap()
-        self._remember(page)
-        length = len(page.keys)
-        if page.total is not None and self._value + length >= page.total and not self._repeats:
-            self._finished = True
-        elif self.lengths.longest <= self._overlap:
-            self._go_to(self._value + length)
+        # Pages shorter than asked for are full ones, once such a page was followed by new records.
+        if self.fresh and last is not None and len(last.keys) < lengths.full and lengths.longest < lengths.full:
+            lengths.full = max(lengths.longest, 1)
+        self._longest = max(self._longest, len(page.keys))
+        lengths.longest = max(lengths.longest, self._longest)
+        if self._cap is not None:
+            contiguous = not self._overlap and last is not None and page.keys[:1] != last.keys[-1:]
+            self._cap.remember(page, contiguous=contiguous)
+        if self._overlap or self._cap is not None:
+            self._history.remember(page)
         else:
-            self._go_to(self._value + max(length - self._overlap, 0))
-
-    def _learn_cap(self) -> None:
-        """Learn that pages shorter than asked for are full ones, once such a page was followed by new records."""
-        lengths = self.lengths
-        followed = self.fresh and self._seen.pages and len(self._seen.pages[-1].keys) < lengths.full
-        if followed and lengths.longest < lengths.full:
-            lengths.full = lengths.longest
-
-    def _remember(self, page: PageOutline) -> None:
-        if self._max_offset is None and not self._overlap:
             # Such a list cannot be narrowed, and its moves are not watched for.
-            self._seen.keep(page)
-        else:
-            self._seen.remember(page, overlaps=self._overlap > 0)
-
-    # The largest offset.
+            self._history.pages.append(page)
 
     def _go_to(self, offset: int) -> None:
-        if self._max_offset is not None and offset > self._max_offset:
-            self._narrow()
-        else:
+        """Go to an offset, or to a narrower span where the offset is above the largest."""
+        if self._cap is None or offset <= self._cap.largest:
             self._value = offset
-
-    def _narrow(self) -> None:
-        """Begin anew at the oldest time seen, since the API answers no larger offset."""
-        cap, second = self._max_offset, self._seen.oldest_second
-        if not self._filterable or second is None:
-            msg = f"more records than the largest offset, {cap}, can reach, and no time to narrow the list by"
-            raise UnreadableListError(msg)
-        if self._seen.rises:
-            msg = f"more records than the largest offset, {cap}, can reach, and they do not come newest first"
-            raise UnreadableListError(msg)
-        # Where all that was seen shares one second, narrowing to it would bring the same pages again; in a list that
-        # comes oldest first, which nothing has shown yet, it would cut off the rest.
-        if second in {self._until, self._seen.newest_second} or second in self._narrowed_to:
-            if cap is not None and self._value < cap:
-                self._value = cap  # The last page that can be asked for; it still begins with records seen.
-                return
-            msg = (
-                f"more records share the second {second} than the largest offset, {cap}, can reach; "
-                "the API has no way to read them"
-            )
-            raise UnreadableListError(msg)
-        self._narrow_to(second)
-        self._narrowings_unproven = 1
-
-    def _narrow_to(self, second: int) -> None:
-        self._narrowed_to.add(second)
-        self._until = second
-        self._value = 0
-        self._asked_offset = None
-        self._previous_keys = ()
-        self._step_back = 0
-
-    def _came_back(self, page: PageOutline) -> bool:
-        """Whether the first page after a narrowing has a record sent before, as an inclusive filter must bring.
-
-        If it has none, the window is narrowed at the next newer time instead, once.
-        """
-        if not self._narrowings_unproven or self._seen.knows_any(page):
-            self._narrowings_unproven = 0
-            return True
-        newer = self._seen.seconds_above(self._until or 0)
-        if self._narrowings_unproven > 1 or not newer:
-            msg = (
-                f"the filter by time does not bring back records of the second it was given ({self._until}), "
-                "so that those past the largest offset cannot be reached"
-            )
-            raise UnreadableListError(msg)
-        self._narrow_to(newer[0])
-        self._narrowings_unproven = 2
-        return False
+        elif not self._cap.advance(at_cap=self._value >= self._cap.largest):
+            # The last page that can be asked for still begins with records that were read.
+            self._value = self._cap.largest
+        elif self._cap.is_unproven:
+            self._rewind()
+        else:
+            self._begin()

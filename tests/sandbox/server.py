@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import time
 from base64 import b64encode
+from dataclasses import replace
+from http import HTTPStatus
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from tests.sandbox import answers
 from tests.sandbox.api import Account
@@ -35,6 +39,7 @@ class Sandbox:
         requests: Every request so far, in the order they came.
         faults: Faults ordered for the next requests.
         storm: Faults by chance for requests that meet no ordered one, or `None`.
+        rewrite: Changes the body of every list answer, given the query; or `None`.
 
     Args:
         account: For each stream its records; what is left out is empty.
@@ -92,6 +97,7 @@ class Sandbox:
         self.requests: list[LoggedRequest] = []
         self.faults = Faults()
         self.storm: Storm | None = None
+        self.rewrite: Callable[[dict[str, Any], dict[str, str]], dict[str, Any]] | None = None
         self.stopping = Event()
         self._callbacks: list[Callable[[Sandbox, LoggedRequest, dict[str, str]], object]] = []
         self._rate = RateLimit()
@@ -183,7 +189,11 @@ class Sandbox:
             callback(self, request, request.params)
         if self.storm is not None:
             self.storm.move(self.account, request.stream)
-        return answers.page(self, request.stream, request.params)
+        reply = answers.page(self, request.stream, request.params)
+        if self.rewrite is not None and reply.status == HTTPStatus.OK:
+            body = self.rewrite(msgspec.json.decode(reply.body), request.params)
+            reply = replace(reply, body=msgspec.json.encode(body))
+        return reply
 
     def _authorized(self, header: str) -> bool:
         expected = b64encode(f"{self.username}:{self.password}".encode()).decode()

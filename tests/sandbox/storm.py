@@ -107,5 +107,7 @@ class Storm:
         key = f"{stream[:2]}_storm{self._seed}n{len(self.inserted[stream])}"
         record[facts.key] = key
         record[facts.time] = type(newest)(int(newest) + self._random.randint(0, 2))
+        if "created" in record:
+            record["created"] = record[facts.time]
         account.insert(stream, record)
         self.inserted[stream].append(key)
