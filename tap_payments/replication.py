@@ -94,6 +94,10 @@ class ReplicatedStream(PagedStream):
     def _read_windows(self) -> Iterator[Chunk]:
         """Read window by window, oldest first, and promote the bookmark after each."""
         settings, run = self.settings, self.run
+        run.tell_once(
+            "INCREMENTAL streams that the API filters by time see no record without a time: "
+            "read them as FULL_TABLE if there are any"
+        )
         start = self._start()
         self._counts.span = (settings.provider.earliest if start is None else start, run.started)
         windows = Windows(

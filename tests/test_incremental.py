@@ -372,13 +372,34 @@ def test_the_bookmark_never_goes_back() -> None:
             assert set(run.bookmarks("charges")) == {str(bookmark)}
 
 
+def with_one_timeless() -> list[JSON]:
+    """Make two records with a time, and one without."""
+    return [*plain("charges", [JAN_2024, JAN_2024 + 5]), {"charge_id": "timeless", "occurred": None}]
+
+
 def test_a_record_without_a_time_is_sent_and_moves_no_bookmark() -> None:
-    records = plain("charges", [JAN_2024, JAN_2024 + 5])
-    records.append({"charge_id": "timeless", "occurred": None})
-    with chargedesk(records) as sandbox:
+    with Sandbox({"charges": with_one_timeless()}) as sandbox:
         run = read(sandbox).expect_success()
-    assert set(run.keys("charges")) == {"r0", "r1", "timeless"}
+        assert set(run.keys("charges")) == {"r0", "r1", "timeless"}
+        assert run.bookmark("charges") == str(JAN_2024 + 5)
+        assert not run.told("without a time")
+        # A bookmark keeps nothing back of which it is not known whether it is older.
+        again = read(sandbox, state=run.state, lookback_days=0).expect_success()
+        assert set(again.keys("charges")) == {"r0", "timeless"}
+
+
+def test_a_filter_brings_no_record_without_a_time_and_the_run_says_so_once() -> None:
+    customers = [{"customer_id": "timeless"}, *plain("customers", [JAN_2024])]
+    with chargedesk(with_one_timeless(), customers=customers) as sandbox:
+        run = read(sandbox, "charges", "customers").expect_success()
+        whole = run_tap(tap_config(sandbox), catalog=catalog_with(only=["charges", "customers"])).expect_success()
+    assert set(run.keys("charges")) == {"r0", "r1"}
+    assert run.keys("customers") == ["r0"]
     assert run.bookmark("charges") == str(JAN_2024 + 5)
+    assert len(run.told("INFO", "without a time", "FULL_TABLE")) == 1
+    assert "timeless" in whole.keys("charges")
+    assert "timeless" in whole.keys("customers")
+    assert not whole.told("without a time")
 
 
 def test_fractions_of_a_second_move_the_bookmark_to_the_second_before() -> None:
