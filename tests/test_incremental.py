@@ -365,11 +365,76 @@ def test_an_account_without_records_has_no_bookmark() -> None:
 
 
 def test_the_bookmark_never_goes_back() -> None:
-    newer = int(time.time()) + 90 * DAY
     with chargedesk(plain("charges", spread(10, JAN_2024, JAN_2025))) as sandbox:
-        for bookmark in (newer, JAN_2025 - 5):
-            run = read(sandbox, state=bookmarked(str(bookmark)), lookback_days=300).expect_success()
-            assert set(run.bookmarks("charges")) == {str(bookmark)}
+        run = read(sandbox, state=bookmarked(str(JAN_2025 - 5)), lookback_days=300).expect_success()
+    assert set(run.bookmarks("charges")) == {str(JAN_2025 - 5)}
+
+
+IN_90_DAYS = int(time.time()) + 90 * DAY
+
+
+@pytest.mark.parametrize(
+    "bookmark",
+    [
+        IN_90_DAYS,
+        str(IN_90_DAYS),
+        iso(IN_90_DAYS),
+        f"{IN_90_DAYS}.5",
+        IN_90_DAYS * 1000,
+        str(IN_90_DAYS * 1000),
+        10**40,
+    ],
+    ids=["number", "digits", "iso", "fraction", "milliseconds", "digits of milliseconds", "out of range"],
+)
+@pytest.mark.parametrize("provider", ["chargedesk", "generic"])
+def test_a_bookmark_in_the_future_counts_as_the_start_of_the_run(bookmark: object, provider: str) -> None:
+    recent = int(time.time()) - 5 * DAY
+    with Sandbox({"charges": plain("charges", [JAN_2024, recent])}, provider=provider) as sandbox:
+        begun = int(time.time())
+        run = read(sandbox, state=bookmarked(bookmark)).expect_success()
+        ended = int(time.time())
+        assert run.keys("charges") == ["r0"]
+        (warning,) = run.told("WARNING", "charges", "STATE", "`lookback_days`", "--full-refresh")
+        assert str(bookmark) not in warning
+        clamped = run.bookmark("charges")
+        assert begun <= int(clamped) <= ended
+        if provider == "chargedesk":
+            assert begun - 30 * DAY <= (windows(sandbox)[0][0] or 0) <= ended - 30 * DAY
+        # The next night goes on from there, without a warning, and does not go behind.
+        sandbox.account.insert("charges", {"charge_id": "new", "occurred": str(ended - 1)})
+        again = read(sandbox, state=run.state).expect_success()
+    assert again.keys("charges") == ["new", "r0"]
+    assert not again.told("WARNING", "STATE")
+    assert again.bookmark("charges") == clamped
+
+
+def test_a_bookmark_in_the_future_is_clamped_though_nothing_comes() -> None:
+    state = bookmarked(IN_90_DAYS, "customers")
+    with chargedesk() as sandbox:
+        begun = int(time.time())
+        run = read(sandbox, "charges", "customers", state=state).expect_success()
+    assert begun <= run.bookmark("customers") <= int(time.time())
+    assert run.bookmark("charges") is None
+    assert len(run.told("WARNING", "STATE")) == 1
+
+
+def test_full_table_has_no_use_for_a_bookmark_in_the_future() -> None:
+    with chargedesk(plain("charges", [JAN_2024])) as sandbox:
+        catalog = catalog_with(only=["charges"])
+        run = run_tap(tap_config(sandbox), catalog=catalog, state=bookmarked(IN_90_DAYS)).expect_success()
+    assert run.keys("charges") == ["r0"]
+    assert not run.told("WARNING")
+
+
+@pytest.mark.parametrize(
+    ("state", "settings"),
+    [(bookmarked("86400"), {}), (bookmarked(-5), {"lookback_days": 0}), ({}, {"start_date": "1960-01-01"})],
+)
+def test_no_range_begins_before_1970(state: JSON, settings: JSON) -> None:
+    with chargedesk(plain("charges", [100_000])) as sandbox:
+        run = read(sandbox, state=state, **settings).expect_success()
+    assert windows(sandbox)[0][0] == 0
+    assert run.keys("charges") == ["r0"]
 
 
 def with_one_timeless() -> list[JSON]:
