@@ -13,6 +13,7 @@ from singer_sdk import typing as th
 from singer_sdk.configuration._dict_config import merge_missing_config_jsonschema, parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._classproperty import classproperty
+from singer_sdk.helpers._state import StateWriter
 from singer_sdk.helpers._util import load_json
 from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
 from singer_sdk.plugin_base import JSONSchemaValidator
@@ -89,6 +90,13 @@ class TapPayments(Tap):
             super().load_state(state)
         except (AttributeError, TypeError):
             raise RunError("the state is not of the form that a STATE message gives") from None
+
+    def require_state(self) -> None:
+        """Write the next STATE even where it equals the last one: many targets forget theirs at each RECORD.
+
+        The SDK's writer leaves out what it has written before, and a new one has written nothing.
+        """
+        self._state_writer = StateWriter(self.message_writer)
 
     @property
     def run(self) -> Run:
