@@ -216,6 +216,7 @@ class TapPayments(Tap):
             SystemExit: If a signal ended the run; the code is 128 and its number.
             RunError: If the target has gone.
         """
+        self._warn_of_example_url()
         try:
             yield
         except StoppedError:
@@ -234,6 +235,15 @@ class TapPayments(Tap):
                 self.state_writer.write_state(self.state)
             self._flush()
             sys.exit(128 + self._stopped_by)
+
+    def _warn_of_example_url(self) -> None:
+        """Log a WARNING where no address is set and the provider has only an example of one."""
+        provider = Settings.from_config(self.config).provider
+        if self.config.get("base_url") is None and provider.base_url_is_example:
+            self.logger.warning(
+                "setting `base_url` is not set, so the example's address, %s, is read: set it to your API's",
+                provider.base_url,
+            )
 
     def _flush(self) -> None:
         if isinstance(self.message_writer, BufferedWriter):
