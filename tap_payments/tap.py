@@ -23,12 +23,13 @@ from singer_sdk.tap_base import CliTestOptionValue
 from tap_payments.catalog import settle_catalog
 from tap_payments.door import PaymentsCommand
 from tap_payments.errors import RunError
+from tap_payments.forms import check_state
 from tap_payments.messages import BufferedWriter
 from tap_payments.prefetch import StoppedError
 from tap_payments.rules import violations
 from tap_payments.run import Run
 from tap_payments.settings import BY_NAME, SETTINGS, Settings
-from tap_payments.streams import STREAMS
+from tap_payments.streams import SCHEMAS, STREAMS
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -79,17 +80,25 @@ class TapPayments(Tap):
                 catalog,
                 keys={name: stream.declared_keys for name, stream in STREAMS.items()},
                 replication_keys={name: stream.offered_keys for name, stream in STREAMS.items()},
+                schemas={name: SCHEMAS.get_schema(name) for name in STREAMS},
                 tell=self.logger.info,
+                warn=self.logger.warning,
             )
-        except (AttributeError, KeyError, TypeError):
-            raise RunError("the catalog is not of the form that --discover gives") from None
+        except RecursionError:
+            raise RunError("the catalog is nested too deeply: write it as --discover does") from None
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
-        try:
-            super().load_state(state)
-        except (AttributeError, TypeError):
-            raise RunError("the state is not of the form that a STATE message gives") from None
+        check_state(state)
+        if state and "bookmarks" not in state:
+            self.logger.warning(
+                "the state has no `bookmarks`, so streams begin at the beginning: use the value of a STATE message"
+            )
+        bookmarks = {
+            name: {key: value for key, value in (bookmark or {}).items() if value is not None}
+            for name, bookmark in (state.get("bookmarks") or {}).items()
+        }
+        super().load_state({**state, "bookmarks": bookmarks})
 
     def require_state(self) -> None:
         """Write the next STATE even where it equals the last one: many targets forget theirs at each RECORD.
@@ -277,7 +286,7 @@ def _read_object(option: str, file: IO[str] | None) -> dict[str, Any] | None:
         return None
     try:
         value: object = load_json(file.read())
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise RunError(f"{option} must name a file that holds a JSON object")
