@@ -1,4 +1,4 @@
-"""What a catalog asks for, made explicit before the SDK reads it: which streams are INCREMENTAL, and by which key."""
+"""What a catalog asks for, made explicit before the SDK reads it: what is read, INCREMENTAL or not, by which key."""
 
 from __future__ import annotations
 
@@ -6,66 +6,147 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from tap_payments.errors import RunError
+from tap_payments.forms import NAME_LENGTH, check_catalog, stream_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 INCREMENTAL, FULL_TABLE = "INCREMENTAL", "FULL_TABLE"
 
 
-def settle_catalog(
+def settle_catalog(  # noqa: PLR0913 - the facts of the streams, each by its name
     catalog: Mapping[str, Any],
     *,
     keys: Mapping[str, Sequence[str]],
     replication_keys: Mapping[str, Sequence[str]],
+    schemas: Mapping[str, Mapping[str, Any]],
     tell: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Settle method, replication key and automatic fields of each entry.
+    """Settle selection, schema, method, keys and automatic fields of each entry.
 
-    `replication-method: INCREMENTAL` suffices, in the entry or in its metadata, where Meltano writes it.
+    `replication-method: INCREMENTAL` suffices, in the entry or in its metadata, where Meltano writes it. `selected`
+    may stand in the metadata, in the entry or in its schema, as catalogs older than metadata have it.
 
     Args:
         catalog: A Singer catalog.
         keys: The key of each stream.
         replication_keys: The replication keys that each stream offers; none where it is always read whole.
+        schemas: The schema of each stream.
         tell: Logs a line.
+        warn: Logs a line as a WARNING.
 
     Returns:
         A catalog of its own.
 
     Raises:
-        RunError: If the catalog asks for what is not offered.
+        RunError: If the catalog is malformed, or asks for what is not offered.
     """
+    check_catalog(catalog)
     settled = copy.deepcopy(dict(catalog))
-    for entry in settled.get("streams") or []:
-        name = entry.get("tap_stream_id")
+    for entry in settled["streams"]:
+        name = _settle_names(entry, tell)
+        entry["schema"] = entry.get("schema") or {}
+        metadata = entry["metadata"] = _merge_metadata(entry.get("metadata") or [])
         if name not in keys:
+            warn(f"the catalog has a stream that the API has no list for, and that is not read: {name[:NAME_LENGTH]!r}")
             continue
-        metadata = entry.get("metadata") or []
-        root: dict[str, Any] = next((item["metadata"] for item in metadata if not item["breadcrumb"]), {})
-        method, key = _asked(entry, root, name)
-        if method == INCREMENTAL and not replication_keys[name]:
-            tell(f"{name}: always read whole, since no list of it can be asked for what is new")
-            method, key = FULL_TABLE, None
-        elif method == INCREMENTAL:
-            key = key or replication_keys[name][0]
-            if key not in replication_keys[name]:
-                offered = ", ".join(f"`{offered}`" for offered in replication_keys[name])
-                msg = f"{name}: the catalog's replication key is not offered: use {offered}"
-                raise RunError(msg)
+        _settle_selection(entry)
+        _settle_keys(entry, name, keys[name])
+        method, key = _settle_method(entry, name, replication_keys[name], tell)
         entry["replication_method"] = method
-        entry["replication_key"] = key if method == INCREMENTAL else None
-        for said_twice in ("replication-key", "replication-method", "forced-replication-method"):
-            root.pop(said_twice, None)
-        entry["key_properties"] = entry.get("key_properties") or root.get("table-key-properties") or list(keys[name])
+        entry["replication_key"] = key
+        automatic = (*keys[name], *([key] if key else []))
+        _complete_schema(entry, schemas[name], automatic)
         if metadata:  # Without any, everything is selected.
-            for field in (*keys[name], *([key] if key else [])):
-                _metadata_of(metadata, field)["inclusion"] = "automatic"
+            for field in automatic:
+                _metadata_of(metadata, ("properties", field))["inclusion"] = "automatic"
     return settled
 
 
+def _settle_names(entry: dict[str, Any], tell: Callable[[str], None]) -> str:
+    """Name a stream by its `tap_stream_id` alone, which is what the SDK's mapper knows it by too."""
+    name = stream_id(entry) or ""
+    if entry.get("stream") is not None and entry["stream"] != name:
+        tell(
+            f"{name[:NAME_LENGTH]!r}: `tap_stream_id` names the stream, and another `stream` in the catalog changes "
+            "nothing: use `__alias__` in `stream_maps` to rename it"
+        )
+        entry["stream"] = name
+    entry["tap_stream_id"] = name
+    return name
+
+
+def _merge_metadata(metadata: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one item for each breadcrumb; what comes later goes over what came before."""
+    merged: dict[tuple[str, ...], dict[str, Any]] = {}
+    for item in metadata:
+        merged.setdefault(tuple(item["breadcrumb"]), {}).update(item.get("metadata") or {})
+    return [{"breadcrumb": list(breadcrumb), "metadata": said} for breadcrumb, said in merged.items()]
+
+
+def _settle_selection(entry: dict[str, Any]) -> None:
+    """Write into the metadata, which the SDK reads, what is selected elsewhere; false anywhere deselects."""
+    metadata, schema = entry["metadata"], entry["schema"]
+    root = _root_of(metadata)
+    said = {place.get("selected") for place in (root, entry, schema)}
+    fields = list(_deselected_fields(schema, ()))
+    if False in said:
+        _metadata_of(metadata, ())["selected"] = False
+    elif metadata and True in said:
+        _metadata_of(metadata, ())["selected"] = True
+    elif fields and not metadata:
+        # An entry without metadata is selected, and is not any more once it has some.
+        _metadata_of(metadata, ())["selected"] = True
+    for breadcrumb in fields:
+        _metadata_of(metadata, breadcrumb)["selected"] = False
+
+
+def _deselected_fields(schema: Mapping[str, Any], breadcrumb: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the breadcrumbs of fields that are deselected in their schema."""
+    for field, declared in (schema.get("properties") or {}).items():
+        inner = (*breadcrumb, "properties", field)
+        if declared.get("selected") is False:
+            yield inner
+        yield from _deselected_fields(declared, inner)
+
+
+def _settle_keys(entry: dict[str, Any], name: str, keys: Sequence[str]) -> None:
+    """Set the key of an entry to that of the stream; refuse another."""
+    for given in (entry.get("key_properties"), _root_of(entry["metadata"]).get("table-key-properties")):
+        if given is not None and (not isinstance(given, list | tuple) or list(given) != list(keys)):
+            own = ", ".join(f"`{key}`" for key in keys)
+            msg = (
+                f"{name}: the catalog's `key_properties` must be {own}, as the tap's: "
+                "use `__key_properties__` in `stream_maps` to change the key"
+            )
+            raise RunError(msg)
+    entry["key_properties"] = list(keys)
+
+
+def _settle_method(
+    entry: dict[str, Any], name: str, offered: Sequence[str], tell: Callable[[str], None]
+) -> tuple[str, str | None]:
+    """Return the replication method and, if it is INCREMENTAL, the replication key; take both out of the metadata."""
+    root = _root_of(entry["metadata"])
+    method, key = _asked(entry, root, name)
+    for said_twice in ("replication-key", "replication-method", "forced-replication-method"):
+        root.pop(said_twice, None)
+    if method != INCREMENTAL:
+        return method, None
+    if not offered:
+        tell(f"{name}: always read whole, since no list of it can be asked for what is new")
+        return FULL_TABLE, None
+    key = key or offered[0]
+    if key not in offered:
+        names = ", ".join(f"`{one}`" for one in offered)
+        msg = f"{name}: the catalog's replication key is not offered: use {names}"
+        raise RunError(msg)
+    return method, key
+
+
 def _asked(entry: Mapping[str, Any], root: Mapping[str, Any], name: str) -> tuple[str, str | None]:
-    """Give the method and the key that an entry and its metadata ask for."""
+    """Return the method and the key that an entry and its metadata ask for."""
     key = entry.get("replication_key") or root.get("replication-key")
     methods = {
         str(method).upper()
@@ -85,13 +166,28 @@ def _asked(entry: Mapping[str, Any], root: Mapping[str, Any], name: str) -> tupl
     return FULL_TABLE, None
 
 
-def _metadata_of(metadata: list[dict[str, Any]], field: str) -> dict[str, Any]:
-    """Give the metadata of a field; it is made where there is none."""
-    breadcrumb = ["properties", field]
+def _complete_schema(entry: dict[str, Any], own: Mapping[str, Any], needed: Sequence[str]) -> None:
+    """Add the tap's own schema where there is none, and the fields that no record goes without where there is one."""
+    properties = entry["schema"].get("properties")
+    if not properties:
+        entry["schema"] = copy.deepcopy(dict(own))
+        return
+    for field in needed:
+        if field not in properties:
+            properties[field] = copy.deepcopy(own["properties"][field])
+
+
+def _root_of(metadata: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the metadata of the stream itself; an empty one where there is none."""
+    return next((item["metadata"] for item in metadata if not item["breadcrumb"]), {})
+
+
+def _metadata_of(metadata: list[dict[str, Any]], breadcrumb: Sequence[str]) -> dict[str, Any]:
+    """Return the metadata at a breadcrumb; it is made where there is none."""
     for item in metadata:
-        if list(item["breadcrumb"]) == breadcrumb:
-            found: dict[str, Any] = item.setdefault("metadata", {})
+        if item["breadcrumb"] == list(breadcrumb):
+            found: dict[str, Any] = item["metadata"]
             return found
     made: dict[str, Any] = {}
-    metadata.append({"breadcrumb": breadcrumb, "metadata": made})
+    metadata.append({"breadcrumb": list(breadcrumb), "metadata": made})
     return made

@@ -42,6 +42,19 @@ def read_time(value: object) -> float | None:
     return _within(whole if whole == value else float(value))
 
 
+def is_past_latest(value: object) -> bool:
+    """Whether a value is a number beyond every time that `read_time` reads, such as a time in milliseconds.
+
+    Args:
+        value: A bookmark.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        digits = text.lstrip("0")
+        return text.isascii() and text.isdigit() and (len(digits), digits) > (len(str(LATEST)), str(LATEST))
+    return isinstance(value, int | float) and value > LATEST
+
+
 def describe(second: float) -> str:
     """Write a time for a person: `2024-05-06T07:08:09Z`."""
     return datetime.fromtimestamp(second, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -36,6 +36,7 @@ class Provider:
         limit_param: Default of the setting of that name.
         page_overlap: Default of the setting of that name.
         requests_per_minute: Default of the setting of that name; None is no limit.
+        base_url_is_example: Whether that address is an example, which no real account is at.
         earliest: The Unix second before which records are too few to be worth windows of their own.
         listings: The lists by stream name; a stream that is not named has neither filter nor cap.
     """
@@ -44,6 +45,7 @@ class Provider:
     limit_param: str
     page_overlap: int
     requests_per_minute: int | None
+    base_url_is_example: bool = False
     earliest: int = 0
     listings: Mapping[str, Listing] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -59,6 +61,7 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
             limit_param="limit",
             page_overlap=0,
             requests_per_minute=None,
+            base_url_is_example=True,
         ),
         # Filters and largest offsets are those of ChargeDesk's public documentation; the pace is that of another
         # program that reads it, since the API publishes no limit.

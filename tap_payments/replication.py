@@ -17,7 +17,7 @@ from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from tap_payments.body import BrokenBodyError, WrongBodyError
 from tap_payments.client import PagedStream, WindowTooLongError
 from tap_payments.conform import Conformer, MisfitError
-from tap_payments.epoch import read_time
+from tap_payments.epoch import LATEST, is_past_latest, read_time
 from tap_payments.windows import Window, Windows
 
 if sys.version_info >= (3, 12):
@@ -53,6 +53,16 @@ class Chunk:
     bookmark: int | None = None
 
 
+def read_bookmark(value: object) -> int | None:
+    """Return the Unix second of a bookmark, rounded down; None where it is no time.
+
+    Args:
+        value: The bookmark in a STATE; a number that is too large for a time counts as the latest one there is.
+    """
+    time = LATEST if is_past_latest(value) else read_time(value)
+    return None if time is None else math.floor(time)
+
+
 class ReplicatedStream(PagedStream):
     """One list of the API, replicated whole or by its records' times."""
 
@@ -74,6 +84,7 @@ class ReplicatedStream(PagedStream):
                     "INCREMENTAL streams see changes of records only within lookback_days: "
                     "run a --full-refresh now and then as well"
                 )
+                self._clamp_bookmark()
                 reading = self._read_windows if self.listing.filter_field else self._read_newer
             else:
                 reading = self._read_all
@@ -94,7 +105,13 @@ class ReplicatedStream(PagedStream):
     def _read_windows(self) -> Iterator[Chunk]:
         """Read window by window, oldest first, and promote the bookmark after each."""
         settings, run = self.settings, self.run
+        run.tell_once(
+            "INCREMENTAL streams that the API filters by time see no record without a time: "
+            "read them as FULL_TABLE if there are any"
+        )
         start = self._start()
+        if start is not None:
+            start = max(start, 0)  # The filters take Unix seconds; there are no payments before 1970.
         self._counts.span = (settings.provider.earliest if start is None else start, run.started)
         windows = Windows(
             start=start,
@@ -181,8 +198,22 @@ class ReplicatedStream(PagedStream):
         state = self.stream_state
         if state.get("replication_key") not in {None, self.replication_key}:
             return None
-        time = read_time(state.get("replication_key_value"))
-        return None if time is None else math.floor(time)
+        return read_bookmark(state.get("replication_key_value"))
+
+    def _clamp_bookmark(self) -> None:
+        """Clamp a bookmark in the future to the start of the run, which every STATE from here on has.
+
+        It would keep the run from reading anything, now and until that time has come.
+        """
+        bookmark = self._read_bookmark()
+        if bookmark is None or bookmark <= self.run.started:
+            return
+        self.logger.warning(
+            "%s: the bookmark in the STATE is later than the start of this run, and is set back to it: changes before "
+            "the look-back (`lookback_days`) are not seen, so run a --full-refresh",
+            self.name,
+        )
+        self._set_bookmark(self.run.started)
 
     def _start(self) -> int | None:
         """Give the Unix second at which an incremental run begins; None is the beginning of all records."""
@@ -202,13 +233,16 @@ class ReplicatedStream(PagedStream):
 
     def promote(self, bookmark: int) -> None:
         """Let STATE say that every record up to the bookmark is out."""
+        self._set_bookmark(bookmark)
+        self.state_manager.is_flushed = False
+        self._write_state_message()
+
+    def _set_bookmark(self, bookmark: int) -> None:
         key = self.replication_key
         types = self.schema.get("properties", {}).get(key, {}).get("type", [])
         state = self.stream_state
         state["replication_key"] = key
         state["replication_key_value"] = str(bookmark) if "string" in types else bookmark
-        self.state_manager.is_flushed = False
-        self._write_state_message()
 
     # What the SDK says and keeps by itself.
 

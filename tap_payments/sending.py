@@ -73,8 +73,12 @@ class PaymentsStream(ReplicatedStream):
             return
         writer = self._writer
         lean = self.is_lean and writer is not None
+        self._require_state()
+        sent = 0
         with self._counted() as count:
             for chunk in self._limited(self.chunks()):
+                if chunk.count:
+                    self._require_state()
                 if lean and writer is not None:
                     try:
                         writer.write_records(
@@ -85,15 +89,20 @@ class PaymentsStream(ReplicatedStream):
                 else:
                     for record in chunk.records:
                         self._write_one(record)
-                self.state_manager.is_flushed = False
+                sent += chunk.count
                 if chunk.bookmark is not None:
                     self.promote(chunk.bookmark)
                 if writer is not None:
                     writer.flush()
                 count(chunk.count)
-        self._activate_version()
+        self._activate_version(is_empty=not sent)
         self._finalize_state(self.stream_state)
         self._write_state_message()
+
+    def _require_state(self) -> None:
+        """Make a STATE due: something goes out behind the last one."""
+        self._payments_tap.require_state()
+        self.state_manager.is_flushed = False
 
     def _write_one(self, record: dict[str, Any]) -> None:
         """Send one record on the SDK's own path."""
@@ -125,6 +134,7 @@ class PaymentsStream(ReplicatedStream):
         """Send the records in files, and close the open ones before a STATE speaks of them."""
         batches = Batches(batch_config, f"{self.tap_name}--{self.name}")
         lean = self.is_lean
+        self._require_state()
         try:
             with self._counted() as count:
                 for chunk in self._limited(self.chunks()):
@@ -137,6 +147,7 @@ class PaymentsStream(ReplicatedStream):
             self._close_batches(batches, batch_config)
         finally:
             batches.drop()
+        self._finalize_state(self.stream_state)
         self._write_state_message()
 
     def _mapped(
@@ -168,7 +179,7 @@ class PaymentsStream(ReplicatedStream):
         for message in self._generate_batch_messages(config.encoding, manifest):
             if message.stream == alias:
                 self._tap.write_message(message)
-        self.state_manager.is_flushed = False
+        self._require_state()
 
     @contextmanager
     def _counted(self) -> Iterator[Callable[[int], None]]:
@@ -193,10 +204,19 @@ class PaymentsStream(ReplicatedStream):
         """Keep the message back until every record is out: a run that dies before must not empty the table."""
         self._version_pending = full_table_version
 
-    def _activate_version(self) -> None:
-        if self._version_pending is not None:
-            super()._write_activate_version_message(self._version_pending)
-            self._version_pending = None
+    def _activate_version(self, *, is_empty: bool) -> None:
+        """Write the message that was kept back, unless the list was empty: it would delete all that the target has."""
+        version, self._version_pending = self._version_pending, None
+        if version is None:
+            return
+        if is_empty:
+            self.logger.warning(
+                "%s: the list is empty, so no ACTIVATE_VERSION message goes out and the target deletes nothing: "
+                "check `username` and `base_url` if the account has records",
+                self.name,
+            )
+            return
+        super()._write_activate_version_message(version)
 
     @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:

@@ -13,6 +13,7 @@ from singer_sdk import typing as th
 from singer_sdk.configuration._dict_config import merge_missing_config_jsonschema, parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._classproperty import classproperty
+from singer_sdk.helpers._state import StateWriter
 from singer_sdk.helpers._util import load_json
 from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
 from singer_sdk.plugin_base import JSONSchemaValidator
@@ -22,12 +23,13 @@ from singer_sdk.tap_base import CliTestOptionValue
 from tap_payments.catalog import settle_catalog
 from tap_payments.door import PaymentsCommand
 from tap_payments.errors import RunError
+from tap_payments.forms import check_state
 from tap_payments.messages import BufferedWriter
 from tap_payments.prefetch import StoppedError
 from tap_payments.rules import violations
 from tap_payments.run import Run
 from tap_payments.settings import BY_NAME, SETTINGS, Settings
-from tap_payments.streams import STREAMS
+from tap_payments.streams import SCHEMAS, STREAMS
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -78,17 +80,32 @@ class TapPayments(Tap):
                 catalog,
                 keys={name: stream.declared_keys for name, stream in STREAMS.items()},
                 replication_keys={name: stream.offered_keys for name, stream in STREAMS.items()},
+                schemas={name: SCHEMAS.get_schema(name) for name in STREAMS},
                 tell=self.logger.info,
+                warn=self.logger.warning,
             )
-        except (AttributeError, KeyError, TypeError):
-            raise RunError("the catalog is not of the form that --discover gives") from None
+        except RecursionError:
+            raise RunError("the catalog is nested too deeply: write it as --discover does") from None
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
-        try:
-            super().load_state(state)
-        except (AttributeError, TypeError):
-            raise RunError("the state is not of the form that a STATE message gives") from None
+        check_state(state)
+        if state and "bookmarks" not in state:
+            self.logger.warning(
+                "the state has no `bookmarks`, so streams begin at the beginning: use the value of a STATE message"
+            )
+        bookmarks = {
+            name: {key: value for key, value in (bookmark or {}).items() if value is not None}
+            for name, bookmark in (state.get("bookmarks") or {}).items()
+        }
+        super().load_state({**state, "bookmarks": bookmarks})
+
+    def require_state(self) -> None:
+        """Write the next STATE even where it equals the last one: many targets forget theirs at each RECORD.
+
+        The SDK's writer leaves out what it has written before, and a new one has written nothing.
+        """
+        self._state_writer = StateWriter(self.message_writer)
 
     @property
     def run(self) -> Run:
@@ -210,6 +227,7 @@ class TapPayments(Tap):
             SystemExit: If a signal ended the run; the code is 128 and its number.
             RunError: If the target has gone.
         """
+        self._warn_of_example_url()
         try:
             yield
         except StoppedError:
@@ -228,6 +246,15 @@ class TapPayments(Tap):
                 self.state_writer.write_state(self.state)
             self._flush()
             sys.exit(128 + self._stopped_by)
+
+    def _warn_of_example_url(self) -> None:
+        """Log a WARNING where no address is set and the provider has only an example of one."""
+        provider = Settings.from_config(self.config).provider
+        if self.config.get("base_url") is None and provider.base_url_is_example:
+            self.logger.warning(
+                "setting `base_url` is not set, so the example's address, %s, is read: set it to your API's",
+                provider.base_url,
+            )
 
     def _flush(self) -> None:
         if isinstance(self.message_writer, BufferedWriter):
@@ -261,7 +288,7 @@ def _read_object(option: str, file: IO[str] | None) -> dict[str, Any] | None:
         return None
     try:
         value: object = load_json(file.read())
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise RunError(f"{option} must name a file that holds a JSON object")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,12 +14,16 @@ from tests.sandbox import Sandbox, make_account
 from tests.tapping import catalog_with, discovered, run_tap, tap_config
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 JSON = dict[str, Any]
 
 KEYS = {"charges": ("charge_id",), "products": ("product_id",)}
 REPLICATION_KEYS: dict[str, tuple[str, ...]] = {"charges": ("occurred",), "products": ()}
+SCHEMAS = {
+    name: {"properties": {field: {"type": "string"} for field in fields}}
+    for name, fields in {"charges": ("charge_id", "occurred", "amount"), "products": ("product_id", "name")}.items()
+}
 
 
 def entry(root: Mapping[str, object] | None = None, name: str = "charges", **said: object) -> JSON:
@@ -34,7 +39,9 @@ def settle(*entries: JSON) -> tuple[list[JSON], list[str]]:
     told: list[str] = []
     catalog = {"streams": list(entries)}
     before = copy.deepcopy(catalog)
-    settled = settle_catalog(catalog, keys=KEYS, replication_keys=REPLICATION_KEYS, tell=told.append)
+    settled = settle_catalog(
+        catalog, keys=KEYS, replication_keys=REPLICATION_KEYS, schemas=SCHEMAS, tell=told.append, warn=told.append
+    )
     assert catalog == before, "the catalog that was given is changed"
     return settled["streams"], told
 
@@ -167,3 +174,128 @@ def test_a_catalog_that_selects_nothing_is_refused() -> None:
         run = run_tap(tap_config(sandbox), catalog=catalog_with(only=[]))
     run.expect_failure("selects no stream")
     assert sandbox.requests == []
+
+
+# Catalogs of other forms.
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(make_account(charges=3, customers=2)) as running:
+        yield running
+
+
+def two_streams(**said: object) -> JSON:
+    """Return a catalog of customers and of charges, whose entry says this; a value that is ... is left out.
+
+    Args:
+        said: The keys; a value that is a function is called.
+    """
+    said = {key: value() if callable(value) else value for key, value in said.items()}
+    entries = {entry["tap_stream_id"]: copy.deepcopy(entry) for entry in discovered()["streams"]}
+    charges = {key: value for key, value in {**entries["charges"], **said}.items() if value is not ...}
+    return {"streams": [charges, entries["customers"]]}
+
+
+def charges_schema(**said: object) -> JSON:
+    """Return the schema of charges as it is discovered, with these keywords over it."""
+    schema: JSON = copy.deepcopy(two_streams()["streams"][0]["schema"])
+    return {**schema, **said}
+
+
+def root(**said: object) -> list[JSON]:
+    return [{"breadcrumb": [], "metadata": {"inclusion": "available", **said}}]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"metadata": root(selected=False)},
+        {"metadata": root(selected=False), "selected": False},
+        {"selected": False},
+        {"selected": False, "metadata": root(selected=True)},
+        {"selected": False, "metadata": []},
+        {"selected": False, "metadata": ...},
+        {"selected": False, "metadata": None},
+        {"selected": False, "metadata": root()},
+        {"schema": partial(charges_schema, selected=False)},
+        {"schema": partial(charges_schema, selected=False), "metadata": ...},
+        {"schema": {"selected": False}, "metadata": ...},
+        {"schema": {"selected": False}, "metadata": root(selected=None)},
+    ],
+)
+def test_a_stream_is_deselected_wherever_catalogs_say_so(said: JSON, sandbox: Sandbox) -> None:
+    run = run_tap(tap_config(sandbox), catalog=two_streams(**said)).expect_success()
+    assert "charges" not in run.schemas
+    assert not run.records("charges")
+    assert run.keys("customers") == sandbox.account.keys("customers")
+    assert not run.told("WARNING")
+    assert len(run.told("INFO", "deselected", "charges")) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"selected": True, "metadata": root()},
+        {"selected": True, "metadata": ...},
+        {"metadata": ...},
+        {"metadata": None},
+        {"schema": partial(charges_schema, selected=True), "metadata": root()},
+        {"schema": ...},
+        {"schema": None},
+        {"schema": {}},
+        {"schema": {"type": "object"}},
+        {"schema": {"selected": True}, "metadata": ...},
+        {"schema": {"properties": {}}},
+        {"stream": "payments"},
+        {"stream": ...},
+        {"stream": None},
+        {"stream": ["charges"]},
+        {"tap_stream_id": ...},
+        {"key_properties": ...},
+        {"key_properties": None},
+        {"metadata": [{"breadcrumb": [], "metadata": None}, *root(selected=True)]},
+    ],
+)
+def test_an_entry_that_says_little_reads_what_the_discovered_one_reads(said: JSON, sandbox: Sandbox) -> None:
+    expected = run_tap(tap_config(sandbox), catalog=two_streams()).expect_success()
+    run = run_tap(tap_config(sandbox), catalog=two_streams(**said)).expect_success()
+    assert run.schemas == expected.schemas
+    assert run.records("charges") == expected.records("charges")
+    assert run.keys("charges") == sandbox.account.keys("charges")
+
+
+def test_fields_are_deselected_in_the_schema_too(sandbox: Sandbox) -> None:
+    schema = charges_schema()
+    for field in ("charge_id", "amount"):
+        schema["properties"][field]["selected"] = False
+    for said in ({"metadata": ...}, {"metadata": root(selected=True)}, {}):
+        run = run_tap(tap_config(sandbox), catalog=two_streams(schema=schema, **said)).expect_success()
+        assert run.keys("charges") == sandbox.account.keys("charges")
+        for fields in (run.schemas["charges"]["schema"]["properties"], *run.records("charges")):
+            assert "amount" not in fields
+            assert "currency" in fields
+            # A key cannot be deselected.
+            assert "charge_id" in fields
+
+
+def test_a_schema_gets_the_key_and_the_replication_key_that_it_lacks(sandbox: Sandbox) -> None:
+    schema = {"type": "object", "properties": {"amount": {"type": ["string", "null"]}}}
+    catalog = two_streams(schema=schema, metadata=..., replication_method="INCREMENTAL")
+    run = run_tap(tap_config(sandbox), catalog=catalog).expect_success()
+    assert set(run.schemas["charges"]["schema"]["properties"]) == {"charge_id", "occurred", "amount"}
+    assert run.keys("charges") == sandbox.account.keys("charges")
+    assert run.bookmark("charges") is not None
+
+
+def test_another_name_in_stream_is_told(sandbox: Sandbox) -> None:
+    run = run_tap(tap_config(sandbox), catalog=two_streams(stream="payments")).expect_success()
+    assert len(run.told("INFO", "charges", "`tap_stream_id`", "`__alias__`")) == 1
+
+
+def test_a_stream_that_the_api_has_no_list_for_is_told(sandbox: Sandbox) -> None:
+    catalog = two_streams()
+    catalog["streams"].append({"tap_stream_id": "refunds\nof charges", "stream": "charges", "schema": {}})
+    run = run_tap(tap_config(sandbox), catalog=catalog).expect_success()
+    assert len(run.told("WARNING", r"'refunds\nof charges'")) == 1
+    assert run.keys("charges") == sandbox.account.keys("charges")

@@ -365,20 +365,106 @@ def test_an_account_without_records_has_no_bookmark() -> None:
 
 
 def test_the_bookmark_never_goes_back() -> None:
-    newer = int(time.time()) + 90 * DAY
     with chargedesk(plain("charges", spread(10, JAN_2024, JAN_2025))) as sandbox:
-        for bookmark in (newer, JAN_2025 - 5):
-            run = read(sandbox, state=bookmarked(str(bookmark)), lookback_days=300).expect_success()
-            assert set(run.bookmarks("charges")) == {str(bookmark)}
+        run = read(sandbox, state=bookmarked(str(JAN_2025 - 5)), lookback_days=300).expect_success()
+    assert set(run.bookmarks("charges")) == {str(JAN_2025 - 5)}
+
+
+IN_90_DAYS = int(time.time()) + 90 * DAY
+
+
+@pytest.mark.parametrize(
+    "bookmark",
+    [
+        IN_90_DAYS,
+        str(IN_90_DAYS),
+        iso(IN_90_DAYS),
+        f"{IN_90_DAYS}.5",
+        IN_90_DAYS * 1000,
+        str(IN_90_DAYS * 1000),
+        10**40,
+    ],
+    ids=["number", "digits", "iso", "fraction", "milliseconds", "digits of milliseconds", "out of range"],
+)
+@pytest.mark.parametrize("provider", ["chargedesk", "generic"])
+def test_a_bookmark_in_the_future_counts_as_the_start_of_the_run(bookmark: object, provider: str) -> None:
+    recent = int(time.time()) - 5 * DAY
+    with Sandbox({"charges": plain("charges", [JAN_2024, recent])}, provider=provider) as sandbox:
+        begun = int(time.time())
+        run = read(sandbox, state=bookmarked(bookmark)).expect_success()
+        ended = int(time.time())
+        assert run.keys("charges") == ["r0"]
+        (warning,) = run.told("WARNING", "charges", "STATE", "`lookback_days`", "--full-refresh")
+        assert str(bookmark) not in warning
+        clamped = run.bookmark("charges")
+        assert begun <= int(clamped) <= ended
+        if provider == "chargedesk":
+            assert begun - 30 * DAY <= (windows(sandbox)[0][0] or 0) <= ended - 30 * DAY
+        # The next night goes on from there, without a warning, and does not go behind.
+        sandbox.account.insert("charges", {"charge_id": "new", "occurred": str(ended - 1)})
+        again = read(sandbox, state=run.state).expect_success()
+    assert again.keys("charges") == ["new", "r0"]
+    assert not again.told("WARNING", "STATE")
+    assert again.bookmark("charges") == clamped
+
+
+def test_a_bookmark_in_the_future_is_clamped_though_nothing_comes() -> None:
+    state = bookmarked(IN_90_DAYS, "customers")
+    with chargedesk() as sandbox:
+        begun = int(time.time())
+        run = read(sandbox, "charges", "customers", state=state).expect_success()
+    assert begun <= run.bookmark("customers") <= int(time.time())
+    assert run.bookmark("charges") is None
+    assert len(run.told("WARNING", "STATE")) == 1
+
+
+def test_full_table_has_no_use_for_a_bookmark_in_the_future() -> None:
+    with chargedesk(plain("charges", [JAN_2024])) as sandbox:
+        catalog = catalog_with(only=["charges"])
+        run = run_tap(tap_config(sandbox), catalog=catalog, state=bookmarked(IN_90_DAYS)).expect_success()
+    assert run.keys("charges") == ["r0"]
+    assert not run.told("WARNING")
+
+
+@pytest.mark.parametrize(
+    ("state", "settings"),
+    [(bookmarked("86400"), {}), (bookmarked(-5), {"lookback_days": 0}), ({}, {"start_date": "1960-01-01"})],
+)
+def test_no_range_begins_before_1970(state: JSON, settings: JSON) -> None:
+    with chargedesk(plain("charges", [100_000])) as sandbox:
+        run = read(sandbox, state=state, **settings).expect_success()
+    assert windows(sandbox)[0][0] == 0
+    assert run.keys("charges") == ["r0"]
+
+
+def with_one_timeless() -> list[JSON]:
+    """Make two records with a time, and one without."""
+    return [*plain("charges", [JAN_2024, JAN_2024 + 5]), {"charge_id": "timeless", "occurred": None}]
 
 
 def test_a_record_without_a_time_is_sent_and_moves_no_bookmark() -> None:
-    records = plain("charges", [JAN_2024, JAN_2024 + 5])
-    records.append({"charge_id": "timeless", "occurred": None})
-    with chargedesk(records) as sandbox:
+    with Sandbox({"charges": with_one_timeless()}) as sandbox:
         run = read(sandbox).expect_success()
-    assert set(run.keys("charges")) == {"r0", "r1", "timeless"}
+        assert set(run.keys("charges")) == {"r0", "r1", "timeless"}
+        assert run.bookmark("charges") == str(JAN_2024 + 5)
+        assert not run.told("without a time")
+        # A bookmark keeps nothing back of which it is not known whether it is older.
+        again = read(sandbox, state=run.state, lookback_days=0).expect_success()
+        assert set(again.keys("charges")) == {"r0", "timeless"}
+
+
+def test_a_filter_brings_no_record_without_a_time_and_the_run_says_so_once() -> None:
+    customers = [{"customer_id": "timeless"}, *plain("customers", [JAN_2024])]
+    with chargedesk(with_one_timeless(), customers=customers) as sandbox:
+        run = read(sandbox, "charges", "customers").expect_success()
+        whole = run_tap(tap_config(sandbox), catalog=catalog_with(only=["charges", "customers"])).expect_success()
+    assert set(run.keys("charges")) == {"r0", "r1"}
+    assert run.keys("customers") == ["r0"]
     assert run.bookmark("charges") == str(JAN_2024 + 5)
+    assert len(run.told("INFO", "without a time", "FULL_TABLE")) == 1
+    assert "timeless" in whole.keys("charges")
+    assert "timeless" in whole.keys("customers")
+    assert not whole.told("without a time")
 
 
 def test_fractions_of_a_second_move_the_bookmark_to_the_second_before() -> None:

@@ -169,6 +169,22 @@ def test_filters_hold_both_ends(client: Client, sandbox: Sandbox, stream: str, f
     assert len(client.keys(stream, **window)) == min(500, len(times))
 
 
+def test_a_record_without_a_time_is_the_oldest_and_in_no_range(client: Client, sandbox: Sandbox) -> None:
+    sandbox.account.insert("customers", {"customer_id": "timeless", "first_seen": None})
+    every = sandbox.account.keys("customers")
+    assert client.keys("customers", count=500) == every
+    assert every[-1] == "timeless"
+    far = 10**11
+    for window in (
+        {"first_seen[min]": -far},
+        {"first_seen[max]": far},
+        {"first_seen[min]": -far, "first_seen[max]": far},
+    ):
+        assert client.keys("customers", count=500, **window) == every[:-1]
+    sandbox.ignore_filter = True
+    assert client.keys("customers", count=500, **{"first_seen[max]": far}) == every
+
+
 @pytest.mark.parametrize("stream", STREAMS)
 def test_too_large_an_offset_is_a_bad_request(client: Client, sandbox: Sandbox, stream: str) -> None:
     largest = 50_000 if stream in {"charges", "customers"} else 10_000

@@ -402,3 +402,17 @@ def test_as_a_process(sandbox: Sandbox) -> None:
     )
     expect_told_once(run, "setting `password` must be text", "setting `page_size` must be a whole number")
     assert run.messages == []
+
+
+@pytest.mark.parametrize("provider", ["generic", None, "chargedesk"])
+def test_the_examples_address_is_read_with_a_warning(provider: str | None) -> None:
+    with Sandbox() as sandbox:
+        config = tap_config(sandbox, provider=provider, base_url=None, max_retries=0)
+        # A proxy that lets nothing through, so that no test asks a host that is not ours.
+        run = run_tap(config, env={"HTTPS_PROXY": sandbox.url, "NO_PROXY": ""})
+        named = run_tap({**config, "base_url": "https://payments.example/v1/"}, env={"HTTPS_PROXY": sandbox.url})
+        read = run_tap(tap_config(sandbox)).expect_success()
+    warnings = run.expect_failure("`base_url`").told("WARNING", "`base_url`", "example")
+    assert len(warnings) == (provider != "chargedesk")
+    assert not named.expect_failure("`base_url`").told("WARNING")
+    assert not read.told("WARNING")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.meltano
 
+LOOKBACK = 30 * 86_400
+STATE_ID = "prod:tap-payments--chargedesk-incremental-to-target-jsonl"
 SIZES = {"charges": 60, "products": 5, "customers": 12, "subscriptions": 3}
 
 
@@ -92,6 +94,24 @@ def test_selection_and_stream_maps_reach_the_files(project: Project, sandbox: Sa
         assert "name" not in customer
         assert "logs" not in customer
         assert customer["country"] == served["country"]
+
+
+def test_meltano_keeps_the_bookmarks_on_quiet_nights(make_project: ProjectMaker) -> None:
+    lists = make_account(**SIZES, php=True)
+    newest = max(int(charge["occurred"]) for charge in lists["charges"])
+    with Sandbox(lists, provider="chargedesk", username="sk_live_example", password="") as quiet:
+        project = make_project("nights", quiet)
+        project.environment["TAP_PAYMENTS_REQUESTS_PER_MINUTE"] = "1000000"
+        states = []
+        for night in range(3):
+            quiet.requests.clear()
+            project.run("run", "tap-payments--chargedesk-incremental", "target-jsonl")
+            begins = [request.params.get("occurred[min]") for request in quiet.requests_for("charges")]
+            assert begins[0] == (str(newest - LOOKBACK) if night else None)
+            output = project.run("--log-level", "critical", "state", "get", STATE_ID)
+            states.append(json.loads(output[output.index("{") : output.rindex("}") + 1]))
+    assert states[0] == states[1] == states[2]
+    assert states[0]["singer_state"]["bookmarks"]["charges"]["replication_key_value"] == str(newest)
 
 
 def read_lines(text: str) -> list[Any]:

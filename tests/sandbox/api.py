@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from math import inf
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 Record = dict[str, Any]
+
+# The place in time of a record without one: the oldest of a list, and, as in SQL, in no range.
+NO_TIME = -inf
 
 
 class Window(NamedTuple):
@@ -64,7 +68,11 @@ class Listing:
     def page(self, window: Window, offset: int, size: int, *, ascending: bool = False) -> Page:
         """Give `size` records of the window after skipping `offset` of them."""
         with self._lock:
-            low = 0 if window.earliest is None else bisect_left(self._times, window.earliest)
+            low = 0
+            if window.earliest is not None:
+                low = bisect_left(self._times, window.earliest)
+            elif window.latest is not None:
+                low = bisect_right(self._times, NO_TIME)
             high = len(self._times)
             if window.latest is not None:
                 end = bisect_right if window.latest_included else bisect_left
@@ -150,12 +158,12 @@ class Listing:
     def _key_of(self, record: Record) -> str:
         return str(record.get(self._key))
 
-    def _time_of(self, record: Record) -> int:
-        """Read the time of a record; one without a time a list can be sorted by counts as the oldest."""
+    def _time_of(self, record: Record) -> float:
+        """Read the time of a record; `NO_TIME` where it has none that a list can be sorted by."""
         try:
             return int(record[self._time])
         except (KeyError, TypeError, ValueError):
-            return 0
+            return NO_TIME
 
 
 class Account:
