@@ -17,7 +17,15 @@ import msgspec
 
 from tap_payments.epoch import read_time
 from tap_payments.seen import PageOutline
-from tap_payments.wire import DECODER, ENCODER, MOST_EXPONENT_DIGITS, UnreadableNumberError, read_integer, read_number
+from tap_payments.wire import (
+    DECODER,
+    MOST_EXPONENT_DIGITS,
+    RECEIVED_ENCODER,
+    NonFinite,
+    UnreadableNumberError,
+    read_integer,
+    read_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -45,11 +53,13 @@ class Page:
 
     Attributes:
         outline: The records' keys and times.
+        has_non_finite: Whether a record holds NaN or Infinity, as `NonFinite`.
     """
 
     outline: PageOutline
     _records: Sequence[msgspec.Raw]
     _key: str
+    has_non_finite: bool = False
 
     def record(self, place: int) -> dict[str, Any]:
         """Decode one record; its numbers with a fraction are `Decimal`.
@@ -97,6 +107,7 @@ def read_page(content: bytes, *, key: str, time: str) -> Page:
         WrongBodyError: If it is JSON, but not the documented body, or a record of it cannot be written.
     """
     content = content.removeprefix(codecs.BOM_UTF8)
+    has_non_finite = False
     try:
         if not content.isascii():
             content.decode()  # The splitter passes over text without a look at its bytes.
@@ -106,8 +117,10 @@ def read_page(content: bytes, *, key: str, time: str) -> Page:
     except (ArithmeticError, RecursionError, msgspec.DecodeError, UnicodeDecodeError):
         body = _decode_carefully(content, key)
         _check_shape(body)
-        records, total = [msgspec.Raw(ENCODER.encode(record)) for record in body["data"]], body.get("total_count")
-        fields = [(record.get(key), record.get(time)) for record in body["data"]]
+        has_non_finite = any(isinstance(part, NonFinite) for part in _walk(body["data"]))
+        records = [msgspec.Raw(RECEIVED_ENCODER.encode(record)) for record in body["data"]]
+        total = body.get("total_count")
+        fields = [(_finite(record.get(key)), record.get(time)) for record in body["data"]]
     keys = []
     for number, (value, _) in enumerate(fields, start=1):
         if value is None or value == "":
@@ -115,7 +128,7 @@ def read_page(content: bytes, *, key: str, time: str) -> Page:
             raise WrongBodyError(msg)
         keys.append(value if type(value) is str else str(value))
     times = [read_time(value) for _, value in fields]
-    return Page(PageOutline(keys, times, _read_total(total)), records, key)
+    return Page(PageOutline(keys, times, _read_total(total)), records, key, has_non_finite)
 
 
 def _check_shape(body: object) -> None:
@@ -134,14 +147,15 @@ def _check_shape(body: object) -> None:
 def _decode_carefully(content: bytes, key: str) -> Any:
     """Decode what the fast decoder refuses, and tell a record that is broken from an answer that is.
 
-    Python's decoder takes integers of thousands of digits, and half surrogate pairs, which no target could read.
+    Python's decoder takes integers of thousands of digits, NaN and Infinity, which are invalid values of their fields,
+    and half surrogate pairs, which no target could read.
 
     Raises:
         BrokenBodyError: If it is no JSON.
         WrongBodyError: If a record of it cannot be written.
     """
     try:
-        body = json.loads(content, parse_float=read_number, parse_int=read_integer, parse_constant=_refuse_constant)
+        body = json.loads(content, parse_float=read_number, parse_int=read_integer, parse_constant=NonFinite)
     except UnreadableNumberError:
         _blame_exponent(content, key)
     except RecursionError:
@@ -154,9 +168,9 @@ def _decode_carefully(content: bytes, key: str) -> Any:
     return body
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    msg = f"{name} is no JSON"
-    raise ValueError(msg)
+def _finite(value: object) -> object:
+    """Return a value, or None in place of NaN and Infinity."""
+    return None if isinstance(value, NonFinite) else value
 
 
 def _read_total(value: object) -> int | None:
@@ -182,7 +196,7 @@ def _blame_depth(content: bytes, key: str) -> NoReturn:
             depth -= 1
     kept.append(content[start:])
     try:
-        body = json.loads(b"".join(kept)) if depth == 0 else _refuse_constant("an open bracket")
+        body = json.loads(b"".join(kept) if depth == 0 else b"")
     except ValueError:
         msg = "the answer is no JSON"
         raise BrokenBodyError(msg) from None
@@ -199,7 +213,7 @@ def _blame_exponent(content: bytes, key: str) -> NoReturn:
             return float("inf")
 
     try:
-        body = json.loads(content, parse_float=read, parse_int=read_integer, parse_constant=_refuse_constant)
+        body = json.loads(content, parse_float=read, parse_int=read_integer, parse_constant=NonFinite)
     except RecursionError:
         _blame_depth(content, key)
     except ValueError:
