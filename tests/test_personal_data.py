@@ -99,3 +99,10 @@ def test_the_readmes_hash_has_a_seed_and_takes_records_without_an_address() -> N
     digests = [hashlib.sha256((SEED + person["email"]).encode()).hexdigest() for person in people]
     assert [record["email"] for record in run.records("customers")] == [*digests, None, None]
     assert set(HASHED["stream_map_config"]) == {"hash_seed"}
+
+
+def test_the_readmes_hash_fails_without_its_seed() -> None:
+    with Sandbox({"customers": account()["customers"]}) as sandbox:
+        # What Meltano hands on where the variable is not set.
+        run = run_here(tap_config(sandbox, stream_maps=HASHED["stream_maps"], stream_map_config={"hash_seed": None}))
+    run.expect_failure("customers", "`stream_maps` cannot be applied")
