@@ -17,7 +17,15 @@ import msgspec
 
 from tap_payments.epoch import read_time
 from tap_payments.errors import ContradictionError
-from tap_payments.wire import DECODER, ENCODER, MOST_EXPONENT_DIGITS, UnreadableNumberError, read_integer, read_number
+from tap_payments.wire import (
+    DECODER,
+    MOST_EXPONENT_DIGITS,
+    RECEIVED_ENCODER,
+    NonFinite,
+    UnreadableNumberError,
+    read_integer,
+    read_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -64,11 +72,13 @@ class Page:
 
     Attributes:
         outline: The records' keys and times.
+        has_non_finite: Whether a record holds NaN or Infinity, as `NonFinite`.
     """
 
     outline: PageOutline
     _records: Sequence[msgspec.Raw]
     _key: str
+    has_non_finite: bool = False
 
     def record(self, place: int) -> dict[str, Any]:
         """Decode one record; its numbers with a fraction are `Decimal`.
@@ -121,6 +131,7 @@ def read_page(content: bytes, *, key: str, time: str, filter_time: str | None = 
     """
     content = content.removeprefix(codecs.BOM_UTF8)
     fields = tuple(dict.fromkeys((key, time, filter_time or time)))
+    has_non_finite = False
     try:
         if not content.isascii():
             content.decode()  # The splitter passes over text without a look at its bytes.
@@ -133,8 +144,9 @@ def read_page(content: bytes, *, key: str, time: str, filter_time: str | None = 
         body = _decode_carefully(content, key)
         _check_shape(body)
         envelope = _Envelope([], body.get("total_count"), body.get("has_more"), body.get("error"))
-        records = [msgspec.Raw(ENCODER.encode(record)) for record in body["data"]]
-        columns = [[record.get(field) for record in body["data"]] for field in fields]
+        has_non_finite = any(isinstance(part, NonFinite) for part in _walk(body["data"]))
+        records = [msgspec.Raw(RECEIVED_ENCODER.encode(record)) for record in body["data"]]
+        columns = [[_finite(record.get(field)) for record in body["data"]] for field in fields]
     if envelope.error not in (None, False, "", []):  # Some servers send one of these where there is no error.
         raise ContradictionError("it has an `error` beside `data`")
     keys = []
@@ -146,7 +158,7 @@ def read_page(content: bytes, *, key: str, time: str, filter_time: str | None = 
     times = [[read_time(value) for value in column] for column in columns[1:]]
     has_more = envelope.has_more in (True, "1", "true")
     outline = PageOutline(keys, times[0], times[-1], _read_total(envelope.total_count), has_more)
-    return Page(outline, records, key)
+    return Page(outline, records, key, has_non_finite)
 
 
 def _check_shape(body: object) -> None:
@@ -165,14 +177,15 @@ def _check_shape(body: object) -> None:
 def _decode_carefully(content: bytes, key: str) -> Any:
     """Decode what the fast decoder refuses, and tell a record that is broken from an answer that is.
 
-    Python's decoder takes integers of thousands of digits, and half surrogate pairs, which no target could read.
+    Python's decoder takes integers of thousands of digits, NaN and Infinity, which are invalid values of their fields,
+    and half surrogate pairs, which no target could read.
 
     Raises:
         BrokenBodyError: If it is no JSON.
         WrongBodyError: If a record of it cannot be written.
     """
     try:
-        body = json.loads(content, parse_float=read_number, parse_int=read_integer, parse_constant=_refuse_constant)
+        body = json.loads(content, parse_float=read_number, parse_int=read_integer, parse_constant=NonFinite)
     except UnreadableNumberError:
         _blame_exponent(content, key)
     except RecursionError:
@@ -185,9 +198,9 @@ def _decode_carefully(content: bytes, key: str) -> Any:
     return body
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    msg = f"{name} is no JSON"
-    raise ValueError(msg)
+def _finite(value: object) -> object:
+    """Return a value, or None in place of NaN and Infinity."""
+    return None if isinstance(value, NonFinite) else value
 
 
 def _read_total(value: object) -> int | None:
@@ -213,7 +226,7 @@ def _blame_depth(content: bytes, key: str) -> NoReturn:
             depth -= 1
     kept.append(content[start:])
     try:
-        body = json.loads(b"".join(kept)) if depth == 0 else _refuse_constant("an open bracket")
+        body = json.loads(b"".join(kept) if depth == 0 else b"")
     except ValueError:
         msg = "the answer is no JSON"
         raise BrokenBodyError(msg) from None
@@ -230,7 +243,7 @@ def _blame_exponent(content: bytes, key: str) -> NoReturn:
             return float("inf")
 
     try:
-        body = json.loads(content, parse_float=read, parse_int=read_integer, parse_constant=_refuse_constant)
+        body = json.loads(content, parse_float=read, parse_int=read_integer, parse_constant=NonFinite)
     except RecursionError:
         _blame_depth(content, key)
     except ValueError:

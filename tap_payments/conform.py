@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tap_payments.wire import ENCODER, MOST_INTEGER_DIGITS, WireNumber, number_text
+from tap_payments.wire import ENCODER, MOST_INTEGER_DIGITS, NonFinite, NonFiniteError, WireNumber, number_text
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -20,10 +20,11 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     Fix = Callable[[Any], Any]
     Shape = tuple[object, ...]
+    OnInvalid = Callable[[str, "MisfitError"], None]
 
 # A list whose records have ever new fields must not fill the memory with their shapes.
 MOST_SHAPES = 1000
@@ -37,11 +38,18 @@ class MisfitError(Exception):
     """A value has a type that cannot be made the declared one.
 
     The text names the field and both types, never the value.
+
+    Attributes:
+        reason: Both types.
+        path: The field.
+        never_null: Whether the field may not become null instead.
     """
 
     def __init__(self, declared: str, value: object) -> None:
-        super().__init__(f"declared {declared}, arrived as {_arrived(value)}")
+        self.reason = f"declared {declared}, arrived as {_arrived(value)}"
+        super().__init__(self.reason)
         self.path = ""
+        self.never_null = False
 
     def within(self, part: str) -> MisfitError:
         """Say that the field stands inside another, or in a place of an array."""
@@ -51,20 +59,46 @@ class MisfitError(Exception):
 
     @override
     def __str__(self) -> str:
-        return f"field `{self.path}`: {self.args[0]}"
+        return f"field `{self.path}`: {self.reason}"
 
 
 class Conformer:
     """Makes records fit one schema, in place."""
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        schema: Mapping[str, Any],
+        *,
+        on_invalid: OnInvalid | None = None,
+        never_null: Collection[str] = (),
+        path: str = "",
+    ) -> None:
         """Read the declared types.
 
         Args:
             schema: A JSON Schema of type object; at any depth, a type that is a choice of several is left alone.
+            on_invalid: Is told the field and the error of each value that cannot be made to fit, which becomes null
+                where its type allows that; None raises the error.
+            never_null: Fields that never become null, whatever their type allows.
+            path: The field that the object stands in, as errors name it.
         """
-        self._fixes = {name: _fixes_for(declared) for name, declared in schema.get("properties", {}).items()}
+        declared = schema.get("properties", {})
+        self._on_invalid = on_invalid
+        self._never_null = {name for name, types in declared.items() if name in never_null or not _allows_null(types)}
+        self._fixes = {
+            name: _fixes_for(
+                types,
+                f"{path}.{name}" if path else name,
+                None if name in never_null else on_invalid,
+            )
+            for name, types in declared.items()
+        }
         self._plans: dict[Shape, list[tuple[str, Fix]]] = {}
+
+    @property
+    def fields(self) -> Collection[str]:
+        """The declared fields."""
+        return self._fixes.keys()
 
     def conform(self, record: dict[str, Any]) -> dict[str, Any]:
         """Make one record fit.
@@ -87,9 +121,36 @@ class Conformer:
             try:
                 fixed = fix(value)
             except MisfitError as misfit:
+                misfit.never_null = name in self._never_null
                 raise misfit.within(name) from None
             if fixed is not value:
                 record[name] = fixed
+        return record
+
+    def conform_non_finite(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Make one record fit that may hold NaN or Infinity also where nothing is declared.
+
+        What stands inside a field without declared parts is named by that field alone: the rest is data.
+
+        Args:
+            record: Changed in place.
+
+        Returns:
+            The same record.
+
+        Raises:
+            MisfitError: If a value cannot be made to fit.
+        """
+        self.conform(record)
+        for name, value in list(record.items()):
+            field = {name: value}
+            for container, place in _non_finite_in(field):
+                misfit = MisfitError("JSON", container[place])
+                if self._on_invalid is None:
+                    raise misfit.within(name)
+                self._on_invalid(name, misfit)
+                container[place] = None
+            record[name] = field[name]
         return record
 
     def _learn(self, record: dict[str, Any], shape: Shape) -> list[tuple[str, Fix]]:
@@ -105,40 +166,72 @@ class Conformer:
 
 
 def _arrived(value: object) -> str:
-    names = {bool: "boolean", str: "string", list: "array", dict: "object", type(None): "null"}
+    names = {
+        bool: "boolean",
+        str: "string",
+        list: "array",
+        dict: "object",
+        type(None): "null",
+        NonFinite: "NaN or Infinity",
+    }
     return names.get(type(value), "number") + (" of another form" if isinstance(value, str) else "")
 
 
-def _fixes_for(declared: Mapping[str, Any]) -> Callable[[type], Fix | None]:
-    """Give what mends a value of the declared type, by the type that arrived; None where nothing is to be done."""
+def _non_finite_in(container: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield each place of NaN or Infinity at any depth: the object or array, and the name or number in it."""
+    pending: list[Any] = [container]
+    while pending:
+        part = pending.pop()
+        for place, value in list(part.items() if isinstance(part, dict) else enumerate(part)):
+            if isinstance(value, NonFinite):
+                yield part, place
+            elif isinstance(value, dict | list):
+                pending.append(value)
+
+
+def _kinds(declared: Mapping[str, Any]) -> set[str]:
     types = declared.get("type", [])
-    kinds = {types} if isinstance(types, str) else set(types)
-    nullable = "null" in kinds or not kinds
-    kinds.discard("null")
+    return {types} if isinstance(types, str) else set(types)
+
+
+def _allows_null(declared: Mapping[str, Any]) -> bool:
+    kinds = _kinds(declared)
+    return "null" in kinds or not kinds
+
+
+def _fixes_for(declared: Mapping[str, Any], path: str, on_invalid: OnInvalid | None) -> Callable[[type], Fix | None]:
+    """Return the coercion to the declared type, by the type that arrived; None where nothing is to be done."""
+    nullable = _allows_null(declared)
+    kinds = _kinds(declared) - {"null"}
     if len(kinds) != 1:
         return lambda _arrived: None
     kind = kinds.pop()
     if kind == "string" and declared.get("format") == MONEY_FORMAT:
         kind = "decimal"
     items = declared.get("items")
-    choose_item = _fixes_for(items) if items and items.get("type") else None
+    choose_item = _fixes_for(items, f"{path}[]", on_invalid) if items and items.get("type") else None
+    inner = Conformer(declared, on_invalid=on_invalid, path=path) if declared.get("properties") else None
     fixes: dict[str, Fix] = {
         "string": _to_string,
         "number": _to_number,
         "integer": _to_integer,
         "decimal": _to_decimal,
         "boolean": _to_boolean,
-        "object": partial(_to_object, Conformer(declared) if declared.get("properties") else None),
+        "object": partial(_to_object, inner),
         "array": partial(_to_array, choose_item),
     }
     fix = fixes.get(kind)
+    if fix is not None and not nullable:
+        fix = partial(_fix_to_non_null, kind, fix)
+    elif fix is not None and on_invalid is not None:
+        fix = partial(_fix_or_null, fix, on_invalid, path)
     # Types that are right as they arrive; `bool` is not among the numbers, and what is inside a container may be wrong.
     right_types: dict[str, tuple[type, ...]] = {
         "string": (str,),
         "number": (int, Decimal, WireNumber),
         "integer": (int,),
         "boolean": (bool,),
-        "object": () if declared.get("properties") else (dict,),
+        "object": () if inner else (dict,),
         "array": () if choose_item else (list,),
     }
     right = right_types.get(kind, ())
@@ -155,6 +248,21 @@ def _refuse_null(declared: str, value: object) -> object:
     raise MisfitError(declared, value)
 
 
+def _fix_to_non_null(declared: str, fix: Fix, value: object) -> object:
+    fixed = fix(value)
+    if fixed is None:
+        raise MisfitError(declared, value)
+    return fixed
+
+
+def _fix_or_null(fix: Fix, on_invalid: OnInvalid, path: str, value: object) -> object:
+    try:
+        return fix(value)
+    except MisfitError as misfit:
+        on_invalid(path, misfit)
+        return None
+
+
 def _to_string(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -165,6 +273,10 @@ def _to_string(value: Any) -> str:
             return ENCODER.encode(value).decode()
         except RecursionError:
             raise MisfitError("string, which JSON can be if it is not nested too deeply", value) from None
+        except NonFiniteError:
+            raise MisfitError("string, which JSON can be if it holds no NaN or Infinity", value) from None
+    if isinstance(value, NonFinite):
+        raise MisfitError("string", value)
     return str(value)
 
 
@@ -172,9 +284,10 @@ def _to_number(value: Any) -> int | Decimal | None:
     if isinstance(value, str):
         if value == "":
             return None
-        if NUMBER.fullmatch(value):
-            is_integer = value.lstrip("+-").isdigit() and len(value) <= MOST_INTEGER_DIGITS
-            return int(value) if is_integer else Decimal(value)
+        text = value.strip()
+        if NUMBER.fullmatch(text):
+            is_integer = text.lstrip("+-").isdigit() and len(text) <= MOST_INTEGER_DIGITS
+            return int(text) if is_integer else Decimal(text)
     raise MisfitError("number", value)
 
 
@@ -191,6 +304,9 @@ def _to_decimal(value: Any) -> str | None:
             return value
         if value == "":
             return None
+        text = value.strip()
+        if _is_number(text):
+            return text
     elif type(value) is int:
         return str(value)
     elif isinstance(value, Decimal):
@@ -206,10 +322,12 @@ def _to_boolean(value: Any) -> bool | None:
     raise MisfitError("boolean", value)
 
 
-def _to_object(conformer: Conformer | None, value: Any) -> dict[str, Any]:
-    if value == []:
-        # PHP cannot tell an empty object from an empty array.
-        return {}
+def _to_object(conformer: Conformer | None, value: Any) -> dict[str, Any] | None:
+    if value == "":
+        return None
+    if isinstance(value, list):
+        # PHP sends an object whose keys count from 0, or an empty one, as an array.
+        value = {str(place): item for place, item in enumerate(value)}
     if not isinstance(value, dict):
         raise MisfitError("object", value)
     if conformer is None:
@@ -217,7 +335,9 @@ def _to_object(conformer: Conformer | None, value: Any) -> dict[str, Any]:
     return conformer.conform(value)
 
 
-def _to_array(choose: Callable[[type], Fix | None] | None, value: Any) -> list[Any]:
+def _to_array(choose: Callable[[type], Fix | None] | None, value: Any) -> list[Any] | None:
+    if value == "":
+        return None
     if isinstance(value, dict):
         # PHP sends an array whose keys have a gap as an object.
         value = list(value.values())

@@ -24,6 +24,10 @@ CERTIFICATE_ADVICE = (
 )
 TIMEOUT_ADVICE = "the API is slow to answer: run again later, or raise `request_timeout`"
 BODY_ADVICE = "what answers is not the documented API, or something stands between: check `base_url` and any proxy"
+VALUE_ADVICE = 'set `on_invalid_value: "null"` to load null in its place, or deselect the field'
+KEY_VALUE_ADVICE = (
+    "a key, a replication key, or a field whose schema allows no null is never made null: have the value corrected"
+)
 UNKNOWN_ADVICE = "the API answers in a way that its documentation does not know"
 
 

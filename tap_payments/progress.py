@@ -26,6 +26,7 @@ class StreamProgress:
         requests: Requests sent, retries included.
         retries: Requests that were sent again.
         waited: Seconds that requests waited for the rate limit.
+        nulled: Invalid values for which null was sent.
         reached: Unix second of the records sent last.
         span: Unix seconds at which an incremental run begins and ends; None where it has no such ends.
         total: Records that the API says there are; None where it does not say.
@@ -36,6 +37,7 @@ class StreamProgress:
     requests: int = 0
     retries: int = 0
     waited: float = 0.0
+    nulled: int = 0
     reached: float | None = None
     span: tuple[float, float] | None = None
     total: int | None = None
@@ -50,6 +52,10 @@ class StreamProgress:
             begin, end = self.span
             return min(max((self.reached - begin) / (end - begin), 0.0), 1.0)
         return None
+
+    def describe_nulled(self) -> str:
+        """Return the count of values made null, with a comma behind it, or nothing where there are none."""
+        return f"{self.nulled} invalid value{'' if self.nulled == 1 else 's'} made null, " if self.nulled else ""
 
     def describe(self, now: float) -> str:
         """Write the counts, the date reached, and what is known of the end."""
@@ -128,7 +134,7 @@ class Progress:
         self.close()
         streams = [
             f"{name}: {counts.records} records, {counts.requests} requests, {counts.retries} retries, "
-            f"{counts.waited:.0f} s waited for the rate limit, "
+            f"{counts.waited:.0f} s waited for the rate limit, {counts.describe_nulled()}"
             f"{describe_span((counts.ended or time.monotonic()) - counts.begun)} in all"
             for name, counts in self._streams.items()
         ]

@@ -10,11 +10,15 @@ import math
 import sys
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from singer_sdk.helpers._catalog import get_selected_schema, pop_deselected_record_properties
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
+from tap_payments import errors
 from tap_payments.body import BrokenBodyError, WrongBodyError
+from tap_payments.checked import checked_schema
 from tap_payments.client import PagedStream, WindowTooLongError
 from tap_payments.conform import Conformer, MisfitError
 from tap_payments.epoch import LATEST, is_past_latest, read_time
@@ -68,7 +72,6 @@ class ReplicatedStream(PagedStream):
 
     #: The replication keys that the catalog offers; a list without one is always replicated whole.
     offered_keys: ClassVar[tuple[str, ...]] = ()
-    _conformer_made: Conformer | None = None
     _counts: StreamProgress
 
     # What is read.
@@ -171,20 +174,47 @@ class ReplicatedStream(PagedStream):
 
     def _conformed(self, page: Page, places: list[int]) -> Iterator[dict[str, Any]]:
         """Decode records and make them fit, each when it is asked for."""
-        conform = self._conformer.conform
+        conform = self._conform_non_finite if page.has_non_finite else self._conformer.conform
         for place in places:
             try:
                 yield conform(page.record(place))
             except MisfitError as error:
-                raise self.failure(f"sent record {page.outline.keys[place]!s:.100}, {error}") from None
+                advice = errors.KEY_VALUE_ADVICE if error.never_null else errors.VALUE_ADVICE
+                raise self.failure(f"sent record {page.outline.keys[place]!s:.100}, {error}: {advice}") from None
             except (BrokenBodyError, WrongBodyError) as error:
                 raise self.failure(f"sent record {page.outline.keys[place]!s:.100}, but {error}") from None
 
-    @property
+    @cached_property
     def _conformer(self) -> Conformer:
-        if self._conformer_made is None:
-            self._conformer_made = Conformer(self.effective_schema)
-        return self._conformer_made
+        keys = {*self.declared_keys, *filter(None, [self.replication_key])}
+        schema = checked_schema(
+            get_selected_schema(self.name, self.effective_schema, self.mask),
+            maps=self.stream_maps,
+            stream_maps=self.config.get("stream_maps") or {},
+            keep=keys,
+        )
+        nulls = self.settings.on_invalid_value == "null"
+        return Conformer(schema, on_invalid=self._count_nulled if nulls else None, never_null=keys)
+
+    @cached_property
+    def _nulled_fields(self) -> set[str]:
+        """The fields that a warning named."""
+        return set()
+
+    def _count_nulled(self, field: str, misfit: MisfitError) -> None:
+        """Count a value that becomes null, and warn of the first one of its field."""
+        self._counts.nulled += 1
+        if field not in self._nulled_fields:
+            self._nulled_fields.add(field)
+            self.logger.warning("%s: field `%s`: %s; invalid values become null", self.name, field, misfit.reason)
+
+    def _conform_non_finite(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Make a record fit that may hold NaN or Infinity, without the fields that do not go out."""
+        pop_deselected_record_properties(record, self.schema, self.mask)
+        for name in self.effective_schema.get("properties", {}):
+            if name not in self._conformer.fields:
+                record.pop(name, None)
+        return self._conformer.conform_non_finite(record)
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:

@@ -245,6 +245,15 @@ SETTINGS = (
         most=CENTURY,
     ),
     Setting(
+        "on_invalid_value",
+        "string",
+        "Invalid values",
+        "What to do with a value that cannot be made its declared type: `error` ends the run, `null` loads null in its "
+        "place, with a warning for each field and a count at the end. In YAML and JSON, null is written in quotes.",
+        default="error",
+        choices=("error", "null"),
+    ),
+    Setting(
         "user_agent",
         "string",
         "User agent",
@@ -283,6 +292,7 @@ class Settings:
     start: int | None
     lookback: int
     window_days: float
+    on_invalid_value: str
     user_agent: str
 
     @classmethod
@@ -314,6 +324,7 @@ class Settings:
             start=None if start is None else math.floor(start),
             lookback=int(float(given("lookback_days", 0)) * DAY),
             window_days=float(given("window_days", 0)),
+            on_invalid_value=given("on_invalid_value", ""),
             user_agent=given("user_agent", f"tap-payments/{__version__}"),
         )
 

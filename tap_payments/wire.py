@@ -24,6 +24,22 @@ class WireNumber(Decimal):
     text: str
 
 
+class NonFinite:
+    """`NaN`, `Infinity` or `-Infinity`, which some servers write though JSON does not have them.
+
+    No dataclass: msgspec would write one as an object, without asking the hook.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class NonFiniteError(ValueError):
+    """A value that JSON does not have was about to be written."""
+
+
 def read_number(text: str) -> Decimal:
     """Read a number with a fraction or an exponent, exactly.
 
@@ -53,8 +69,16 @@ def _encode_other(value: object) -> object:
     """Encode what JSON does not know, as the SDK does; stream maps may make such values."""
     if isinstance(value, Decimal):
         return Decimal(value)  # The encoder knows the class, not classes derived from it.
+    if isinstance(value, NonFinite):
+        raise NonFiniteError
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _encode_as_received(value: object) -> object:
+    return msgspec.Raw(value.text.encode()) if isinstance(value, NonFinite) else _encode_other(value)
 
 
 DECODER = msgspec.json.Decoder(float_hook=read_number)
 ENCODER = msgspec.json.Encoder(enc_hook=_encode_other, decimal_format="number")
+# Writes what was read, with what JSON does not have; never for a target.
+RECEIVED_ENCODER = msgspec.json.Encoder(enc_hook=_encode_as_received, decimal_format="number")

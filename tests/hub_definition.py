@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # The hub's words for JSON Schema's types. It has `decimal` too, which Meltano 4.4 cannot pass on from the environment.
 KINDS = {"string": "string", "integer": "integer", "number": "integer", "boolean": "boolean", "object": "object"}
-KINDS_BY_NAME = {"start_date": "date_iso8601", "provider": "options"}
+KINDS_BY_NAME = {"start_date": "date_iso8601", "provider": "options", "on_invalid_value": "options"}
 
 
 def hub_definition() -> dict[str, Any]:

@@ -22,7 +22,8 @@ BROKEN = {
     "cut before the end": f'{{"data":[{{"charge_id":"a","name":"{BODY_MARKER}"}}]'.encode(),
     "two documents": f'{{"data":[]}}{{"data":["{BODY_MARKER}"]}}'.encode(),
     "text after the end": f'{{"data":[]}} {BODY_MARKER}'.encode(),
-    "NaN": f'{{"data":[{{"charge_id":"a","amount":NaN,"name":"{BODY_MARKER}"}}]}}'.encode(),
+    "NaN cut short": f'{{"data":[{{"charge_id":"a","amount":NaN,"name":"{BODY_MARKER}"}}'.encode(),
+    "another bare word": f'{{"data":[{{"charge_id":"a","amount":nan,"name":"{BODY_MARKER}"}}]}}'.encode(),
     "single quotes": f"{{'data':[],'x':'{BODY_MARKER}'}}".encode(),
     "a raw control character": b'{"data":[{"charge_id":"a\x01"}]}',
     "a PHP warning before it": f"<b>Warning</b>: {BODY_MARKER} in /srv/x.php\n".encode() + b'{"data":[]}',
@@ -51,6 +52,10 @@ WRONG = {
     "a record without its key": f'{{"data":[{{"KEY":"a"}},{{"name":"{BODY_MARKER}"}}]}}',
     "a record that is empty": '{"data":[{"KEY":"a"},{}]}',
     "a record whose key is null": f'{{"data":[{{"KEY":"a"}},{{"KEY":null,"name":"{BODY_MARKER}"}}]}}',
+    "a record whose key is NaN": f'{{"data":[{{"KEY":"a"}},{{"KEY":NaN,"name":"{BODY_MARKER}"}}]}}',
+    "a record that is NaN": '{"data":[{"KEY":"a"},NaN]}',
+    "data is NaN": '{"data":NaN}',
+    "NaN": "NaN",
     "a record whose key is empty": f'{{"data":[{{"KEY":"a"}},{{"KEY":"","name":"{BODY_MARKER}"}}]}}',
 }
 

@@ -28,7 +28,7 @@ exponents = st.builds("{}{}{}".format, decimals, st.sampled_from(["e", "E", "e+"
 numbers = st.one_of(integers, decimals, exponents)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 near_types = st.sampled_from(
-    ["", "0", "1", "true", "false", "5", "-5", "34.00", "1e3", "[]", "{}", "null", " 1", "NaN"]
+    ["", "0", "1", "true", "false", "5", "-5", "34.00", "1e3", "[]", "{}", "null", " 1", "2.50\n", " ", "NaN"]
 )
 # JSON as it is written, so that numbers keep their digits.
 scalars = st.one_of(
@@ -99,6 +99,18 @@ def test_what_comes_out_has_the_declared_types(schema: JSON, text: str) -> None:
     assume(record is not None)
     assert all(fits(record[name], inner) for name, inner in schema["properties"].items() if name in record)
     assert list(record) == list(json.loads(text)), "no field comes or goes"
+
+
+@CHECKED
+@given(schemas, records)
+def test_what_does_not_fit_becomes_null_where_that_is_asked_for(schema: JSON, text: str) -> None:
+    told: list[str] = []
+    record = Conformer(schema, on_invalid=lambda path, _: told.append(path)).conform(DECODER.decode(text))
+    assert all(fits(record[name], inner) for name, inner in schema["properties"].items() if name in record)
+    strict = conformed(schema, text)
+    assert (strict is None) == bool(told), "only what the strict one refuses"
+    assert strict is None or ENCODER.encode(record) == ENCODER.encode(strict)
+    assert {path.split(".")[0].split("[")[0] for path in told} <= set(schema["properties"])
 
 
 @CHECKED

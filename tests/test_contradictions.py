@@ -76,7 +76,7 @@ def test_an_empty_page_that_is_contradicted_is_asked_for_again(what: str, offset
 @pytest.mark.parametrize("settings", [{}, {"emit_activate_version_messages": True, "page_overlap": 1}])
 @pytest.mark.parametrize("offset", ["0", "500"])
 @pytest.mark.parametrize("what", CONTRADICTIONS)
-def test_a_contradiction_that_stays_ends_the_run(what: str, offset: str, settings: dict[str, object]) -> None:
+def test_a_contradiction_that_stays_ends_the_run(what: str, offset: str, settings: dict[str, Any]) -> None:
     body, words = CONTRADICTIONS[what]
     with Sandbox(charges()) as sandbox:
         # With an overlap the second page begins two records earlier.

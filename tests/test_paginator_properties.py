@@ -232,7 +232,8 @@ class Reading:
             token = paginator.token
             fetched, page = self._answers.pop(token)
             try:
-                paginator.advance(_believed(page))
+                page = _believed(page)
+                paginator.advance(page)
             except ContradictionError as error:
                 tries += 1
                 if tries > MAX_RETRIES:

@@ -27,6 +27,7 @@ NO_NUMBER = [*ANY_WRONG, BODY_MARKER, "", " ", "12 x", "NaN"]
 NO_TEXT = [*ANY_WRONG, "", "   ", 5, 1.5]
 
 WRONG: dict[str, list[Any]] = {
+    "on_invalid_value": [*NO_TEXT, "Null", "ignore-" + BODY_MARKER],
     "provider": [*NO_TEXT, "Generic", "stripe-" + BODY_MARKER],
     "base_url": [
         *NO_TEXT,

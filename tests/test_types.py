@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_payments.errors import VALUE_ADVICE
 from tests.attacks import (
     BODY_MARKER,
     Number,
@@ -66,6 +67,8 @@ FITS = {
         (f'"{LONG}"', LONG),
         (f'"{TWENTY}"', TWENTY),
         ('"1e3"', "1e3"),
+        ('" 5"', "5"),
+        ('"\\t-34.00 \\n"', "-34.00"),
         ('""', "null"),
         ("null", "null"),
     ],
@@ -80,6 +83,8 @@ FITS = {
         (f'"{TWENTY}"', f'"{TWENTY}"'),
         ("1e2", '"1e2"'),
         ("0.00000001", '"0.00000001"'),
+        ('" 34.00"', '"34.00"'),
+        ('"-5 \\r\\n"', '"-5"'),
         ('""', "null"),
         ("null", "null"),
     ],
@@ -98,13 +103,16 @@ FITS = {
     "object": [
         ("{}", "{}"),
         ("[]", "{}"),
+        ('""', "null"),
+        ('["a",1.10,[]]', '{"0":"a","1":1.10,"2":[]}'),
+        ("[[]]", '{"0":[]}'),
         ("null", "null"),
         (
             '{"a":1.10,"b":{"c":[123456789012345678901234567890,"0",true,""]}}',
             '{"a":1.10,"b":{"c":[123456789012345678901234567890,"0",true,""]}}',
         ),
     ],
-    "array": [("[]", "[]"), ("{}", "[]"), ("null", "null")],
+    "array": [("[]", "[]"), ("{}", "[]"), ('""', "null"), ("null", "null")],
     "array of anything": [
         ('[1.10,{"a":"0"},[]]', '[1.10,{"a":"0"},[]]'),
         ('{"0":"a","2":1.10}', '["a",1.10]'),
@@ -114,15 +122,28 @@ FITS = {
         ('{"1":"b","0":"a"}', '["b","a"]'),
         ("[1,2.50,true,[]]", '["1","2.50","true","[]"]'),
     ],
-    "array of object": [("[{},[],null]", "[{},{},null]"), ('{"7":{"zz":1.10}}', '[{"zz":1.10}]')],
+    "array of object": [
+        ("[{},[],null]", "[{},{},null]"),
+        ('{"7":{"zz":1.10}}', '[{"zz":1.10}]'),
+        ('[["a",1.10],""]', '[{"0":"a","1":1.10},null]'),
+    ],
 }
 
+NON_FINITE = ["NaN", "Infinity", "-Infinity"]
+
 MISFITS = {
-    "number": ["true", "false", "[]", "{}", "[5]", MARKED, '"1,5"', '" 5"', '"NaN"', '"0x10"', '"1_000"', '"\\uff15"'],
-    "money": ["true", "false", "[]", "{}", MARKED, '"1,234.00"', '"$5"', '"NaN"', '"Infinity"', '"5 "', '"\\u0665"'],
-    "boolean": ["2", "-1", "0.5", "[]", "{}", MARKED, '"yes"', '"TRUE"', '"2"', '" "'],
-    "object": ["[1]", "[[]]", "1", "0", "true", "false", '""', MARKED, '"{}"'],
-    "array": ["1", "0", "true", "false", '""', MARKED, '"[]"'],
+    "string": NON_FINITE,
+    "number": [
+        *("true", "false", "[]", "{}", "[5]", MARKED, *NON_FINITE),
+        *('"1,5"', '" "', '"5 5"', '"NaN"', '"-Infinity"', '"0x10"', '"1_000"', '"\\uff15"'),
+    ],
+    "money": [
+        *("true", "false", "[]", "{}", MARKED, *NON_FINITE),
+        *('"1,234.00"', '"$5"', '"NaN"', '"Infinity"', '" "', '"5 EUR"', '"\\u0665"'),
+    ],
+    "boolean": ["2", "-1", "0.5", "[]", "{}", MARKED, '"yes"', '"TRUE"', '"2"', '" "', '" 1"', *NON_FINITE],
+    "object": ["1", "0", "true", "false", '" "', MARKED, '"{}"', *NON_FINITE],
+    "array": ["1", "0", "true", "false", '" "', MARKED, '"[]"', *NON_FINITE],
 }
 
 
@@ -256,7 +277,7 @@ def test_a_key_is_text(value: str, key: str) -> None:
     assert serve_wire(f'{{"charge_id":{value}}}').expect_success().keys("charges") == [key]
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLES if set(NAMED[name].kinds) & set(MISFITS)])
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name != "charges.charge_id"])
 def test_what_does_not_fit_is_refused_by_name(name: str) -> None:
     field = NAMED[name]
     kinds = [kind for kind in field.kinds if kind in MISFITS]
@@ -264,7 +285,7 @@ def test_what_does_not_fit_is_refused_by_name(name: str) -> None:
     for value in MISFITS[kinds[0]]:
         run = serve_wire(f'{{"{key}":"key-1"}},{{"{key}":"key-2",{field.wire(value)}}}', stream=field.stream)
         named = field.named
-        expect_told_once(run, f"{field.stream}: /v1/{field.stream} ", "key-2", f"`{named}`")
+        expect_told_once(run, f"{field.stream}: /v1/{field.stream} ", "key-2", f"`{named}`", VALUE_ADVICE)
         assert set(run.keys(field.stream)) <= {"key-1"}
         told = run.lines[-1].partition("key-2")[2].replace(named, "")
         shown = json.loads(value)
