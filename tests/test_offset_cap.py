@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from random import Random
 
+import msgspec
 import pytest
 
 from tests.lists import plain, spread
 from tests.sandbox import Sandbox
+from tests.sandbox.api import Listing, Page, Window
+from tests.sandbox.providers import STREAMS, Stream
 from tests.tapping import JSON, TapRun, catalog_with, run_tap, tap_config
 
 YEAR_2020, YEAR_2025 = 1_577_836_800, 1_735_689_600
@@ -113,3 +116,68 @@ def test_a_filter_that_means_something_else_is_an_error_or_loses_nothing(breach:
                 assert breach == "exclusive_max"
             else:
                 run.expect_failure("subscriptions", "filter")
+
+
+# A filter by another time than the one that records show, or than the one that lists come by.
+
+WEEK = 604_800
+
+
+def by_created(count: int, *, first_seen: str) -> list[JSON]:
+    """Make subscriptions that come and are filtered by `created`, and were first seen weeks before or after."""
+    draw = Random(5)
+    apart = {"weeks before": (-9, 0), "weeks after": (0, 9), "any": (-9, 9)}[first_seen]
+    return [
+        {"subscription_id": f"r{number}", "first_seen": time + draw.randint(*apart) * WEEK, "created": time}
+        for number, time in enumerate(spread(count, YEAR_2020, YEAR_2025))
+    ]
+
+
+@pytest.fixture
+def filtered_by_created(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STREAMS, "subscriptions", Stream("subscription_id", "created"))
+
+
+def hide_created(body: JSON, _params: dict[str, str]) -> JSON:
+    for record in body["data"]:
+        record.pop("created", None)
+    return body
+
+
+@pytest.mark.usefixtures("filtered_by_created")
+@pytest.mark.parametrize("incremental", [False, True])
+@pytest.mark.parametrize("shown", [False, True])
+@pytest.mark.parametrize("first_seen", ["weeks before", "weeks after", "any"])
+def test_a_filter_by_another_time_loses_nothing(first_seen: str, shown: bool, incremental: bool) -> None:  # noqa: FBT001
+    records = by_created(16_000, first_seen=first_seen)
+    catalog = catalog_with(only=["subscriptions"], incremental=["subscriptions"] if incremental else [])
+    with Sandbox({"subscriptions": records}, provider="chargedesk") as sandbox:
+        if not shown:
+            sandbox.rewrite = hide_created
+        run = run_tap(tap_config(sandbox), catalog=catalog).expect_success()
+        assert set(run.keys("subscriptions")) == set(sandbox.account.keys("subscriptions"))
+    assert {request.status for request in sandbox.requests} == {200}
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_list_that_comes_by_another_time_than_its_filter_loses_nothing(shown: bool) -> None:  # noqa: FBT001
+    """The list comes by `first_seen`, but is filtered by `created`, which rises along it now and then."""
+    records = by_created(13_000, first_seen="any")
+
+    class ByCreated(Listing):
+        def page(self, window: Window, offset: int, size: int, *, ascending: bool = False) -> Page:
+            del ascending
+            rows = [
+                row
+                for row in self.records()
+                if (window.earliest is None or row["created"] >= window.earliest)
+                and (window.latest is None or row["created"] <= window.latest)
+            ]
+            return Page([msgspec.json.encode(row) for row in rows[offset : offset + size]], len(rows))
+
+    with Sandbox(provider="chargedesk") as sandbox:
+        sandbox.account.listings["subscriptions"] = ByCreated("subscriptions", records)
+        if not shown:
+            sandbox.rewrite = hide_created
+        run = read(sandbox).expect_success()
+        assert set(run.keys("subscriptions")) == set(sandbox.account.keys("subscriptions"))

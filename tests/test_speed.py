@@ -10,6 +10,8 @@ import pytest
 from tests.benchmarks.account import AccountServer, Tally
 from tests.benchmarks.contenders import ROOT, Job, loop_command, tap_command
 from tests.benchmarks.stopwatch import Usage, measure
+from tests.lists import plain
+from tests.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +26,8 @@ MOST_GROWTH = 1.1
 MOST_MEMORY = 100_000_000
 # Pages are short here, so that what is measured is waiting.
 CONCURRENCY, DELAY, DELAYED, DELAYED_PAGE, LEAST_GAIN = 8, 0.25, 2_400, 100, 3
+LEAST_GAIN_WITH_START_UP = 2
+TIED, TIED_PAGE, MOST_TIMES_APART = 80_000, 100, 1.3
 # A machine that is busy with something else makes one run slow, but seldom all of them.
 LEAST_ROUNDS, MOST_ROUNDS, TRIES = 2, 8, 3
 
@@ -105,3 +109,39 @@ def test_pages_ahead_save_time_and_change_nothing(server: AccountServer, tmp_pat
         if found[-1] >= LEAST_GAIN:
             return
     pytest.fail(f"{CONCURRENCY} pages at once are {found} times as fast as one, less than {LEAST_GAIN}")
+
+
+def test_records_of_one_second_cost_no_more_than_others(tmp_path: Path) -> None:
+    found = []
+    for _ in range(TRIES):
+        usages = {}
+        for name, times in {"apart": range(TIED), "tied": [1] * TIED}.items():
+            with Sandbox({"charges": plain("charges", times)}) as sandbox:
+                command = tap_command(Job(sandbox.url, tmp_path), page_size=TIED_PAGE, page_overlap=1)
+                usages[name] = measure(command, cwd=ROOT)
+                assert sum(request.records for request in sandbox.requests_for("charges")) >= TIED
+        assert usages["tied"].peak <= MOST_GROWTH * usages["apart"].peak
+        found.append(usages["tied"].cpu / usages["apart"].cpu)
+        if found[-1] <= MOST_TIMES_APART:
+            return
+    pytest.fail(f"records of one second cost {found} times what others cost, more than {MOST_TIMES_APART}")
+
+
+@pytest.mark.parametrize("second", [1, 3])
+def test_ties_do_not_keep_pages_from_being_fetched_ahead(second: int, tmp_path: Path) -> None:
+    # Some records share a second, so that the distance between two pages is not always the same.
+    times = [number // second for number in range(DELAYED)]
+    found = []
+    for _ in range(TRIES):
+        walls, requests = {}, {}
+        for concurrency in (1, CONCURRENCY):
+            with Sandbox({"charges": plain("charges", times)}, latency=DELAY) as sandbox:
+                settings = {"page_size": DELAYED_PAGE, "page_overlap": 1, "concurrency": concurrency}
+                walls[concurrency] = measure(tap_command(Job(sandbox.url, tmp_path), **settings), cwd=ROOT).wall
+                requests[concurrency] = len(sandbox.requests_for("charges"))
+        assert requests[1] <= ceil(DELAYED / (DELAYED_PAGE - 1 - second)) + 2
+        found.append(walls[1] / walls[CONCURRENCY])
+        # Start-up is in both times.
+        if found[-1] >= LEAST_GAIN_WITH_START_UP:
+            return
+    pytest.fail(f"{CONCURRENCY} pages at once are {found} times as fast as one, less than {LEAST_GAIN_WITH_START_UP}")
