@@ -12,7 +12,6 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-import requests
 from singer_sdk.authenticators import BasicAuthenticator
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
@@ -23,8 +22,9 @@ from tap_payments.epoch import describe
 from tap_payments.errors import RunError
 from tap_payments.pagination import ListPaginator, PageLengths, PageToken, UnreadableListError
 from tap_payments.prefetch import Prefetcher, TransientError
+from tap_payments.sessions import make_session
 from tap_payments.settings import Settings
-from tap_payments.transport import NotAskedError, read_retry_after, send
+from tap_payments.transport import MAX_BODY, NotAskedError, TooLargeError, read_retry_after, send
 from tap_payments.windows import Window
 
 if sys.version_info >= (3, 12):
@@ -35,6 +35,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import requests
     from singer_sdk.helpers.types import Context
     from singer_sdk.pagination import BaseAPIPaginator
 
@@ -147,7 +148,7 @@ class PagedStream(RESTStream[PageToken], ABC):
         """A session for each thread: sessions are not made to be shared."""
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = requests.Session()
+            session = self._local.session = make_session()
         return session
 
     @override
@@ -218,6 +219,8 @@ class PagedStream(RESTStream[PageToken], ABC):
             return send(self.requests_session, self._prepare(token), self.timeout)
         except NotAskedError as error:
             raise self.failure(f"was not asked: {error}") from None
+        except TooLargeError:
+            raise self.failure(f"answered with more than {MAX_BODY >> 20} MiB: {errors.SIZE_ADVICE}") from None
 
     def _try_page(self, token: PageToken) -> FetchedPage:
         self.run.progress.count_request(self.name, self.run.pace.acquire())

@@ -24,6 +24,7 @@ CERTIFICATE_ADVICE = (
 )
 TIMEOUT_ADVICE = "the API is slow to answer: run again later, or raise `request_timeout`"
 BODY_ADVICE = "what answers is not the documented API, or something stands between: check `base_url` and any proxy"
+SIZE_ADVICE = "the answer is too large to be read: lower `page_size`, or check `base_url` and any proxy"
 UNKNOWN_ADVICE = "the API answers in a way that its documentation does not know"
 
 
