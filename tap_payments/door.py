@@ -91,7 +91,7 @@ def _end_signals() -> None:
 
 def _silence_stdout() -> None:
     """Keep the interpreter from complaining at its end of a pipe that nobody reads."""
-    with suppress(OSError, ValueError, AttributeError):
+    with suppress(OSError, ValueError, AttributeError, RunError):
         sys.stdout.flush()
         return
     with suppress(OSError, ValueError, AttributeError):

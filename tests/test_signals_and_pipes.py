@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.attacks import expect_told_once
+from tests.attacks import expect_told_once, run_here
 from tests.sandbox import Sandbox, make_account
 from tests.sandbox.faults import Fault, Hang, Status
 from tests.tapping import TAP, bookmark_in, catalog_with, environment, start_tap, tap_config
@@ -346,20 +350,122 @@ def test_a_closed_pipe_and_a_signal_as_meltano_sends_them(tmp_path: Path) -> Non
     assert "internal error" not in told(tmp_path)
 
 
-@pytest.mark.parametrize("device", ["/dev/full", None], ids=["a full disk", "no standard output"])
-def test_a_standard_output_that_takes_nothing(device: str | None, tmp_path: Path) -> None:
+FAILING = {
+    "a full disk": (">/dev/full", "standard output is on a full disk (No space left on device)"),
+    "a file of a limited size": (">out", "standard output is on a full disk (File too large)"),
+    "no standard output": (">&-", "standard output is closed"),
+    "a file that is read": ("1</dev/null", "standard output cannot be written (Bad file descriptor)"),
+}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--config", "config.json"], ["--discover"], ["--about"], ["--help"]], ids=" ".join
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize(("where", "cause"), FAILING.values(), ids=FAILING)
+def test_a_standard_output_that_takes_nothing(
+    where: str, cause: str, unbuffered: str, arguments: list[str], tmp_path: Path
+) -> None:
     with Sandbox(make_account(charges=5)) as sandbox:
-        config = tmp_path / "config.json"
-        config.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
-        command = f'exec "{sys.executable}" -m tap_payments --config "{config}" ' + (f">{device}" if device else ">&-")
+        (tmp_path / "config.json").write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+        command = f'ulimit -f 1; exec "{sys.executable}" -m tap_payments {" ".join(arguments)} {where}'
         ended = subprocess.run(
-            ["/bin/sh", "-c", command], env=environment(), capture_output=True, text=True, timeout=60, check=False
+            ["/bin/sh", "-c", command],
+            cwd=tmp_path,
+            env=environment({"PYTHONUNBUFFERED": unbuffered, "PYTHONDONTWRITEBYTECODE": "1"}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
     assert "Exception ignored" not in ended.stderr
     log = ended.stderr.splitlines()
     assert [line for line in log if "| ERROR" in line] == log[-1:]
+    assert cause in log[-1]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--discover"]], ids=["messages", "catalog"])
+def test_a_standard_output_that_does_not_block_gets_everything(arguments: list[str], tmp_path: Path) -> None:
+    with Sandbox(make_account(charges=3_000)) as sandbox:
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+        for ends in (os.pipe(), tuple(end.detach() for end in socket.socketpair())):
+            reading, writing = ends
+            os.set_blocking(writing, False)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tap_payments", "--config", str(config), *arguments],
+                env=environment(),
+                stdout=writing,
+                stderr=subprocess.PIPE,
+            )
+            os.close(writing)
+            if arguments:
+                time.sleep(1)
+            else:
+                stand_still(sandbox, process)
+                sandbox.requests.clear()
+            with os.fdopen(reading, "rb") as file:
+                output = file.read()
+            _, stderr = process.communicate(timeout=SOON)
+            assert process.returncode == 0, stderr
+            assert b"| ERROR" not in stderr
+            if arguments:
+                assert len(json.loads(output)["streams"]) == 4
+            else:
+                assert output.count(b'{"type":"RECORD"') == 3_000
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_a_full_disk_for_batches_is_named(compression: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    batch_config = {
+        "encoding": {"format": "jsonl", "compression": compression},
+        "storage": {"root": tmp_path.as_uri()},
+    }
+    with Sandbox(make_account(charges=2_000)) as sandbox:
+        config.write_text(json.dumps(tap_config(sandbox, batch_config=batch_config)), encoding="utf-8")
+        command = f'ulimit -f 100; exec "{sys.executable}" -m tap_payments --config "{config}" >/dev/null'
+        ended = subprocess.run(
+            ["/bin/sh", "-c", command],
+            env=environment({"PYTHONDONTWRITEBYTECODE": "1"}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    log = ended.stderr.splitlines()
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr
+    assert [line for line in log if "| ERROR" in line] == log[-1:]
+    assert "the folder for temporary files takes no more of a batch (File too large)" in log[-1]
+
+
+def test_a_storage_that_takes_no_batch_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    batch_config = {
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": (file / "folder").as_uri()},
+    }
+    with Sandbox(make_account(charges=20)) as sandbox:
+        run = run_here(tap_config(sandbox, batch_config=batch_config))
+    expect_told_once(run, "the storage takes no batch file (Not a directory)", "`batch_config.storage`")
+    assert str(tmp_path) not in run.errors[0]
+
+
+def test_a_full_disk_where_batches_are_stored_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+
+    monkeypatch.setattr(shutil, "copyfileobj", fill)
+    batch_config = {"encoding": {"format": "jsonl", "compression": "none"}, "storage": {"root": tmp_path.as_uri()}}
+    with Sandbox(make_account(charges=20)) as sandbox:
+        run = run_here(tap_config(sandbox, batch_config=batch_config))
+    expect_told_once(run, "the storage takes no batch file (No space left on device)")
+    assert str(tmp_path) not in run.errors[0]
 
 
 def test_a_request_that_hangs_keeps_no_failed_run_from_ending() -> None:
