@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 # Seconds after which waiting is left to whoever starts the runs.
 LONGEST_WAIT = 300
+# Seconds that a test of the connection waits at most: somebody sits before it.
+TEST_TIMEOUT = 10.0
 
 
 class WindowTooLongError(Exception):
@@ -140,7 +142,13 @@ class PagedStream(RESTStream[PageToken], ABC):
     @property
     @override
     def timeout(self) -> float:  # type: ignore[override]  # requests takes fractions of a second
-        return self.settings.request_timeout
+        timeout = self.settings.request_timeout
+        return min(timeout, TEST_TIMEOUT) if self.is_test else timeout
+
+    @property
+    def is_test(self) -> bool:
+        """Whether this is a test of the connection, which takes one record and tries once."""
+        return self.ABORT_AT_RECORD_COUNT is not None
 
     @property
     @override
@@ -264,6 +272,8 @@ class PagedStream(RESTStream[PageToken], ABC):
         if wait > LONGEST_WAIT:
             back = describe(time.time() + wait)
             raise self.failure(f"{error.reason} and asks to wait {wait:.0f} s: run again after {back}")
+        if self.is_test:
+            raise self.failure(f"{error.reason}, and --test tries once: {error.advice}")
         if tries > self.settings.max_retries:
             times = f", {tries} times in a row" if tries > 1 else ""
             raise self.failure(f"{error.reason}{times}: {error.advice}")
