@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
-from tap_payments.tap import TapPayments
+import os
+import signal
 
-TapPayments.cli()
+
+def main() -> None:
+    """Run the command line; a signal ends it quietly from the first moment on."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    # Loading takes most of a short run, and nothing is out yet that would have to be ended well.
+    from tap_payments.tap import TapPayments  # noqa: PLC0415
+
+    TapPayments.cli()
+
+
+def _end(number: int, _: object) -> None:
+    os._exit(128 + number)
+
+
+if __name__ == "__main__":
+    main()

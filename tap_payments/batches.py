@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import shutil
+from contextlib import contextmanager, suppress
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
 from singer_sdk.batch import Batcher
 
+from tap_payments.errors import RunError
 from tap_payments.messages import UnwritableRecordError
+from tap_payments.stdout import describe_os_error
 from tap_payments.wire import ENCODER
 
 if TYPE_CHECKING:
@@ -22,6 +25,22 @@ if TYPE_CHECKING:
 COMPRESSION_LEVEL = 1
 # Bytes that are encoded before they go through the compressor.
 CHUNK = 1 << 18
+
+COLLECTING = "the folder for temporary files takes no more of a batch (%s): make room, or name another in `TMPDIR`"
+STORING = "the storage takes no batch file (%s): check `batch_config.storage` and the room there"
+
+
+@contextmanager
+def _named(message: str) -> Iterator[None]:
+    """Raise what the system says of a file as an error that names the cause, and no path.
+
+    Raises:
+        RunError: If something went wrong with a file.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(message % describe_os_error(error)) from None
 
 
 class BatchFile:
@@ -38,7 +57,8 @@ class BatchFile:
         self._name = f"{config.storage.prefix or ''}{name}.json{'.gz' if compressed else ''}"
         self._storage = config.storage
         # A storage has one transaction at a time: of two files that were open in it, the first to end would end both.
-        self._file: IO[bytes] = TemporaryFile()  # noqa: SIM115 - open until `close` or `drop`
+        with _named(COLLECTING):
+            self._file: IO[bytes] = TemporaryFile()  # noqa: SIM115 - open until `close` or `drop`
         self._writer: IO[bytes] | gzip.GzipFile = self._file
         if compressed:
             self._writer = gzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=COMPRESSION_LEVEL)
@@ -50,6 +70,7 @@ class BatchFile:
 
         Raises:
             UnwritableRecordError: If JSON cannot carry it.
+            RunError: If the disk cannot take it.
         """
         try:
             line = ENCODER.encode(record)
@@ -58,7 +79,8 @@ class BatchFile:
         self._buffer += line + b"\n"
         self.records += 1
         if len(self._buffer) >= CHUNK:
-            self._writer.write(self._buffer)
+            with _named(COLLECTING):
+                self._writer.write(self._buffer)
             self._buffer.clear()
 
     def close(self) -> str:
@@ -66,21 +88,28 @@ class BatchFile:
 
         Returns:
             Its URL.
+
+        Raises:
+            RunError: If the disk or the storage cannot take it.
         """
-        self._writer.write(self._buffer)
-        if self._writer is not self._file:
-            self._writer.close()
-        self._file.seek(0)
-        with self._file, self._storage.open(self._name, "wb") as file:
+        with _named(COLLECTING):
+            self._writer.write(self._buffer)
+            if self._writer is not self._file:
+                self._writer.close()
+            self._file.seek(0)
+        with _named(STORING), self._file, self._storage.open(self._name, "wb") as file:
             shutil.copyfileobj(self._file, file)
         return self._storage.get_url(self._name)
 
     def drop(self) -> None:
         """Remove the file, which nobody was told of."""
-        if self._writer is not self._file:
-            # From Python 3.13 on it writes when it is forgotten, and would complain of the closed file.
-            self._writer.close()
-        self._file.close()
+        # Closing writes what is left, for which a full disk has no room.
+        with suppress(OSError):
+            if self._writer is not self._file:
+                # From Python 3.13 on it writes when it is forgotten, and would complain of the closed file.
+                self._writer.close()
+        with suppress(OSError):
+            self._file.close()
 
 
 class Batches:
@@ -144,4 +173,5 @@ class Batches:
         if alias in self._files:
             return [self._files.pop(alias).close()]
         batcher = Batcher("tap-payments", alias, self._config)
-        return [url for manifest in batcher.get_batches(iter(self._pending.pop(alias))) for url in manifest]
+        with _named(STORING):
+            return [url for manifest in batcher.get_batches(iter(self._pending.pop(alias))) for url in manifest]

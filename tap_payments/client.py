@@ -13,7 +13,6 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-import requests
 from singer_sdk.authenticators import BasicAuthenticator
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
@@ -24,8 +23,9 @@ from tap_payments.epoch import describe
 from tap_payments.errors import ContradictionError, RunError, UnreadableListError
 from tap_payments.pagination.paginator import ListPaginator, PageLengths, PageToken
 from tap_payments.prefetch import Prefetcher, TransientError
+from tap_payments.sessions import make_session
 from tap_payments.settings import Settings
-from tap_payments.transport import NotAskedError, read_retry_after, send
+from tap_payments.transport import MAX_BODY, NotAskedError, TooLargeError, read_retry_after, send
 from tap_payments.windows import Window
 
 if sys.version_info >= (3, 12):
@@ -36,6 +36,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    import requests
     from singer_sdk.helpers.types import Context
     from singer_sdk.pagination import BaseAPIPaginator
 
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 # Seconds after which waiting is left to whoever starts the runs.
 LONGEST_WAIT = 300
+# Seconds that a test of the connection waits at most: somebody sits before it.
+TEST_TIMEOUT = 10.0
 
 
 class WindowTooLongError(Exception):
@@ -140,7 +143,13 @@ class PagedStream(RESTStream[PageToken], ABC):
     @property
     @override
     def timeout(self) -> float:  # type: ignore[override]  # requests takes fractions of a second
-        return self.settings.request_timeout
+        timeout = self.settings.request_timeout
+        return min(timeout, TEST_TIMEOUT) if self.is_test else timeout
+
+    @property
+    def is_test(self) -> bool:
+        """Whether this is a test of the connection, which takes one record and tries once."""
+        return self.ABORT_AT_RECORD_COUNT is not None
 
     @property
     @override
@@ -148,7 +157,7 @@ class PagedStream(RESTStream[PageToken], ABC):
         """A session for each thread: sessions are not made to be shared."""
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = requests.Session()
+            session = self._local.session = make_session()
         return session
 
     @override
@@ -225,6 +234,8 @@ class PagedStream(RESTStream[PageToken], ABC):
             return send(self.requests_session, self._prepare(token), self.timeout)
         except NotAskedError as error:
             raise self.failure(f"was not asked: {error}") from None
+        except TooLargeError:
+            raise self.failure(f"answered with more than {MAX_BODY >> 20} MiB: {errors.SIZE_ADVICE}") from None
 
     def _try_page(self, token: PageToken) -> FetchedPage:
         self.run.progress.count_request(self.name, self.run.pace.acquire())
@@ -268,6 +279,8 @@ class PagedStream(RESTStream[PageToken], ABC):
         if wait > LONGEST_WAIT:
             back = describe(time.time() + wait)
             raise self.failure(f"{error.reason} and asks to wait {wait:.0f} s: run again after {back}")
+        if self.is_test:
+            raise self.failure(f"{error.reason}, and --test tries once: {error.advice}")
         if tries > self.settings.max_retries:
             times = f", {tries} times in a row" if tries > 1 else ""
             raise self.failure(f"{error.reason}{times}: {error.advice}")

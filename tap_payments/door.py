@@ -8,9 +8,9 @@ import signal
 import sys
 import threading
 import traceback
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from singer_sdk import Tap
@@ -18,11 +18,15 @@ from singer_sdk.exceptions import ConfigValidationError, MappingError
 from singer_sdk.plugin_base import SingerCommand
 
 from tap_payments.errors import RunError
+from tap_payments.stdout import open_stdout
 
 if sys.version_info >= (3, 12):
     from typing import override
 else:
     from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class PaymentsCommand(SingerCommand):
@@ -36,7 +40,9 @@ class PaymentsCommand(SingerCommand):
     @override
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            return super().main(*args, **kwargs)
+            open_stdout()
+            with _flushed():
+                return super().main(*args, **kwargs)
         except (RunError, ConfigValidationError) as error:
             message = str(error)
         except MappingError as error:
@@ -48,6 +54,17 @@ class PaymentsCommand(SingerCommand):
         self.logger.error("%s", _one_line(message))
         _silence_stdout()
         sys.exit(1)
+
+
+@contextmanager
+def _flushed() -> Iterator[None]:
+    """Let what is left to be written fail here, not in the interpreter's own end."""
+    try:
+        yield
+    except SystemExit as end:
+        if not end.code:
+            sys.stdout.flush()
+        raise
 
 
 def _one_line(message: str) -> str:
@@ -74,7 +91,7 @@ def _end_signals() -> None:
 
 def _silence_stdout() -> None:
     """Keep the interpreter from complaining at its end of a pipe that nobody reads."""
-    with suppress(OSError, ValueError, AttributeError):
+    with suppress(OSError, ValueError, AttributeError, RunError):
         sys.stdout.flush()
         return
     with suppress(OSError, ValueError, AttributeError):

@@ -28,6 +28,7 @@ VALUE_ADVICE = 'set `on_invalid_value: "null"` to load null in its place, or des
 KEY_VALUE_ADVICE = (
     "a key, a replication key, or a field whose schema allows no null is never made null: have the value corrected"
 )
+SIZE_ADVICE = "the answer is too large to be read: lower `page_size`, or check `base_url` and any proxy"
 UNKNOWN_ADVICE = "the API answers in a way that its documentation does not know"
 
 

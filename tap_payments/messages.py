@@ -8,6 +8,7 @@ is always whole lines.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ import msgspec
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.singerlib import SingerMessageType
 
+from tap_payments.errors import RunError
+from tap_payments.prefetch import StoppedError
+from tap_payments.stdout import LineWriter, line_writer
 from tap_payments.wire import ENCODER
 
 if sys.version_info >= (3, 12):
@@ -23,6 +27,7 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterable
 
     from singer_sdk.singerlib.messages import Message
@@ -45,6 +50,11 @@ class BufferedWriter(MsgSpecWriter):
     def __init__(self) -> None:
         super().__init__()
         self._buffer = bytearray()
+        self._lines: LineWriter | None = None
+        self._lost = False
+        self._last_state = b""
+        #: Set when the run is to end: then a target that does not read is waited for no longer.
+        self.stop: threading.Event | None = None
 
     @override
     def serialize_message(self, message: Message) -> bytearray:
@@ -57,9 +67,27 @@ class BufferedWriter(MsgSpecWriter):
         Args:
             message: The message.
         """
-        self._buffer += self.format_message(message)
+        line = self.format_message(message)
+        self._buffer += line
         if message.type != SingerMessageType.RECORD or len(self._buffer) >= BUFFER_SIZE:
             self.flush()
+        if message.type == SingerMessageType.STATE:
+            self._last_state = bytes(line)
+
+    def end(self, state: Message | None) -> None:
+        """Write the last STATE of a run that was stopped, if there is room for it.
+
+        Args:
+            state: What holds for all messages that were written; None where there is nothing to say.
+        """
+        with suppress(StoppedError, RunError):
+            if not self._lost:
+                self.flush()
+                if state is not None:
+                    self.write_message(state)
+            elif self._lines is not None and not self._lines.is_cut:
+                # Messages were given up that this state counts as written. What an earlier one says is still true.
+                self._lines.write(self._last_state, self.stop)
 
     def write_records(
         self,
@@ -101,13 +129,15 @@ class BufferedWriter(MsgSpecWriter):
         """Send on what was collected.
 
         Raises:
-            BrokenPipeError: If nobody reads any more.
+            StoppedError: If the run is to end and the target does not read; what is left is given up then.
+            RunError: If nothing can be written any more.
         """
-        if self._buffer:
-            # Taken out first: what a failed write has sent in part must not be sent again.
-            lines, self._buffer[:] = bytes(self._buffer), b""
-            left = memoryview(lines)
-            while left:
-                # With PYTHONUNBUFFERED a write that a signal interrupts sends a part, and does not say so otherwise.
-                left = left[sys.stdout.buffer.write(left) or 0 :]
-        sys.stdout.buffer.flush()
+        if not self._buffer:
+            return
+        # Taken out first: what a failed write has sent in part must not be sent again.
+        lines, self._buffer[:] = bytes(self._buffer), b""
+        self._lost = True
+        if self._lines is None:
+            self._lines = line_writer()
+        self._lines.write(lines, self.stop)
+        self._lost = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ from singer_sdk.helpers._state import StateWriter
 from singer_sdk.helpers._util import load_json
 from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
 from singer_sdk.plugin_base import JSONSchemaValidator
-from singer_sdk.singerlib import Catalog
+from singer_sdk.singerlib import Catalog, StateMessage
 from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_payments.catalog import settle_catalog
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     import click
 
     from tap_payments.sending import PaymentsStream
+
+# Seconds that a run has to end after a signal.
+LONGEST_END = 2.0
 
 
 class TapPayments(Tap):
@@ -73,6 +77,8 @@ class TapPayments(Tap):
         if isinstance(catalog, dict):
             catalog = self._settle(catalog)
         super().__init__(config=config, catalog=catalog, parse_env_config=parse_env_config, **kwargs)
+        if isinstance(self.message_writer, BufferedWriter):
+            self.message_writer.stop = self._stop
 
     def _settle(self, catalog: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -225,26 +231,25 @@ class TapPayments(Tap):
 
         Raises:
             SystemExit: If a signal ended the run; the code is 128 and its number.
-            RunError: If the target has gone.
         """
         self._warn_of_example_url()
+        self._handle_signals()
         try:
             yield
         except StoppedError:
             self.logger.warning("Stopped by signal %s; the next run goes on from the last STATE", self._stopped_by)
-        except BrokenPipeError:
-            raise RunError("the target has gone: nobody reads standard output any more") from None
         except BaseException:
-            self._flush()
+            # What ended the run is told, not what happens to the messages before it.
+            with suppress(RunError, StoppedError):
+                self._flush()
             raise
         else:
             self.run.progress.summarize()
         finally:
             self.run.progress.close()
         if self._stopped_by is not None:
-            if self.state:
-                self.state_writer.write_state(self.state)
-            self._flush()
+            if isinstance(self.message_writer, BufferedWriter):
+                self.message_writer.end(StateMessage(value=self.state) if self.state else None)
             sys.exit(128 + self._stopped_by)
 
     def _warn_of_example_url(self) -> None:
@@ -261,12 +266,24 @@ class TapPayments(Tap):
             self.message_writer.flush()
 
     @override
+    def _setup_signal_handlers(self) -> None:
+        """Leave signals alone until there is a run to be ended well; the SDK takes them for every tap that is made."""
+
+    def _handle_signals(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._handle_termination)
+
+    @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
         """End at the next place where nothing is half done; a second signal ends at once."""
         if self._stopped_by is not None:
             os._exit(128 + signum)
         self._stopped_by = signum
         self._stop.set()
+        # Whatever else the run may wait for, such as a log that nobody reads, is not waited for any longer.
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + signum))
+        signal.setitimer(signal.ITIMER_REAL, LONGEST_END)
 
     @classmethod
     @override

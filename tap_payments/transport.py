@@ -6,17 +6,37 @@ import ssl
 import time
 from datetime import timezone
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
+import urllib3.response
 
 from tap_payments import errors
+from tap_payments.epoch import LATEST
 from tap_payments.prefetch import TransientError
+from tap_payments.sessions import TIMEOUTS_PER_ANSWER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Largest body that is read, in bytes after decompression; a page of 500 charges is one MB.
+MAX_BODY = 256 << 20
+# Bytes to read at a time, and to decompress: smaller pieces stay in the processor's cache, but are more.
+PIECE = 1 << 20
+DECOMPRESSED_PIECE = 1 << 18
+
+# Latest Unix second to come back at; one day later would be a year that has no date, if it is told a moment later.
+LATEST_RETRY = LATEST - 86_400
 
 
 class NotAskedError(Exception):
     """The API could not be asked, and will not be the next time; the text says what to do."""
+
+
+class TooLargeError(Exception):
+    """The answer is larger than `MAX_BODY`."""
 
 
 def send(session: requests.Session, request: requests.PreparedRequest, timeout: float) -> requests.Response:
@@ -25,7 +45,8 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
     Args:
         session: The session to send it with.
         request: The request, with its credentials.
-        timeout: Seconds to wait for a connection, and between two parts of the answer.
+        timeout: Seconds to wait for a connection, and between two parts of the answer. With a session of
+            `make_session` the whole answer may take ten times that.
 
     Returns:
         The answer, whatever its status; redirects are not followed.
@@ -33,6 +54,7 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
     Raises:
         TransientError: If another try may do better.
         NotAskedError: If none will.
+        TooLargeError: If the answer is too large to be read.
     """
     # Sessions look at the environment's proxies and authorities only where they make the request themselves.
     environment = session.merge_environment_settings(request.url, {}, None, None, None)
@@ -40,11 +62,12 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
     if (request.url or "").startswith("http:"):
         # Such a host is this machine; through a proxy the credentials would travel in the clear.
         environment["proxies"] = {}
+    begun = time.monotonic()
     try:
         response = session.send(request, timeout=timeout, allow_redirects=False, **environment)
         _read_whole(response)
     except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
-        advice, reason = errors.TIMEOUT_ADVICE, f"did not answer within {timeout:.12g} s"
+        advice, reason = errors.TIMEOUT_ADVICE, _describe_timeout(timeout, time.monotonic() - begun)
     except requests.exceptions.SSLError as error:
         if not _is_broken_off(error):
             raise NotAskedError(errors.CERTIFICATE_ADVICE) from None
@@ -64,31 +87,61 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
     raise TransientError(reason, advice=advice)
 
 
+def _describe_timeout(timeout: float, waited: float) -> str:
+    """Describe which of the two limits was passed: that of a part of an answer, or that of the whole."""
+    whole = timeout * TIMEOUTS_PER_ANSWER
+    if waited < whole:
+        return f"did not answer within {timeout:.12g} s"
+    return f"did not finish its answer within {whole:.12g} s"
+
+
 def read_retry_after(header: str | None) -> float | None:
     """Read `Retry-After`, which may hold seconds or a date.
 
     Returns:
-        Seconds from now; None where it is missing, or says neither.
+        Seconds from now, at most to the year 9999; None where it is missing, or says neither.
     """
     text = (header or "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:10])
+    now = time.time()
     try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
+        seconds = float(text) if text.isascii() and text.isdigit() else _read_http_date(text) - now
+    except Exception:  # noqa: BLE001 - the library's parser raises whatever it comes to, and no header may end a run
         return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=timezone.utc)
-    return max(0.0, when.timestamp() - time.time())
+    return min(max(0.0, seconds), LATEST_RETRY - now)
+
+
+def _read_http_date(text: str) -> float:
+    when = parsedate_to_datetime(text)
+    return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def _read_whole(response: requests.Response) -> None:
-    """Read the body in one go: `requests` reads 10 kB at a time, which takes four times the work of decoding it."""
+    """Read the body: `requests` reads 10 kB at a time, which takes four times the work of decoding it.
+
+    Raises:
+        TooLargeError: If it is larger than `MAX_BODY`; at most that much of it is in memory then.
+    """
     try:
-        response._content = response.raw.read(decode_content=True)  # noqa: SLF001 - what `Response.content` gives
+        response._content = b"".join(_read_parts(response.raw))  # noqa: SLF001 - what `Response.content` returns
     except BaseException:
         response.close()
         raise
+
+
+def _read_parts(raw: urllib3.response.BaseHTTPResponse) -> Iterator[bytes]:
+    """Yield the decompressed body, in one part where its size is known beforehand."""
+    length, encoded = raw.length_remaining, bool(raw.headers.get("Content-Encoding"))
+    if length is not None and length > MAX_BODY:
+        raise TooLargeError
+    if length is not None and not encoded:
+        yield raw.read()
+        return
+    size = 0
+    while part := raw.read(DECOMPRESSED_PIECE if encoded else PIECE, decode_content=encoded):
+        size += len(part)
+        if size > MAX_BODY:
+            raise TooLargeError
+        yield part
 
 
 def _is_broken_off(error: requests.exceptions.SSLError) -> bool:

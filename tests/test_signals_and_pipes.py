@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.attacks import expect_told_once
+from tests.attacks import expect_told_once, run_here
 from tests.sandbox import Sandbox, make_account
 from tests.sandbox.faults import Fault, Hang, Status
-from tests.tapping import bookmark_in, catalog_with, environment, start_tap, tap_config
+from tests.tapping import TAP, bookmark_in, catalog_with, environment, start_tap, tap_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 # Waits take minutes where nothing ends them; this is enough for the slowest machine, and far from those.
 SOON = 20.0
+# What the design allows, about a second, and what a machine with other work on it adds.
+MOMENT = 2.0
 PATIENCE = 30.0
 
 Settings = dict[str, Any]
@@ -119,13 +125,22 @@ def test_the_last_state_is_true(number: signal.Signals, tmp_path: Path, *, batch
 
 @contextmanager
 def piped(
-    sandbox: Sandbox, tmp_path: Path, env: dict[str, str] | None = None, **settings: object
+    sandbox: Sandbox,
+    tmp_path: Path,
+    env: dict[str, str] | None = None,
+    *,
+    incremental: Iterable[str] = (),
+    state: dict[str, Any] | None = None,
+    **settings: object,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run the tap into a pipe."""
     config, catalog = tmp_path / "config.json", tmp_path / "catalog.json"
     config.write_text(json.dumps(tap_config(sandbox, **settings)), encoding="utf-8")
-    catalog.write_text(json.dumps(catalog_with(only=["charges"])), encoding="utf-8")
+    catalog.write_text(json.dumps(catalog_with(only=["charges"], incremental=incremental)), encoding="utf-8")
     command = [sys.executable, "-m", "tap_payments", "--config", str(config), "--catalog", str(catalog)]
+    if state is not None:
+        (tmp_path / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        command += ["--state", str(tmp_path / "state.json")]
     with (tmp_path / "stderr").open("wb") as stderr:
         process = subprocess.Popen(command, env=environment(env), stdout=subprocess.PIPE, stderr=stderr)
     try:
@@ -137,6 +152,16 @@ def piped(
         assert process.stdout
         with suppress(OSError):
             process.stdout.close()
+
+
+def stand_still(sandbox: Sandbox, process: subprocess.Popen[bytes]) -> None:
+    """Wait until nothing moves any more, because nobody reads what a run writes."""
+    wait_until(lambda: len(sandbox.requests) >= 2)
+    standing = 0
+    while standing != len(sandbox.requests):
+        standing = len(sandbox.requests)
+        time.sleep(0.7)
+    assert process.poll() is None, "it has written all"
 
 
 def told(tmp_path: Path) -> str:
@@ -169,21 +194,134 @@ def test_a_signal_in_the_middle_of_a_write_cuts_no_line(unbuffered: str, tmp_pat
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-def test_a_second_signal_ends_at_once(number: signal.Signals, tmp_path: Path) -> None:
-    with Sandbox(make_account(charges=3_000)) as sandbox, piped(sandbox, tmp_path, page_size=500) as process:
-        # Nobody reads the pipe, so that the run stands still in the middle of a write.
-        wait_until(lambda: len(sandbox.requests) >= 2)
-        standing = 0
-        while standing != len(sandbox.requests):
-            standing = len(sandbox.requests)
-            time.sleep(1)
-        assert standing < 7, "the pipe took it all"
+@pytest.mark.parametrize("incremental", [[], ["charges"]], ids=["FULL_TABLE", "INCREMENTAL"])
+def test_a_signal_ends_a_run_whose_target_does_not_read(
+    number: signal.Signals, incremental: list[str], tmp_path: Path
+) -> None:
+    with (
+        Sandbox(make_account(charges=3_000), provider="chargedesk") as sandbox,
+        piped(sandbox, tmp_path, incremental=incremental, page_size=50, window_days=30) as process,
+    ):
+        stand_still(sandbox, process)
         process.send_signal(number)
-        time.sleep(0.5)
-        assert process.poll() is None, "a run that cannot write cannot end well"
+        begun = time.monotonic()
+        assert process.wait(SOON) == SIGNALS[number]
+        assert time.monotonic() - begun < MOMENT
+        assert process.stdout
+        output = process.stdout.read()
+    assert output.endswith(b"\n"), "the last line is not whole"
+    messages = [json.loads(line) for line in output.splitlines()]
+    times = {one["charge_id"]: int(one["occurred"]) for one in sandbox.account.records("charges")}
+    out: set[str] = set()
+    for message in messages:
+        if message["type"] == "RECORD":
+            out.add(message["record"]["charge_id"])
+        elif message["type"] == "STATE" and (bookmark := bookmark_in(message["value"], "charges")):
+            assert {key for key, occurred in times.items() if occurred <= int(bookmark)} <= out
+    assert 0 < len(out) < 3_000
+    assert any(message["type"] == "STATE" for message in messages) is bool(incremental)
+    assert "Stopped by signal" in told(tmp_path)
+    assert "| ERROR" not in told(tmp_path)
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_line_that_is_larger_than_a_pipe_goes_out_whole(number: signal.Signals, tmp_path: Path) -> None:
+    account = make_account(charges=400)
+    for record in account["charges"]:
+        record["description"] = "long " * 20_000
+    with Sandbox(account) as sandbox, piped(sandbox, tmp_path, page_size=50) as process:
+        stand_still(sandbox, process)
         process.send_signal(number)
         assert process.wait(SOON) == SIGNALS[number]
+        assert process.stdout
+        output = process.stdout.read()
+    assert output.endswith(b"\n"), "the last line is not whole"
+    assert all(json.loads(line) for line in output.splitlines())
+
+
+def test_the_last_state_goes_out_behind_records_that_a_slow_target_reads(tmp_path: Path) -> None:
+    state = {"bookmarks": {"customers": {"replication_key": "first_seen", "replication_key_value": 1_700_000_000}}}
+    with (
+        Sandbox(make_account(charges=3_000)) as sandbox,
+        piped(sandbox, tmp_path, state=state, page_size=500) as process,
+    ):
+        stand_still(sandbox, process)
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            time.sleep(0.0001)
+        assert process.wait(SOON) == 143
+    assert json.loads(lines[-1]) == {"type": "STATE", "value": state}
+    assert json.loads(lines[-2])["type"] == "RECORD"
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_signal_ends_a_run_whose_log_nobody_reads(number: signal.Signals, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    with Sandbox(make_account(charges=20_000)) as sandbox:
+        config.write_text(json.dumps(tap_config(sandbox, page_size=1)), encoding="utf-8")
+        command = [sys.executable, "-m", "tap_payments", "--config", str(config)]
+        process = subprocess.Popen(
+            command, env=environment({"LOGLEVEL": "DEBUG"}), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        try:
+            stand_still(sandbox, process)
+            process.send_signal(number)
+            begun = time.monotonic()
+            assert process.wait(SOON) == SIGNALS[number]
+            assert time.monotonic() - begun < 2 * MOMENT
+        finally:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_second_signal_ends_at_once(number: signal.Signals, tmp_path: Path) -> None:
+    with Sandbox(make_account(charges=3_000)) as sandbox, piped(sandbox, tmp_path, page_size=500) as process:
+        stand_still(sandbox, process)
+        process.send_signal(number)
+        time.sleep(0.1)
+        assert process.poll() is None, "it waits a moment for the target to read"
+        process.send_signal(number)
+        begun = time.monotonic()
+        assert process.wait(SOON) == SIGNALS[number]
+        assert time.monotonic() - begun < 0.3
     assert "| ERROR" not in told(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which signals a process handles")
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.1, 0.2, 0.3])
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("program", [[sys.executable, "-m", "tap_payments"], [str(TAP)]], ids=["module", "program"])
+def test_a_signal_while_the_tap_is_loaded_says_nothing(
+    program: list[str], number: signal.Signals, delay: float, tmp_path: Path
+) -> None:
+    with Sandbox(make_account(charges=5)) as sandbox:
+        sandbox.faults.add(Hang(None), times=None)
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+        process = subprocess.Popen(
+            [*program, "--config", str(config)], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        # Before that Python loads itself, and answers to SIGINT as it likes.
+        wait_until(lambda: handles(process.pid, signal.SIGTERM))
+        time.sleep(delay)
+        process.send_signal(number)
+        begun = time.monotonic()
+        _, stderr = process.communicate(timeout=SOON)
+        assert process.returncode == SIGNALS[number]
+        assert time.monotonic() - begun < MOMENT
+        assert b"Traceback" not in stderr
+        assert b"| ERROR" not in stderr
+
+
+def handles(pid: int, number: signal.Signals) -> bool:
+    """Tell whether a process has a handler of its own for a signal."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 @pytest.mark.parametrize("lines", [0, 1, 50])
@@ -212,20 +350,122 @@ def test_a_closed_pipe_and_a_signal_as_meltano_sends_them(tmp_path: Path) -> Non
     assert "internal error" not in told(tmp_path)
 
 
-@pytest.mark.parametrize("device", ["/dev/full", None], ids=["a full disk", "no standard output"])
-def test_a_standard_output_that_takes_nothing(device: str | None, tmp_path: Path) -> None:
+FAILING = {
+    "a full disk": (">/dev/full", "standard output is on a full disk (No space left on device)"),
+    "a file of a limited size": (">out", "standard output is on a full disk (File too large)"),
+    "no standard output": (">&-", "standard output is closed"),
+    "a file that is read": ("1</dev/null", "standard output cannot be written (Bad file descriptor)"),
+}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--config", "config.json"], ["--discover"], ["--about"], ["--help"]], ids=" ".join
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize(("where", "cause"), FAILING.values(), ids=FAILING)
+def test_a_standard_output_that_takes_nothing(
+    where: str, cause: str, unbuffered: str, arguments: list[str], tmp_path: Path
+) -> None:
     with Sandbox(make_account(charges=5)) as sandbox:
-        config = tmp_path / "config.json"
-        config.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
-        command = f'exec "{sys.executable}" -m tap_payments --config "{config}" ' + (f">{device}" if device else ">&-")
+        (tmp_path / "config.json").write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+        command = f'ulimit -f 1; exec "{sys.executable}" -m tap_payments {" ".join(arguments)} {where}'
         ended = subprocess.run(
-            ["/bin/sh", "-c", command], env=environment(), capture_output=True, text=True, timeout=60, check=False
+            ["/bin/sh", "-c", command],
+            cwd=tmp_path,
+            env=environment({"PYTHONUNBUFFERED": unbuffered, "PYTHONDONTWRITEBYTECODE": "1"}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
     assert "Exception ignored" not in ended.stderr
     log = ended.stderr.splitlines()
     assert [line for line in log if "| ERROR" in line] == log[-1:]
+    assert cause in log[-1]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--discover"]], ids=["messages", "catalog"])
+def test_a_standard_output_that_does_not_block_gets_everything(arguments: list[str], tmp_path: Path) -> None:
+    with Sandbox(make_account(charges=3_000)) as sandbox:
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+        for ends in (os.pipe(), tuple(end.detach() for end in socket.socketpair())):
+            reading, writing = ends
+            os.set_blocking(writing, False)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tap_payments", "--config", str(config), *arguments],
+                env=environment(),
+                stdout=writing,
+                stderr=subprocess.PIPE,
+            )
+            os.close(writing)
+            if arguments:
+                time.sleep(1)
+            else:
+                stand_still(sandbox, process)
+                sandbox.requests.clear()
+            with os.fdopen(reading, "rb") as file:
+                output = file.read()
+            _, stderr = process.communicate(timeout=SOON)
+            assert process.returncode == 0, stderr
+            assert b"| ERROR" not in stderr
+            if arguments:
+                assert len(json.loads(output)["streams"]) == 4
+            else:
+                assert output.count(b'{"type":"RECORD"') == 3_000
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_a_full_disk_for_batches_is_named(compression: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    batch_config = {
+        "encoding": {"format": "jsonl", "compression": compression},
+        "storage": {"root": tmp_path.as_uri()},
+    }
+    with Sandbox(make_account(charges=2_000)) as sandbox:
+        config.write_text(json.dumps(tap_config(sandbox, batch_config=batch_config)), encoding="utf-8")
+        command = f'ulimit -f 100; exec "{sys.executable}" -m tap_payments --config "{config}" >/dev/null'
+        ended = subprocess.run(
+            ["/bin/sh", "-c", command],
+            env=environment({"PYTHONDONTWRITEBYTECODE": "1"}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    log = ended.stderr.splitlines()
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr
+    assert [line for line in log if "| ERROR" in line] == log[-1:]
+    assert "the folder for temporary files takes no more of a batch (File too large)" in log[-1]
+
+
+def test_a_storage_that_takes_no_batch_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    batch_config = {
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": (file / "folder").as_uri()},
+    }
+    with Sandbox(make_account(charges=20)) as sandbox:
+        run = run_here(tap_config(sandbox, batch_config=batch_config))
+    expect_told_once(run, "the storage takes no batch file (Not a directory)", "`batch_config.storage`")
+    assert str(tmp_path) not in run.errors[0]
+
+
+def test_a_full_disk_where_batches_are_stored_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+
+    monkeypatch.setattr(shutil, "copyfileobj", fill)
+    batch_config = {"encoding": {"format": "jsonl", "compression": "none"}, "storage": {"root": tmp_path.as_uri()}}
+    with Sandbox(make_account(charges=20)) as sandbox:
+        run = run_here(tap_config(sandbox, batch_config=batch_config))
+    expect_told_once(run, "the storage takes no batch file (No space left on device)")
+    assert str(tmp_path) not in run.errors[0]
 
 
 def test_a_request_that_hangs_keeps_no_failed_run_from_ending() -> None:

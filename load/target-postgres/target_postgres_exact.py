@@ -9,6 +9,8 @@ holds both against each other. These things differ, the first and what goes into
 - A record is taken apart once, straight into COPY, and messages and JSON columns go through msgspec.
 - The SDK looks at every field of every record for a date to parse; here only at those that are declared as dates.
 - Date-times go into a column without a time zone in UTC. COPY would drop a zone unread, and INSERT store the session's.
+- After each full batch the rest is loaded too, and the last STATE goes out. The SDK keeps it for five minutes, or to
+  the end, so that a run which is stopped before would begin anew.
 - What stands in the files of a BATCH message is loaded as if it had come in RECORD messages, so all of the above holds
   for it, and its `_sdc_` columns say when it was loaded. The SDK sends such records to the table as they are.
 """
@@ -76,9 +78,10 @@ class ExactSink(PostgresSink):
 
     connector_class = ExactConnector
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, target: TargetPostgresExact, *args: Any, **kwargs: Any) -> None:
         """Note which fields are dates; the arguments are the SDK's."""
-        super().__init__(*args, **kwargs)
+        super().__init__(target, *args, **kwargs)
+        self._target = target
         properties = self.schema["properties"]
         self._declared = properties.keys()
         self._dates = [name for name, schema in properties.items() if get_datelike_property_type(schema)]
@@ -94,6 +97,11 @@ class ExactSink(PostgresSink):
         super()._parse_timestamps_in_record(record=fields, schema=schema, treatment=treatment)
         for name, value in fields.items():
             record[name] = value.astimezone(timezone.utc) if isinstance(value, datetime) and value.tzinfo else value
+
+    @override
+    def mark_drained(self) -> None:
+        super().mark_drained()
+        self._target.has_loaded = True
 
     @override
     def bulk_insert_records(
@@ -129,6 +137,17 @@ class TargetPostgresExact(TargetPostgres):
 
     default_sink_class = ExactSink
     message_reader_class = Reader
+    #: Whether a batch was loaded since the last STATE went out.
+    has_loaded = False
+
+    @override
+    def _handle_max_record_age(self) -> None:
+        """Load the rest and let the STATE go out where a batch was full; called after each record."""
+        if self.has_loaded:
+            self.drain_all()
+            self.has_loaded = False
+        else:
+            super()._handle_max_record_age()
 
     @override
     def _process_batch_message(self, message_dict: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from threading import Lock
@@ -103,6 +104,59 @@ class Drip:
     def answer(self, wire: Wire, proper: Callable[[], Reply]) -> None:
         """Send the answer slowly."""
         wire.send_slowly(proper(), pieces=self.pieces, seconds=self.seconds)
+
+
+@dataclass(frozen=True)
+class Trickle:
+    """An answer that never ends, a byte at a time: in its headers, or in its body.
+
+    Attributes:
+        interval: Seconds between two bytes.
+        headers: Whether even the headers have no end.
+        chunked: Whether the body comes in chunks instead of with a length.
+    """
+
+    interval: float
+    headers: bool = False
+    chunked: bool = False
+    kind: str = "Trickle"
+
+    def answer(self, wire: Wire, proper: Callable[[], Reply]) -> None:
+        """Send bytes until the client hangs up."""
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        if not self.headers:
+            head += b"Transfer-Encoding: chunked\r\n\r\n" if self.chunked else b"Content-Length: 1000000\r\n\r\n"
+        wire.trickle(head, b"x" if self.headers else b"1\r\n \r\n" if self.chunked else b" ", self.interval)
+
+
+@dataclass(frozen=True)
+class Bomb:
+    """A gzip body of this many MiB of white space, which is a thousandth of that on its way.
+
+    Attributes:
+        mebibytes: Its size once it is decompressed.
+        chunked: Whether it comes in chunks instead of with a length.
+    """
+
+    mebibytes: int
+    chunked: bool = False
+    kind: str = "Bomb"
+
+    def answer(self, wire: Wire, proper: Callable[[], Reply]) -> None:
+        """Send the body."""
+        packer = zlib.compressobj(wbits=31)
+
+        def pack(data: bytes) -> bytes:
+            return packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
+
+        # After a full flush the same data are the same bytes again.
+        first, again = pack(b'{"data":['), pack(b" " * (1 << 20))
+        body = first + again * self.mebibytes
+        headers = {"Content-Encoding": "gzip"}
+        if self.chunked:
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+            headers["Transfer-Encoding"] = "chunked"
+        wire.send(Reply(200, body, headers))
 
 
 @dataclass(frozen=True)

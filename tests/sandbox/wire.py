@@ -44,7 +44,7 @@ class Reply:
         lines = [
             f"HTTP/1.1 {self.status} {phrase}",
             f"Content-Type: {self.content_type}",
-            f"Content-Length: {len(self.body)}",
+            *([] if "Transfer-Encoding" in self.headers else [f"Content-Length: {len(self.body)}"]),
             *(f"{name}: {value}" for name, value in self.headers.items()),
         ]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
@@ -91,6 +91,14 @@ class Wire:
             if start + step >= len(whole):
                 self._request.answered(reply.status, reply.records)
             self._connection.sendall(whole[start : start + step])
+
+    def trickle(self, head: bytes, piece: bytes, interval: float) -> None:
+        """Send pieces, one each so many seconds, until the client hangs up or the sandbox stops."""
+        self._request.answered(200, 0)
+        self._connection.sendall(head)
+        while not self._stopping.wait(interval):
+            self._connection.sendall(piece)
+        self._close(reset=True)
 
     def break_off(self, reply: Reply, *, length: int, reset: bool) -> None:
         """Send so many bytes of the body and close, though the header promised all of it."""
