@@ -141,15 +141,13 @@ class TapPayments(Tap):
         config: dict[str, Any] = {}
         for name, declared in schema["properties"].items():
             kind = BY_NAME[name].kind if name in BY_NAME else None
-            described = {"type": "string"} if kind in {"string", "integer", "number"} else declared
+            described = {"type": "string"} if kind else declared
             try:
                 found = parse_environment_config({"properties": {name: described}}, cls._env_var_prefix)
             except ValueError:
                 msg = f"setting `{name}` in the environment must be JSON"
                 raise RunError(msg) from None
-            config |= {
-                key: _read_number(value) if kind in {"integer", "number"} else value for key, value in found.items()
-            }
+            config |= {key: _read_text(value, kind) for key, value in found.items()}
         return config
 
     @override
@@ -312,9 +310,12 @@ def _read_object(option: str, file: IO[str] | None) -> dict[str, Any] | None:
     return value
 
 
-def _read_number(text: str) -> Any:
-    """Read a setting of the environment; what is no number is left for the settings' rules to refuse."""
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return text
+def _read_text(value: Any, kind: str | None) -> Any:
+    """Read a setting of the environment; what is not of its kind is left for the settings' rules to refuse."""
+    if kind == "boolean":
+        return {"true": True, "1": True, "false": False, "0": False}.get(value.lower(), value)
+    if kind in {"integer", "number"}:
+        for number in (int, float):
+            with suppress(ValueError):
+                return number(value)
+    return value

@@ -24,7 +24,7 @@ BUILTIN = (
 )
 SECRET = re.compile("password|secret|token|url$")
 # Meltano cannot hand on a number of its own kind `decimal` that comes from the environment.
-KINDS = {"string": "string", "integer": "integer", "number": "integer"}
+KINDS = {"string": "string", "boolean": "boolean", "integer": "integer", "number": "integer"}
 KINDS_BY_NAME = {"provider": "options", "on_invalid_value": "options", "start_date": "date_iso8601"}
 
 
@@ -51,6 +51,8 @@ def environment() -> dict[str, str]:
 
 
 def as_text(default: object) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
     return "" if default is None else str(default)
 
 
@@ -123,7 +125,7 @@ def test_the_readme_lists_every_setting_and_default() -> None:
     assert [re.findall("`([a-z_]+)`", row[0]) for row in rows] == [[setting.name] for setting in SETTINGS]
     for setting, row in zip(SETTINGS, rows, strict=True):
         if setting.default not in {None, ""}:
-            assert row[1] == f"`{setting.default}`"
+            assert row[1] == f"`{as_text(setting.default)}`"
         if setting.required:
             assert row[1] == "required"
 

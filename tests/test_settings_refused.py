@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.tapping import TapRun
 
 TOMORROW = (datetime.now(tz=timezone.utc) + timedelta(days=2)).date().isoformat()
+NUMBERS = [setting.name for setting in SETTINGS if setting.kind in {"integer", "number"}]
 ANY_WRONG: list[Any] = [True, [], {}, [BODY_MARKER], {"value": BODY_MARKER}]
 NO_NUMBER = [*ANY_WRONG, BODY_MARKER, "", " ", "12 x", "NaN"]
 NO_TEXT = [*ANY_WRONG, "", "   ", 5, 1.5]
@@ -53,8 +54,9 @@ WRONG: dict[str, list[Any]] = {
     "password": [True, [], {}, [BODY_MARKER], 5, 1.5, "a\r\nX-Evil: " + BODY_MARKER],
     "page_size": [*NO_NUMBER, 0, -1, 1.5],
     "limit_param": [*NO_TEXT, "a&b=" + BODY_MARKER, "a b", "ü", "a\r\nb"],
-    "offset_param": [*NO_TEXT, "a&b=" + BODY_MARKER, "a=b"],
+    "offset_param": [*ANY_WRONG, "   ", 5, 1.5, "a&b=" + BODY_MARKER, "a=b"],
     "page_overlap": [*NO_NUMBER, -1, 0.5],
+    "check_total": [[], {}, [BODY_MARKER], {"value": BODY_MARKER}, BODY_MARKER, "", "true", 0, 1, 1.5],
     "requests_per_minute": [*NO_NUMBER, 0, -1, 1_000_001, 1e300],
     "concurrency": [*NO_NUMBER, 0, 17, 1.5, -3],
     "max_retries": [*NO_NUMBER, -1, 1.5, 101],
@@ -147,7 +149,7 @@ def test_every_setting_refuses_what_is_wrong(name: str, sandbox: Sandbox) -> Non
         assert not any(part in told for part in _shown(value)), (value, told)
 
 
-@pytest.mark.parametrize("name", [setting.name for setting in SETTINGS if setting.kind != "string"])
+@pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_no_number_is_refused_where_json_could_not_say_it(name: str, value: float, sandbox: Sandbox) -> None:
     expect_told_once(run_here({**tap_config(sandbox), name: value}), "--config ")
@@ -255,6 +257,8 @@ def test_numbers_of_the_environment_hold_to_the_same_rules(
     name: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for value in (BODY_MARKER, "", "nan", "NaN", "inf", "-1", "1e999", "true", "[]", "{", "1,5", "0x10"):
+        if (name, value) == ("check_total", "true"):
+            continue
         monkeypatch.setenv(f"TAP_PAYMENTS_{name.upper()}", value)
         expect_refused(from_environment(monkeypatch, sandbox, **{name: value}), name)
 
@@ -283,17 +287,18 @@ def test_what_is_no_json_in_the_environment_is_named(
 
 def test_numbers_of_the_environment_are_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox(make_account(charges=25)) as sandbox:
-        for number, (name, value) in {
-            0: ("page_size", "10"),
-            1: ("request_timeout", "12.5"),
-            2: ("concurrency", "2"),
-            3: ("backoff_factor", "1e-2"),
-            4: ("password", "123"),
-            5: ("username", "456"),
+        for name, value in {
+            "page_size": "10",
+            "request_timeout": "12.5",
+            "concurrency": "2",
+            "check_total": "FALSE",
+            "backoff_factor": "1e-2",
+            "password": "123",
+            "username": "456",
         }.items():
             monkeypatch.setenv(f"TAP_PAYMENTS_{name.upper()}", value)
-            assert number >= 0
         sandbox.username, sandbox.password = "456", "123"
+        sandbox.rewrite = lambda body, _params: body | {"total_count": 26}
         monkeypatch.setenv("TAP_PAYMENTS_BASE_URL", sandbox.url)
         run = command_here("--config", "ENV").expect_success()
         assert len(run.records("charges")) == 25
