@@ -6,7 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from tap_payments.errors import RunError
-from tap_payments.forms import NAME_LENGTH, check_catalog, stream_id
+from tap_payments.validation import NAME_LENGTH, check_catalog, stream_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 INCREMENTAL, FULL_TABLE = "INCREMENTAL", "FULL_TABLE"
 
 
-def settle_catalog(  # noqa: PLR0913 - the facts of the streams, each by its name
+def resolve_catalog(  # noqa: PLR0913 - the facts of the streams, each by its name
     catalog: Mapping[str, Any],
     *,
     keys: Mapping[str, Sequence[str]],

@@ -18,15 +18,15 @@ from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
 
 from tap_payments import errors
-from tap_payments.body import BrokenBodyError, Page, WrongBodyError, read_page
-from tap_payments.epoch import describe
+from tap_payments.api.prefetch import Prefetcher, TransientError
+from tap_payments.api.sessions import make_session
+from tap_payments.api.transport import MAX_BODY, BodyTooLargeError, UnreachableError, read_retry_after, send
 from tap_payments.errors import ContradictionError, RunError, UnreadableListError
 from tap_payments.pagination.paginator import ListPaginator, PageLengths, PageToken
-from tap_payments.prefetch import Prefetcher, TransientError
-from tap_payments.sessions import make_session
+from tap_payments.records.page import MalformedBodyError, Page, UnexpectedBodyError, read_page
+from tap_payments.records.timestamps import describe
+from tap_payments.replication.windows import Window
 from tap_payments.settings import Settings
-from tap_payments.transport import MAX_BODY, NotAskedError, TooLargeError, read_retry_after, send
-from tap_payments.windows import Window
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
     from singer_sdk.pagination import BaseAPIPaginator
 
+    from tap_payments.context import Run
     from tap_payments.providers import Listing
-    from tap_payments.run import Run
     from tap_payments.tap import TapPayments
 
 # Seconds after which waiting is left to whoever starts the runs.
-LONGEST_WAIT = 300
+MAX_WAIT = 300
 # Seconds that a test of the connection waits at most: somebody sits before it.
 TEST_TIMEOUT = 10.0
 
@@ -68,7 +68,7 @@ class PagedStream(RESTStream[PageToken], ABC):
     time_field: ClassVar[str] = "first_seen"
     payload_as_json = False
     allow_redirects = False
-    # `conform` has done it, at all depths; the SDK's own makes null of numbers that no float can hold.
+    # The coercer has done it, at all depths; the SDK's own makes null of numbers that no float can hold.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
     extra_retry_statuses = (
         HTTPStatus.TOO_MANY_REQUESTS,
@@ -86,12 +86,11 @@ class PagedStream(RESTStream[PageToken], ABC):
         """
         self._local = threading.local()
         super().__init__(tap)
-        self.primary_keys = self.declared_keys
         self._payments_tap = tap
         self._lengths: PageLengths | None = None
 
     #: The fields that are a record's key.
-    declared_keys: ClassVar[tuple[str, ...]] = ()
+    primary_keys: ClassVar[tuple[str, ...]] = ()
 
     @cached_property
     def settings(self) -> Settings:
@@ -214,13 +213,13 @@ class PagedStream(RESTStream[PageToken], ABC):
     def _read(self, content: bytes) -> Page:
         try:
             return read_page(
-                content, key=self.declared_keys[0], time=self.time_field, filter_time=self.listing.filter_field
+                content, key=self.primary_keys[0], time=self.time_field, filter_time=self.listing.filter_field
             )
-        except BrokenBodyError as error:
+        except MalformedBodyError as error:
             raise TransientError(f"answered 200, but {error}", advice=errors.BODY_ADVICE) from None
         except ContradictionError as error:
             raise TransientError(f"answered 200, but {error}", advice=error.advice) from None
-        except WrongBodyError as error:
+        except UnexpectedBodyError as error:
             raise self.failure(f"answered 200, but {error}: {errors.BODY_ADVICE}") from None
 
     def failure(self, what: str) -> RunError:
@@ -232,9 +231,9 @@ class PagedStream(RESTStream[PageToken], ABC):
     def _send(self, token: PageToken) -> requests.Response:
         try:
             return send(self.requests_session, self._prepare(token), self.timeout)
-        except NotAskedError as error:
+        except UnreachableError as error:
             raise self.failure(f"was not asked: {error}") from None
-        except TooLargeError:
+        except BodyTooLargeError:
             raise self.failure(f"answered with more than {MAX_BODY >> 20} MiB: {errors.SIZE_ADVICE}") from None
 
     def _try_page(self, token: PageToken) -> FetchedPage:
@@ -265,18 +264,18 @@ class PagedStream(RESTStream[PageToken], ABC):
             except TransientError as error:
                 if guess:
                     if error.holds_all:
-                        self.run.pace.hold(min(self._wait_after(error, 1), LONGEST_WAIT))
+                        self.run.pace.hold(min(self._wait_after(error, 1), MAX_WAIT))
                     raise
                 failed = error
 
     def _wait_after(self, error: TransientError, tries: int) -> float:
-        backoff = min(self.settings.backoff_factor * 2.0 ** (tries - 1), LONGEST_WAIT)
+        backoff = min(self.settings.backoff_factor * 2.0 ** (tries - 1), MAX_WAIT)
         return max(backoff, error.retry_after or 0.0)
 
     def _wait_to_retry(self, error: TransientError, tries: int) -> None:
         """Wait after a try that failed, or end the run."""
         wait = self._wait_after(error, tries)
-        if wait > LONGEST_WAIT:
+        if wait > MAX_WAIT:
             back = describe(time.time() + wait)
             raise self.failure(f"{error.reason} and asks to wait {wait:.0f} s: run again after {back}")
         if self.is_test:
@@ -377,7 +376,7 @@ class PagedStream(RESTStream[PageToken], ABC):
                 self.prefetcher.want(paginator.token, guesses)
             yield fetched, paginator.fresh
         if paginator.fills_page:
-            self.run.tell_once(
+            self.run.log_once(
                 f"{self.name}: records of one second fill a page; if their order changes between requests, some may be "
                 "missed: raise `page_size` if the API allows it",
                 level=logging.WARNING,

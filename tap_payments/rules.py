@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tap_payments.epoch import is_iso, read_time
+from tap_payments.records.timestamps import is_iso, read_time
 from tap_payments.settings import BY_NAME, SETTINGS, Settings, iso_time
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.exceptions import AbortedSyncFailedException, AbortedSyncPausedException
 from singer_sdk.mapper import SameRecordTransform
 
-from tap_payments.batches import Batches
-from tap_payments.messages import BufferedWriter, UnwritableRecordError
-from tap_payments.replication import Chunk, ReplicatedStream
+from tap_payments.output.batches import Batches
+from tap_payments.output.writer import BufferedWriter, UnwritableRecordError
+from tap_payments.replication.incremental import Chunk, ReplicatedStream
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -41,7 +41,7 @@ class PaymentsStream(ReplicatedStream):
         return writer if isinstance(writer, BufferedWriter) else None
 
     @property
-    def is_lean(self) -> bool:
+    def can_write_unmodified(self) -> bool:
         """Whether records go out as they are: nothing is deselected, mapped or flattened, and the schema is ours."""
         maps = self.stream_maps
         return (
@@ -73,7 +73,7 @@ class PaymentsStream(ReplicatedStream):
             yield from self.get_records(context)
             return
         writer = self._writer
-        lean = self.is_lean and writer is not None
+        lean = self.can_write_unmodified and writer is not None
         self._require_state()
         sent = 0
         with self._counted() as count:
@@ -115,7 +115,7 @@ class PaymentsStream(ReplicatedStream):
     @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
         """Apply selection and maps, and name the record that they cannot be applied to."""
-        key = record.get(self.declared_keys[0], "")
+        key = record.get(self.primary_keys[0], "")
         try:
             yield from super()._generate_record_messages(record)
         except RecursionError:
@@ -125,7 +125,7 @@ class PaymentsStream(ReplicatedStream):
             raise self.failure(f"sent record {key!s:.100}, {what}") from None
 
     def _unwritable(self, record: dict[str, Any]) -> Exception:
-        key = record.get(self.declared_keys[0], "")
+        key = record.get(self.primary_keys[0], "")
         return self.failure(f"sent record {key!s:.100}, which JSON cannot carry: it is nested too deeply")
 
     # As batches.
@@ -134,7 +134,7 @@ class PaymentsStream(ReplicatedStream):
     def _sync_batches(self, batch_config: BatchConfig, context: Context | None = None) -> None:
         """Send the records in files, and close the open ones before a STATE speaks of them."""
         batches = Batches(batch_config, f"{self.tap_name}--{self.name}")
-        lean = self.is_lean
+        lean = self.can_write_unmodified
         self._require_state()
         try:
             with self._counted() as count:

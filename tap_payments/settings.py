@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk import typing as th
 
 from tap_payments import __version__
-from tap_payments.epoch import read_time
 from tap_payments.providers import PROVIDERS, Provider
+from tap_payments.records.timestamps import read_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

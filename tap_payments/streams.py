@@ -12,49 +12,49 @@ from tap_payments.sending import PaymentsStream
 SCHEMAS = SchemaDirectory(schemas)
 
 
-class Charges(PaymentsStream):
+class ChargesStream(PaymentsStream):
     """Payments, successful or not."""
 
     name = "charges"
     path = "charges"
-    declared_keys: ClassVar[tuple[str, ...]] = ("charge_id",)
+    primary_keys: ClassVar[tuple[str, ...]] = ("charge_id",)
     time_field: ClassVar[str] = "occurred"
-    offered_keys: ClassVar[tuple[str, ...]] = ("occurred",)
+    valid_replication_keys: ClassVar[tuple[str, ...]] = ("occurred",)
     schema: ClassVar[StreamSchema[str]] = StreamSchema(SCHEMAS)
 
 
-class Customers(PaymentsStream):
+class CustomersStream(PaymentsStream):
     """Who pays."""
 
     name = "customers"
     path = "customers"
-    declared_keys: ClassVar[tuple[str, ...]] = ("customer_id",)
-    offered_keys: ClassVar[tuple[str, ...]] = ("first_seen",)
+    primary_keys: ClassVar[tuple[str, ...]] = ("customer_id",)
+    valid_replication_keys: ClassVar[tuple[str, ...]] = ("first_seen",)
     schema: ClassVar[StreamSchema[str]] = StreamSchema(SCHEMAS)
 
 
-class Products(PaymentsStream):
+class ProductsStream(PaymentsStream):
     """What is paid for: few, and changed in place, so always read whole."""
 
     name = "products"
     path = "products"
-    declared_keys: ClassVar[tuple[str, ...]] = ("product_id",)
+    primary_keys: ClassVar[tuple[str, ...]] = ("product_id",)
     schema: ClassVar[StreamSchema[str]] = StreamSchema(SCHEMAS)
 
 
-class Subscriptions(PaymentsStream):
+class SubscriptionsStream(PaymentsStream):
     """Payments that recur."""
 
     name = "subscriptions"
     path = "subscriptions"
-    declared_keys: ClassVar[tuple[str, ...]] = ("subscription_id",)
-    offered_keys: ClassVar[tuple[str, ...]] = ("first_seen",)
+    primary_keys: ClassVar[tuple[str, ...]] = ("subscription_id",)
+    valid_replication_keys: ClassVar[tuple[str, ...]] = ("first_seen",)
     schema: ClassVar[StreamSchema[str]] = StreamSchema(SCHEMAS)
 
 
 STREAMS: dict[str, type[PaymentsStream]] = {
-    "charges": Charges,
-    "customers": Customers,
-    "products": Products,
-    "subscriptions": Subscriptions,
+    "charges": ChargesStream,
+    "customers": CustomersStream,
+    "products": ProductsStream,
+    "subscriptions": SubscriptionsStream,
 }

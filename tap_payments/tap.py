@@ -21,16 +21,16 @@ from singer_sdk.plugin_base import JSONSchemaValidator
 from singer_sdk.singerlib import Catalog, StateMessage
 from singer_sdk.tap_base import CliTestOptionValue
 
-from tap_payments.catalog import settle_catalog
-from tap_payments.door import PaymentsCommand
+from tap_payments.api.prefetch import StoppedError
+from tap_payments.catalog import resolve_catalog
+from tap_payments.cli import PaymentsCommand
+from tap_payments.context import Run
 from tap_payments.errors import RunError
-from tap_payments.forms import check_state
-from tap_payments.messages import BufferedWriter
-from tap_payments.prefetch import StoppedError
+from tap_payments.output.writer import BufferedWriter
 from tap_payments.rules import violations
-from tap_payments.run import Run
 from tap_payments.settings import BY_NAME, SETTINGS, Settings
 from tap_payments.streams import SCHEMAS, STREAMS
+from tap_payments.validation import check_state
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -82,10 +82,10 @@ class TapPayments(Tap):
 
     def _settle(self, catalog: dict[str, Any]) -> dict[str, Any]:
         try:
-            return settle_catalog(
+            return resolve_catalog(
                 catalog,
-                keys={name: stream.declared_keys for name, stream in STREAMS.items()},
-                replication_keys={name: stream.offered_keys for name, stream in STREAMS.items()},
+                keys={name: stream.primary_keys for name, stream in STREAMS.items()},
+                replication_keys={name: stream.valid_replication_keys for name, stream in STREAMS.items()},
                 schemas={name: SCHEMAS.get_schema(name) for name in STREAMS},
                 tell=self.logger.info,
                 warn=self.logger.warning,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_payments import errors, transport
+from tap_payments import errors
+from tap_payments.api import transport
 from tests.attacks import expect_told_once, read_only
 from tests.intermediaries import forward_proxy, make_certificate, tls_end
 from tests.sandbox import Sandbox, make_account

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_payments.catalog import settle_catalog
+from tap_payments.catalog import resolve_catalog
 from tap_payments.errors import RunError
 from tests.sandbox import Sandbox, make_account
 from tests.tapping import catalog_with, discovered, run_tap, tap_config
@@ -39,7 +39,7 @@ def settle(*entries: JSON) -> tuple[list[JSON], list[str]]:
     told: list[str] = []
     catalog = {"streams": list(entries)}
     before = copy.deepcopy(catalog)
-    settled = settle_catalog(
+    settled = resolve_catalog(
         catalog, keys=KEYS, replication_keys=REPLICATION_KEYS, schemas=SCHEMAS, tell=told.append, warn=told.append
     )
     assert catalog == before, "the catalog that was given is changed"

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tap_payments.body import read_page
-from tap_payments.conform import MONEY_FORMAT, NUMBER, Conformer, MisfitError
-from tap_payments.wire import DECODER, ENCODER, number_text
+from tap_payments.records.coercion import MONEY_FORMAT, NUMBER, Coercer, InvalidValueError
+from tap_payments.records.exact_json import DECODER, ENCODER, number_text
+from tap_payments.records.page import read_page
 from tests.attacks import Number, read_exactly
 
 JSON = dict[str, Any]
@@ -87,8 +87,8 @@ def fits(value: object, declared: JSON) -> bool:
 def conformed(schema: JSON, text: str) -> Any:
     """Make a record fit; None where it does not."""
     try:
-        return Conformer(schema).conform(DECODER.decode(text))
-    except MisfitError:
+        return Coercer(schema).coerce(DECODER.decode(text))
+    except InvalidValueError:
         return None
 
 
@@ -105,7 +105,7 @@ def test_what_comes_out_has_the_declared_types(schema: JSON, text: str) -> None:
 @given(schemas, records)
 def test_what_does_not_fit_becomes_null_where_that_is_asked_for(schema: JSON, text: str) -> None:
     told: list[str] = []
-    record = Conformer(schema, on_invalid=lambda path, _: told.append(path)).conform(DECODER.decode(text))
+    record = Coercer(schema, on_invalid=lambda path, _: told.append(path)).coerce(DECODER.decode(text))
     assert all(fits(record[name], inner) for name, inner in schema["properties"].items() if name in record)
     strict = conformed(schema, text)
     assert (strict is None) == bool(told), "only what the strict one refuses"
@@ -118,19 +118,19 @@ def test_what_does_not_fit_becomes_null_where_that_is_asked_for(schema: JSON, te
 def test_what_fits_is_left_alone(schema: JSON, text: str) -> None:
     record = conformed(schema, text)
     assume(record is not None)
-    again = Conformer(schema).conform(copy.deepcopy(record))
+    again = Coercer(schema).coerce(copy.deepcopy(record))
     assert ENCODER.encode(again) == ENCODER.encode(record)
 
 
 @CHECKED
 @given(schemas, st.lists(records, max_size=6))
 def test_what_was_learned_of_one_record_does_no_harm_to_the_next(schema: JSON, texts: list[str]) -> None:
-    learned = Conformer(schema)
+    learned = Coercer(schema)
     for text in texts * 2:
         alone = conformed(schema, text)
         try:
-            together = learned.conform(DECODER.decode(text))
-        except MisfitError:
+            together = learned.coerce(DECODER.decode(text))
+        except InvalidValueError:
             together = None
         assert ENCODER.encode(together) == ENCODER.encode(alone)
 
@@ -183,8 +183,8 @@ def test_a_page_goes_out_as_it_came(fields: list[dict[str, str]]) -> None:
 def test_a_refusal_names_the_field_and_not_the_value(schema: JSON, name: str, value: str) -> None:
     told = None
     try:
-        Conformer(schema).conform(DECODER.decode(f'{{"{name}":{value}}}'))
-    except MisfitError as misfit:
+        Coercer(schema).coerce(DECODER.decode(f'{{"{name}":{value}}}'))
+    except InvalidValueError as misfit:
         told = str(misfit)
     assert told is None or (f"field `{name}" in told and MARK not in told)
 

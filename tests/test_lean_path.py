@@ -15,7 +15,7 @@ from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.singerlib.encoding import SimpleSingerWriter
 from singer_sdk.streams.core import Stream
 
-from tap_payments.messages import BufferedWriter
+from tap_payments.output.writer import BufferedWriter
 from tap_payments.sending import PaymentsStream
 from tap_payments.tap import TapPayments
 from tests.attacks import HereRun, Number, read_exactly, run_here
@@ -131,7 +131,7 @@ class Paths:
     def read_forced(self, selection: str, settings: JSON) -> Said:
         """Read as where the lean path will not do."""
         with self.monkeypatch.context() as patch:
-            patch.setattr(PaymentsStream, "is_lean", property(lambda _: False))
+            patch.setattr(PaymentsStream, "can_write_unmodified", property(lambda _: False))
             return self.read(selection, settings)
 
 

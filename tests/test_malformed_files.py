@@ -224,8 +224,8 @@ def begin(tap_of: Callable[[], TapPayments]) -> None:
         tap._reset_state_progress_markers()  # noqa: SLF001 - what `sync_all` begins with
         for stream in tap.streams.values():
             if isinstance(stream, PaymentsStream) and stream.selected:
-                stream.is_lean  # noqa: B018 - it reads selection, maps and schema
-                stream._conformer  # noqa: B018, SLF001 - it reads the schema
+                stream.can_write_unmodified  # noqa: B018 - it reads selection, maps and schema
+                stream._coercer  # noqa: B018, SLF001 - it reads the schema
                 stream._start()  # noqa: SLF001 - it reads the state
                 stream.finalize_state_progress_markers()
 

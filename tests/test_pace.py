@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tap_payments import prefetch
-from tap_payments.prefetch import PACE_MARGIN, Pace, StoppedError
+from tap_payments.api import prefetch
+from tap_payments.api.prefetch import INTERVAL_MARGIN, RateLimiter, StoppedError
 from tests.lists import plain
 from tests.sandbox import Sandbox
 from tests.sandbox.faults import Drop, Status
@@ -45,7 +45,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 class Sends:
     """What threads that keep a pace do, and when."""
 
-    def __init__(self, pace: Pace, *, threads: int, each: int) -> None:
+    def __init__(self, pace: RateLimiter, *, threads: int, each: int) -> None:
         self.times: list[float] = []
         workers = [threading.Thread(target=self._work, args=(pace, each)) for _ in range(threads)]
         for worker in workers:
@@ -53,7 +53,7 @@ class Sends:
         for worker in workers:
             worker.join()
 
-    def _work(self, pace: Pace, each: int) -> None:
+    def _work(self, pace: RateLimiter, each: int) -> None:
         for _ in range(each):
             pace.acquire()
             self.times.append(time.monotonic())
@@ -69,7 +69,7 @@ class Sends:
 @given(st.lists(st.one_of(st.just(0.0), st.floats(0, 3)), min_size=130, max_size=130))
 def test_no_minute_has_more_requests_than_allowed(clock: Clock, busy: list[float]) -> None:
     """Whatever the run does between them, which takes up to so many seconds each."""
-    pace, times = Pace(60, clock), []
+    pace, times = RateLimiter(60, clock), []
     for seconds in busy:
         pace.acquire()
         times.append(clock.now)
@@ -78,23 +78,23 @@ def test_no_minute_has_more_requests_than_allowed(clock: Clock, busy: list[float
 
 
 def test_a_run_that_only_waits_for_its_pace_uses_it_up(clock: Clock) -> None:
-    pace, begun = Pace(60, clock), clock.now
+    pace, begun = RateLimiter(60, clock), clock.now
     waited = sum(pace.acquire() for _ in range(101))
-    assert clock.now - begun == pytest.approx(100 * PACE_MARGIN)
+    assert clock.now - begun == pytest.approx(100 * INTERVAL_MARGIN)
     assert waited == pytest.approx(clock.now - begun)
 
 
 def test_requests_of_all_threads_are_spaced() -> None:
-    pace = Pace(3_000, threading.Event())
+    pace = RateLimiter(3_000, threading.Event())
     begun = time.monotonic()
     times = sorted(Sends(pace, threads=4, each=8).times)
-    interval = 60 / 3_000 * PACE_MARGIN
+    interval = 60 / 3_000 * INTERVAL_MARGIN
     # None comes before its turn; a slow machine may make it later.
     assert all(sent - begun >= interval * number - 0.001 for number, sent in enumerate(times))
 
 
 def test_without_a_limit_nobody_waits() -> None:
-    pace = Pace(None, threading.Event())
+    pace = RateLimiter(None, threading.Event())
     Sends(pace, threads=4, each=500)
     pace.hold(0)
     begun = time.monotonic()
@@ -103,14 +103,14 @@ def test_without_a_limit_nobody_waits() -> None:
 
 
 def test_time_that_nobody_used_is_not_made_up_for(clock: Clock) -> None:
-    pace = Pace(600, clock)
+    pace = RateLimiter(600, clock)
     pace.acquire()
     clock.now += 100
-    assert [pace.acquire() for _ in range(3)] == pytest.approx([0, 0.1 * PACE_MARGIN, 0.1 * PACE_MARGIN])
+    assert [pace.acquire() for _ in range(3)] == pytest.approx([0, 0.1 * INTERVAL_MARGIN, 0.1 * INTERVAL_MARGIN])
 
 
 def test_a_hold_holds_all_those_that_wait_already() -> None:
-    pace = Pace(1_200, threading.Event())
+    pace = RateLimiter(1_200, threading.Event())
     pace.acquire()
     begun = time.monotonic()
     timer = threading.Timer(0.01, pace.hold, args=(0.4,))
@@ -121,15 +121,15 @@ def test_a_hold_holds_all_those_that_wait_already() -> None:
 
 
 def test_a_hold_is_not_shortened_by_a_shorter_one(clock: Clock) -> None:
-    pace = Pace(600, clock)
+    pace = RateLimiter(600, clock)
     pace.hold(30)
     pace.hold(1)
     assert pace.acquire() == pytest.approx(30)
-    assert pace.acquire() == pytest.approx(0.1 * PACE_MARGIN)
+    assert pace.acquire() == pytest.approx(0.1 * INTERVAL_MARGIN)
 
 
 def test_those_held_go_on_at_the_pace_not_all_at_once() -> None:
-    pace = Pace(600, threading.Event())
+    pace = RateLimiter(600, threading.Event())
     pace.acquire()
     timer = threading.Timer(0.01, pace.hold, args=(0.7,))
     timer.start()
@@ -141,7 +141,7 @@ def test_those_held_go_on_at_the_pace_not_all_at_once() -> None:
 @pytest.mark.parametrize("wait", ["pace", "hold", "backoff"])
 def test_a_stop_ends_every_wait_within_a_second(wait: str) -> None:
     stop = threading.Event()
-    pace = Pace(1, stop)
+    pace = RateLimiter(1, stop)
     if wait == "pace":
         pace.acquire()
     elif wait == "hold":

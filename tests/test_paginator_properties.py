@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from tap_payments.body import PageOutline
 from tap_payments.errors import ContradictionError, UnreadableListError
 from tap_payments.pagination.paginator import MAX_WITHOUT_PROGRESS, ListPaginator, PageToken
+from tap_payments.records.page import PageOutline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_payments.prefetch import Prefetcher, StoppedError, TransientError
+from tap_payments.api.prefetch import Prefetcher, StoppedError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # Seconds after which a test that waits for a thread gives up; none waits as long unless something is wrong.
-PATIENCE = 20
+POLL_INTERVAL = 20
 
 
 class Pages:
@@ -39,7 +39,7 @@ class Pages:
             self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             if token in self.hanging:
-                self.released.wait(PATIENCE)
+                self.released.wait(POLL_INTERVAL)
             # Later tokens are answered first.
             time.sleep(max(0.0, 0.02 - token * 0.002))
             if token in self.failing and (guess or not isinstance(self.failing[token], TransientError)):
@@ -80,7 +80,7 @@ def make(pages: Pages, stop: threading.Event) -> Iterator[Callable[[int], Prefet
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + POLL_INTERVAL
     while not condition():
         assert time.monotonic() < end, "it does not happen"
         time.sleep(0.005)

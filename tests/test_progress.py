@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_payments import progress
-from tap_payments.progress import Progress, StreamProgress, describe_span
+from tap_payments.output import progress
+from tap_payments.output.progress import Progress, StreamProgress, describe_span
 from tap_payments.sending import PaymentsStream
 from tap_payments.tap import TapPayments
 from tests.sandbox import Sandbox, make_account

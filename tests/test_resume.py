@@ -18,7 +18,7 @@ from tests.tapping import JSON, TapProcess, TapRun, bookmark_in, catalog_with, r
 
 JAN_2023, JAN_2024 = 1_672_531_200, 1_704_067_200
 RECORDS = 6_000
-PATIENCE = 60
+POLL_INTERVAL = 60
 LOOKBACK = 3
 SIGNALS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 
@@ -43,7 +43,7 @@ def sent(run: TapRun) -> set[str]:
 
 def kill_at(sandbox: Sandbox, process: TapProcess, number: signal.Signals, pages: int, delay: float) -> None:
     """Send the signal a moment after this many pages with records were served."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + POLL_INTERVAL
     while process.running and sum(served.records > 0 for served in sandbox.requests) < pages:
         assert time.monotonic() < end, "it reads no pages"
         time.sleep(0.002)

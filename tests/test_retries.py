@@ -14,10 +14,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tap_payments import errors
-from tap_payments.client import LONGEST_WAIT
-from tap_payments.epoch import describe
-from tap_payments.prefetch import Pace
-from tap_payments.transport import read_retry_after
+from tap_payments.api.prefetch import RateLimiter
+from tap_payments.api.transport import read_retry_after
+from tap_payments.client import MAX_WAIT
+from tap_payments.records.timestamps import describe
 from tests.attacks import HereRun, expect_told_once, run_here
 from tests.sandbox import Sandbox, make_account
 from tests.sandbox.faults import LEAK_MARKER, Body, Drip, Drop, DropMidBody, Fault, Hang, Status, Truncate
@@ -64,8 +64,8 @@ class Waits:
 def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
     """Have every wait end at once, and remember how long it was to be."""
     waits = Waits()
-    monkeypatch.setattr(Pace, "wait", lambda _, seconds: waits.one.append(seconds))
-    monkeypatch.setattr(Pace, "hold", lambda _, seconds: waits.all.append(seconds))
+    monkeypatch.setattr(RateLimiter, "wait", lambda _, seconds: waits.one.append(seconds))
+    monkeypatch.setattr(RateLimiter, "hold", lambda _, seconds: waits.all.append(seconds))
     return waits
 
 
@@ -196,7 +196,7 @@ def test_too_long_a_wait_ends_the_run_and_says_when_to_come_back(
 def test_a_long_backoff_is_cut_to_what_may_be_waited(sandbox: Sandbox, waits: Waits) -> None:
     sandbox.faults.add(Status(503), times=3)
     expect_all(read(sandbox, backoff_factor=200), sandbox)
-    assert waits.asked == [200, LONGEST_WAIT, LONGEST_WAIT]
+    assert waits.asked == [200, MAX_WAIT, MAX_WAIT]
 
 
 @pytest.mark.parametrize("status", AT_ONCE)

@@ -10,11 +10,12 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from tap_payments import client, errors, replication
-from tap_payments.conform import Conformer
-from tap_payments.messages import BufferedWriter
+from tap_payments import client, errors
+from tap_payments.api.prefetch import RateLimiter
+from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.paginator import ListPaginator
-from tap_payments.prefetch import Pace
+from tap_payments.records.coercion import Coercer
+from tap_payments.replication import incremental as replication
 from tap_payments.settings import BY_NAME
 from tests.attacks import BODY_MARKER, HereRun, command_here, expect_told_once, run_here
 from tests.intermediaries import forward_proxy, make_certificate, tls_end
@@ -124,9 +125,9 @@ def test_a_setting_that_is_not_known_keeps_its_value(sandbox: Sandbox) -> None:
     ("owner", "name"),
     [
         (client, "read_page"),
-        (Conformer, "conform"),
+        (Coercer, "conform"),
         (ListPaginator, "advance"),
-        (Pace, "acquire"),
+        (RateLimiter, "acquire"),
         (requests.Session, "send"),
         (requests.Session, "prepare_request"),
         (BufferedWriter, "flush"),

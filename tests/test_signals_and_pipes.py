@@ -30,7 +30,7 @@ SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 SOON = 20.0
 # What the design allows, about a second, and what a machine with other work on it adds.
 MOMENT = 2.0
-PATIENCE = 30.0
+POLL_INTERVAL = 30.0
 
 Settings = dict[str, Any]
 WAITS: dict[str, tuple[Fault | None, Settings]] = {
@@ -44,7 +44,7 @@ STATE = {"bookmarks": {"customers": {"replication_key": "first_seen", "replicati
 
 def wait_until(condition: Any) -> None:
     """Wait until something has happened."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + POLL_INTERVAL
     while not condition():
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.01)

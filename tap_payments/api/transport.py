@@ -14,9 +14,9 @@ import urllib3.exceptions
 import urllib3.response
 
 from tap_payments import errors
-from tap_payments.epoch import LATEST
-from tap_payments.prefetch import TransientError
-from tap_payments.sessions import TIMEOUTS_PER_ANSWER
+from tap_payments.api.prefetch import TransientError
+from tap_payments.api.sessions import TIMEOUTS_PER_ANSWER
+from tap_payments.records.timestamps import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,11 +31,11 @@ DECOMPRESSED_PIECE = 1 << 18
 LATEST_RETRY = LATEST - 86_400
 
 
-class NotAskedError(Exception):
+class UnreachableError(Exception):
     """The API could not be asked, and will not be the next time; the text says what to do."""
 
 
-class TooLargeError(Exception):
+class BodyTooLargeError(Exception):
     """The answer is larger than `MAX_BODY`."""
 
 
@@ -53,8 +53,8 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
 
     Raises:
         TransientError: If another try may do better.
-        NotAskedError: If none will.
-        TooLargeError: If the answer is too large to be read.
+        UnreachableError: If none will.
+        BodyTooLargeError: If the answer is too large to be read.
     """
     # Sessions look at the environment's proxies and authorities only where they make the request themselves.
     environment = session.merge_environment_settings(request.url, {}, None, None, None)
@@ -70,7 +70,7 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
         advice, reason = errors.TIMEOUT_ADVICE, _describe_timeout(timeout, time.monotonic() - begun)
     except requests.exceptions.SSLError as error:
         if not _is_broken_off(error):
-            raise NotAskedError(errors.CERTIFICATE_ADVICE) from None
+            raise UnreachableError(errors.CERTIFICATE_ADVICE) from None
         advice, reason = errors.UNREACHABLE_ADVICE, "broke off the connection"
     except (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError, urllib3.exceptions.SSLError):
         advice, reason = errors.BODY_ADVICE, "broke off its answer"
@@ -78,10 +78,10 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
         host = urlsplit(request.url or "").hostname
         advice, reason = errors.UNREACHABLE_ADVICE, f"could not be reached at {host}, or broke off the connection"
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, UnicodeError):
-        raise NotAskedError(errors.UNREACHABLE_ADVICE) from None
+        raise UnreachableError(errors.UNREACHABLE_ADVICE) from None
     except OSError:
         # What `requests` raises for a file of authorities that is not there.
-        raise NotAskedError(errors.CERTIFICATE_ADVICE) from None
+        raise UnreachableError(errors.CERTIFICATE_ADVICE) from None
     else:
         return response
     raise TransientError(reason, advice=advice)
@@ -119,7 +119,7 @@ def _read_whole(response: requests.Response) -> None:
     """Read the body: `requests` reads 10 kB at a time, which takes four times the work of decoding it.
 
     Raises:
-        TooLargeError: If it is larger than `MAX_BODY`; at most that much of it is in memory then.
+        BodyTooLargeError: If it is larger than `MAX_BODY`; at most that much of it is in memory then.
     """
     try:
         response._content = b"".join(_read_parts(response.raw))  # noqa: SLF001 - what `Response.content` returns
@@ -132,7 +132,7 @@ def _read_parts(raw: urllib3.response.BaseHTTPResponse) -> Iterator[bytes]:
     """Yield the decompressed body, in one part where its size is known beforehand."""
     length, encoded = raw.length_remaining, bool(raw.headers.get("Content-Encoding"))
     if length is not None and length > MAX_BODY:
-        raise TooLargeError
+        raise BodyTooLargeError
     if length is not None and not encoded:
         yield raw.read()
         return
@@ -140,7 +140,7 @@ def _read_parts(raw: urllib3.response.BaseHTTPResponse) -> Iterator[bytes]:
     while part := raw.read(DECOMPRESSED_PIECE if encoded else PIECE, decode_content=encoded):
         size += len(part)
         if size > MAX_BODY:
-            raise TooLargeError
+            raise BodyTooLargeError
         yield part
 
 

@@ -12,9 +12,9 @@ from uuid import uuid4
 from singer_sdk.batch import Batcher
 
 from tap_payments.errors import RunError
-from tap_payments.messages import UnwritableRecordError
-from tap_payments.stdout import describe_os_error
-from tap_payments.wire import ENCODER
+from tap_payments.output.stdout import describe_os_error
+from tap_payments.output.writer import UnwritableRecordError
+from tap_payments.records.exact_json import ENCODER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,16 +9,16 @@ from decimal import Decimal
 import msgspec
 
 # Python refuses to read or write integers with many more digits than this, since it takes long; Decimal does not.
-MOST_INTEGER_DIGITS = 4000
+MAX_INTEGER_DIGITS = 4000
 # A number with a longer exponent is no quantity of anything, and takes minutes or all the memory to compute with.
-MOST_EXPONENT_DIGITS = 4
+MAX_EXPONENT_DIGITS = 4
 
 
 class UnreadableNumberError(ArithmeticError):
     """A number whose exponent is too long."""
 
 
-class WireNumber(Decimal):
+class ExactNumber(Decimal):
     """A number that was written with an exponent: its value, and the `text` as it was written."""
 
     text: str
@@ -48,21 +48,21 @@ def read_number(text: str) -> Decimal:
     """
     if "e" not in text and "E" not in text:
         return Decimal(text)
-    if len(re.split("[eE]", text)[1].lstrip("+-0")) > MOST_EXPONENT_DIGITS:
+    if len(re.split("[eE]", text)[1].lstrip("+-0")) > MAX_EXPONENT_DIGITS:
         raise UnreadableNumberError
-    number = WireNumber(text)
+    number = ExactNumber(text)
     number.text = text
     return number
 
 
 def read_integer(text: str) -> int | Decimal:
     """Read a whole number of any length, exactly."""
-    return int(text) if len(text) <= MOST_INTEGER_DIGITS else Decimal(text)
+    return int(text) if len(text) <= MAX_INTEGER_DIGITS else Decimal(text)
 
 
 def number_text(number: Decimal) -> str:
     """Give a number as it was written."""
-    return number.text if isinstance(number, WireNumber) else format(number, "f")
+    return number.text if isinstance(number, ExactNumber) else format(number, "f")
 
 
 def _encode_other(value: object) -> object:

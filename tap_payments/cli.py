@@ -18,7 +18,7 @@ from singer_sdk.exceptions import ConfigValidationError, MappingError
 from singer_sdk.plugin_base import SingerCommand
 
 from tap_payments.errors import RunError
-from tap_payments.stdout import open_stdout
+from tap_payments.output.stdout import open_stdout
 
 if sys.version_info >= (3, 12):
     from typing import override

@@ -12,7 +12,14 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tap_payments.wire import ENCODER, MOST_INTEGER_DIGITS, NonFinite, NonFiniteError, WireNumber, number_text
+from tap_payments.records.exact_json import (
+    ENCODER,
+    MAX_INTEGER_DIGITS,
+    ExactNumber,
+    NonFinite,
+    NonFiniteError,
+    number_text,
+)
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -22,19 +29,19 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    Fix = Callable[[Any], Any]
+    Coercion = Callable[[Any], Any]
     Shape = tuple[object, ...]
-    OnInvalid = Callable[[str, "MisfitError"], None]
+    OnInvalid = Callable[[str, "InvalidValueError"], None]
 
 # A list whose records have ever new fields must not fill the memory with their shapes.
-MOST_SHAPES = 1000
+MAX_SHAPES = 1000
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,6})?", re.ASCII)
 _is_number = NUMBER.fullmatch
 FLAGS = {"1": True, "0": False, "true": True, "false": False, "": None}
 MONEY_FORMAT = "x-singer.decimal"
 
 
-class MisfitError(Exception):
+class InvalidValueError(Exception):
     """A value has a type that cannot be made the declared one.
 
     The text names the field and both types, never the value.
@@ -51,7 +58,7 @@ class MisfitError(Exception):
         self.path = ""
         self.never_null = False
 
-    def within(self, part: str) -> MisfitError:
+    def within(self, part: str) -> InvalidValueError:
         """Say that the field stands inside another, or in a place of an array."""
         dot = "." if self.path and not self.path.startswith("[") else ""
         self.path = f"{part}{dot}{self.path}"
@@ -62,7 +69,7 @@ class MisfitError(Exception):
         return f"field `{self.path}`: {self.reason}"
 
 
-class Conformer:
+class Coercer:
     """Makes records fit one schema, in place."""
 
     def __init__(
@@ -85,22 +92,22 @@ class Conformer:
         declared = schema.get("properties", {})
         self._on_invalid = on_invalid
         self._never_null = {name for name, types in declared.items() if name in never_null or not _allows_null(types)}
-        self._fixes = {
-            name: _fixes_for(
+        self._coercions = {
+            name: _coercions_for(
                 types,
                 f"{path}.{name}" if path else name,
                 None if name in never_null else on_invalid,
             )
             for name, types in declared.items()
         }
-        self._plans: dict[Shape, list[tuple[str, Fix]]] = {}
+        self._plans: dict[Shape, list[tuple[str, Coercion]]] = {}
 
     @property
     def fields(self) -> Collection[str]:
         """The declared fields."""
-        return self._fixes.keys()
+        return self._coercions.keys()
 
-    def conform(self, record: dict[str, Any]) -> dict[str, Any]:
+    def coerce(self, record: dict[str, Any]) -> dict[str, Any]:
         """Make one record fit.
 
         Args:
@@ -110,7 +117,7 @@ class Conformer:
             The same record.
 
         Raises:
-            MisfitError: If a value cannot be made to fit.
+            InvalidValueError: If a value cannot be made to fit.
         """
         shape = (*record, *map(type, record.values()))
         plan = self._plans.get(shape)
@@ -120,14 +127,14 @@ class Conformer:
             value = record[name]
             try:
                 fixed = fix(value)
-            except MisfitError as misfit:
+            except InvalidValueError as misfit:
                 misfit.never_null = name in self._never_null
                 raise misfit.within(name) from None
             if fixed is not value:
                 record[name] = fixed
         return record
 
-    def conform_non_finite(self, record: dict[str, Any]) -> dict[str, Any]:
+    def coerce_non_finite(self, record: dict[str, Any]) -> dict[str, Any]:
         """Make one record fit that may hold NaN or Infinity also where nothing is declared.
 
         What stands inside a field without declared parts is named by that field alone: the rest is data.
@@ -139,13 +146,13 @@ class Conformer:
             The same record.
 
         Raises:
-            MisfitError: If a value cannot be made to fit.
+            InvalidValueError: If a value cannot be made to fit.
         """
-        self.conform(record)
+        self.coerce(record)
         for name, value in list(record.items()):
             field = {name: value}
             for container, place in _non_finite_in(field):
-                misfit = MisfitError("JSON", container[place])
+                misfit = InvalidValueError("JSON", container[place])
                 if self._on_invalid is None:
                     raise misfit.within(name)
                 self._on_invalid(name, misfit)
@@ -153,13 +160,13 @@ class Conformer:
             record[name] = field[name]
         return record
 
-    def _learn(self, record: dict[str, Any], shape: Shape) -> list[tuple[str, Fix]]:
+    def _learn(self, record: dict[str, Any], shape: Shape) -> list[tuple[str, Coercion]]:
         plan = []
         for name, value in record.items():
-            fix = self._fixes[name](type(value)) if name in self._fixes else None
+            fix = self._coercions[name](type(value)) if name in self._coercions else None
             if fix is not None:
                 plan.append((name, fix))
-        if len(self._plans) >= MOST_SHAPES:
+        if len(self._plans) >= MAX_SHAPES:
             self._plans.clear()
         self._plans[shape] = plan
         return plan
@@ -199,7 +206,9 @@ def _allows_null(declared: Mapping[str, Any]) -> bool:
     return "null" in kinds or not kinds
 
 
-def _fixes_for(declared: Mapping[str, Any], path: str, on_invalid: OnInvalid | None) -> Callable[[type], Fix | None]:
+def _coercions_for(
+    declared: Mapping[str, Any], path: str, on_invalid: OnInvalid | None
+) -> Callable[[type], Coercion | None]:
     """Return the coercion to the declared type, by the type that arrived; None where nothing is to be done."""
     nullable = _allows_null(declared)
     kinds = _kinds(declared) - {"null"}
@@ -209,9 +218,9 @@ def _fixes_for(declared: Mapping[str, Any], path: str, on_invalid: OnInvalid | N
     if kind == "string" and declared.get("format") == MONEY_FORMAT:
         kind = "decimal"
     items = declared.get("items")
-    choose_item = _fixes_for(items, f"{path}[]", on_invalid) if items and items.get("type") else None
-    inner = Conformer(declared, on_invalid=on_invalid, path=path) if declared.get("properties") else None
-    fixes: dict[str, Fix] = {
+    choose_item = _coercions_for(items, f"{path}[]", on_invalid) if items and items.get("type") else None
+    inner = Coercer(declared, on_invalid=on_invalid, path=path) if declared.get("properties") else None
+    fixes: dict[str, Coercion] = {
         "string": _to_string,
         "number": _to_number,
         "integer": _to_integer,
@@ -228,7 +237,7 @@ def _fixes_for(declared: Mapping[str, Any], path: str, on_invalid: OnInvalid | N
     # Types that are right as they arrive; `bool` is not among the numbers, and what is inside a container may be wrong.
     right_types: dict[str, tuple[type, ...]] = {
         "string": (str,),
-        "number": (int, Decimal, WireNumber),
+        "number": (int, Decimal, ExactNumber),
         "integer": (int,),
         "boolean": (bool,),
         "object": () if inner else (dict,),
@@ -236,7 +245,7 @@ def _fixes_for(declared: Mapping[str, Any], path: str, on_invalid: OnInvalid | N
     }
     right = right_types.get(kind, ())
 
-    def choose(arrived: type) -> Fix | None:
+    def choose(arrived: type) -> Coercion | None:
         if arrived is type(None):
             return None if nullable else partial(_refuse_null, kind)
         return None if arrived in right else fix
@@ -245,20 +254,20 @@ def _fixes_for(declared: Mapping[str, Any], path: str, on_invalid: OnInvalid | N
 
 
 def _refuse_null(declared: str, value: object) -> object:
-    raise MisfitError(declared, value)
+    raise InvalidValueError(declared, value)
 
 
-def _fix_to_non_null(declared: str, fix: Fix, value: object) -> object:
+def _fix_to_non_null(declared: str, fix: Coercion, value: object) -> object:
     fixed = fix(value)
     if fixed is None:
-        raise MisfitError(declared, value)
+        raise InvalidValueError(declared, value)
     return fixed
 
 
-def _fix_or_null(fix: Fix, on_invalid: OnInvalid, path: str, value: object) -> object:
+def _fix_or_null(fix: Coercion, on_invalid: OnInvalid, path: str, value: object) -> object:
     try:
         return fix(value)
-    except MisfitError as misfit:
+    except InvalidValueError as misfit:
         on_invalid(path, misfit)
         return None
 
@@ -272,11 +281,11 @@ def _to_string(value: Any) -> str:
         try:
             return ENCODER.encode(value).decode()
         except RecursionError:
-            raise MisfitError("string, which JSON can be if it is not nested too deeply", value) from None
+            raise InvalidValueError("string, which JSON can be if it is not nested too deeply", value) from None
         except NonFiniteError:
-            raise MisfitError("string, which JSON can be if it holds no NaN or Infinity", value) from None
+            raise InvalidValueError("string, which JSON can be if it holds no NaN or Infinity", value) from None
     if isinstance(value, NonFinite):
-        raise MisfitError("string", value)
+        raise InvalidValueError("string", value)
     return str(value)
 
 
@@ -286,16 +295,16 @@ def _to_number(value: Any) -> int | Decimal | None:
             return None
         text = value.strip()
         if NUMBER.fullmatch(text):
-            is_integer = text.lstrip("+-").isdigit() and len(text) <= MOST_INTEGER_DIGITS
+            is_integer = text.lstrip("+-").isdigit() and len(text) <= MAX_INTEGER_DIGITS
             return int(text) if is_integer else Decimal(text)
-    raise MisfitError("number", value)
+    raise InvalidValueError("number", value)
 
 
 def _to_integer(value: Any) -> int | None:
     number = value if isinstance(value, Decimal) else _to_number(value)
     if number is None or number == int(number):
         return None if number is None else int(number)
-    raise MisfitError("integer", value)
+    raise InvalidValueError("integer", value)
 
 
 def _to_decimal(value: Any) -> str | None:
@@ -311,7 +320,7 @@ def _to_decimal(value: Any) -> str | None:
         return str(value)
     elif isinstance(value, Decimal):
         return number_text(value)
-    raise MisfitError("decimal", value)
+    raise InvalidValueError("decimal", value)
 
 
 def _to_boolean(value: Any) -> bool | None:
@@ -319,30 +328,30 @@ def _to_boolean(value: Any) -> bool | None:
         return FLAGS[value]
     if isinstance(value, int | Decimal) and value in {0, 1}:
         return bool(value)
-    raise MisfitError("boolean", value)
+    raise InvalidValueError("boolean", value)
 
 
-def _to_object(conformer: Conformer | None, value: Any) -> dict[str, Any] | None:
+def _to_object(coercer: Coercer | None, value: Any) -> dict[str, Any] | None:
     if value == "":
         return None
     if isinstance(value, list):
         # PHP sends an object whose keys count from 0, or an empty one, as an array.
         value = {str(place): item for place, item in enumerate(value)}
     if not isinstance(value, dict):
-        raise MisfitError("object", value)
-    if conformer is None:
+        raise InvalidValueError("object", value)
+    if coercer is None:
         return value
-    return conformer.conform(value)
+    return coercer.coerce(value)
 
 
-def _to_array(choose: Callable[[type], Fix | None] | None, value: Any) -> list[Any] | None:
+def _to_array(choose: Callable[[type], Coercion | None] | None, value: Any) -> list[Any] | None:
     if value == "":
         return None
     if isinstance(value, dict):
         # PHP sends an array whose keys have a gap as an object.
         value = list(value.values())
     if not isinstance(value, list):
-        raise MisfitError("array", value)
+        raise InvalidValueError("array", value)
     if choose is None:
         return value
     for place, item in enumerate(value):
@@ -351,6 +360,6 @@ def _to_array(choose: Callable[[type], Fix | None] | None, value: Any) -> list[A
             continue
         try:
             value[place] = fix(item)
-        except MisfitError as misfit:
+        except InvalidValueError as misfit:
             raise misfit.within(f"[{place}]") from None
     return value

@@ -16,10 +16,10 @@ import msgspec
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.singerlib import SingerMessageType
 
+from tap_payments.api.prefetch import StoppedError
 from tap_payments.errors import RunError
-from tap_payments.prefetch import StoppedError
-from tap_payments.stdout import LineWriter, line_writer
-from tap_payments.wire import ENCODER
+from tap_payments.output.stdout import LineWriter, line_writer
+from tap_payments.records.exact_json import ENCODER
 
 if sys.version_info >= (3, 12):
     from typing import override

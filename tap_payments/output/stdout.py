@@ -15,8 +15,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tap_payments.api.prefetch import StoppedError
 from tap_payments.errors import RunError
-from tap_payments.prefetch import StoppedError
 
 if sys.platform == "linux":
     import fcntl

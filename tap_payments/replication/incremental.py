@@ -17,12 +17,12 @@ from singer_sdk.helpers._catalog import get_selected_schema, pop_deselected_reco
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
 from tap_payments import errors
-from tap_payments.body import BrokenBodyError, WrongBodyError
-from tap_payments.checked import checked_schema
 from tap_payments.client import PagedStream, WindowTooLongError
-from tap_payments.conform import Conformer, MisfitError
-from tap_payments.epoch import LATEST, is_past_latest, read_time
-from tap_payments.windows import Window, Windows
+from tap_payments.records.checked_fields import checked_schema
+from tap_payments.records.coercion import Coercer, InvalidValueError
+from tap_payments.records.page import MalformedBodyError, UnexpectedBodyError
+from tap_payments.records.timestamps import LATEST, is_past_latest, read_time
+from tap_payments.replication.windows import Window, Windows
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import CatalogEntry
 
-    from tap_payments.body import Page
     from tap_payments.client import FetchedPage
-    from tap_payments.progress import StreamProgress
+    from tap_payments.output.progress import StreamProgress
+    from tap_payments.records.page import Page
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class ReplicatedStream(PagedStream):
     """One list of the API, replicated whole or by its records' times."""
 
     #: The replication keys that the catalog offers; a list without one is always replicated whole.
-    offered_keys: ClassVar[tuple[str, ...]] = ()
+    valid_replication_keys: ClassVar[tuple[str, ...]] = ()
     _counts: StreamProgress
 
     # What is read.
@@ -81,9 +81,9 @@ class ReplicatedStream(PagedStream):
         self._counts = self.run.progress.begin(self.name)
         try:
             if not self.settings.page_overlap:
-                self.run.tell_once("page_overlap is 0: records that move while their list is read may be missed")
+                self.run.log_once("page_overlap is 0: records that move while their list is read may be missed")
             if self.replication_method == REPLICATION_INCREMENTAL:
-                self.run.tell_once(
+                self.run.log_once(
                     "INCREMENTAL streams see changes of records only within lookback_days: "
                     "run a --full-refresh now and then as well"
                 )
@@ -98,7 +98,7 @@ class ReplicatedStream(PagedStream):
     def _read_all(self) -> Iterator[Chunk]:
         """Read the whole list."""
         if self.settings.start is not None:
-            self.run.tell_once("start_date means nothing to FULL_TABLE streams: they are read whole")
+            self.run.log_once("start_date means nothing to FULL_TABLE streams: they are read whole")
         for fetched, fresh in self.read_window():
             if fetched.page.outline.total is not None:
                 self._counts.total = fetched.page.outline.total
@@ -108,7 +108,7 @@ class ReplicatedStream(PagedStream):
     def _read_windows(self) -> Iterator[Chunk]:
         """Read window by window, oldest first, and promote the bookmark after each."""
         settings, run = self.settings, self.run
-        run.tell_once(
+        run.log_once(
             "INCREMENTAL streams that the API filters by time see no record without a time: "
             "read them as FULL_TABLE if there are any"
         )
@@ -170,23 +170,23 @@ class ReplicatedStream(PagedStream):
 
     def _chunk(self, fetched: FetchedPage, places: list[int]) -> Chunk:
         """Take records out of a page."""
-        return Chunk(self._conformed(fetched.page, places), len(places), fetched.arrived)
+        return Chunk(self._coerced(fetched.page, places), len(places), fetched.arrived)
 
-    def _conformed(self, page: Page, places: list[int]) -> Iterator[dict[str, Any]]:
+    def _coerced(self, page: Page, places: list[int]) -> Iterator[dict[str, Any]]:
         """Decode records and make them fit, each when it is asked for."""
-        conform = self._conform_non_finite if page.has_non_finite else self._conformer.conform
+        coerce = self._coerce_non_finite if page.has_non_finite else self._coercer.coerce
         for place in places:
             try:
-                yield conform(page.record(place))
-            except MisfitError as error:
+                yield coerce(page.record(place))
+            except InvalidValueError as error:
                 advice = errors.KEY_VALUE_ADVICE if error.never_null else errors.VALUE_ADVICE
                 raise self.failure(f"sent record {page.outline.keys[place]!s:.100}, {error}: {advice}") from None
-            except (BrokenBodyError, WrongBodyError) as error:
+            except (MalformedBodyError, UnexpectedBodyError) as error:
                 raise self.failure(f"sent record {page.outline.keys[place]!s:.100}, but {error}") from None
 
     @cached_property
-    def _conformer(self) -> Conformer:
-        keys = {*self.declared_keys, *filter(None, [self.replication_key])}
+    def _coercer(self) -> Coercer:
+        keys = {*self.primary_keys, *filter(None, [self.replication_key])}
         schema = checked_schema(
             get_selected_schema(self.name, self.effective_schema, self.mask),
             maps=self.stream_maps,
@@ -194,27 +194,27 @@ class ReplicatedStream(PagedStream):
             keep=keys,
         )
         nulls = self.settings.on_invalid_value == "null"
-        return Conformer(schema, on_invalid=self._count_nulled if nulls else None, never_null=keys)
+        return Coercer(schema, on_invalid=self._count_nulled if nulls else None, never_null=keys)
 
     @cached_property
     def _nulled_fields(self) -> set[str]:
         """The fields that a warning named."""
         return set()
 
-    def _count_nulled(self, field: str, misfit: MisfitError) -> None:
+    def _count_nulled(self, field: str, misfit: InvalidValueError) -> None:
         """Count a value that becomes null, and warn of the first one of its field."""
         self._counts.nulled += 1
         if field not in self._nulled_fields:
             self._nulled_fields.add(field)
             self.logger.warning("%s: field `%s`: %s; invalid values become null", self.name, field, misfit.reason)
 
-    def _conform_non_finite(self, record: dict[str, Any]) -> dict[str, Any]:
+    def _coerce_non_finite(self, record: dict[str, Any]) -> dict[str, Any]:
         """Make a record fit that may hold NaN or Infinity, without the fields that do not go out."""
         pop_deselected_record_properties(record, self.schema, self.mask)
         for name in self.effective_schema.get("properties", {}):
-            if name not in self._conformer.fields:
+            if name not in self._coercer.fields:
                 record.pop(name, None)
-        return self._conformer.conform_non_finite(record)
+        return self._coercer.coerce_non_finite(record)
 
     @override
     def get_records(self, context: Context | None) -> Iterator[Record]:
@@ -281,8 +281,8 @@ class ReplicatedStream(PagedStream):
     def _singer_catalog_entry(self) -> CatalogEntry:
         """Offer the replication keys; which of them is used is the user's choice."""
         entry = super()._singer_catalog_entry
-        if self.offered_keys:
-            entry.metadata.root.valid_replication_keys = list(self.offered_keys)
+        if self.valid_replication_keys:
+            entry.metadata.root.valid_replication_keys = list(self.valid_replication_keys)
         return entry
 
     @override

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tap_payments.prefetch import Pace
-from tap_payments.progress import Progress
+from tap_payments.api.prefetch import RateLimiter
+from tap_payments.output.progress import Progress
 
 if TYPE_CHECKING:
     import threading
@@ -29,15 +29,15 @@ class Run:
     requests_per_minute: float | None
     stop: threading.Event
     started: int = field(default_factory=lambda: int(time.time()))
-    pace: Pace = field(init=False)
+    pace: RateLimiter = field(init=False)
     progress: Progress = field(init=False)
     _told: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.pace = Pace(self.requests_per_minute, self.stop)
+        self.pace = RateLimiter(self.requests_per_minute, self.stop)
         self.progress = Progress(self.logger)
 
-    def tell_once(self, message: str, *, level: int = logging.INFO) -> None:
+    def log_once(self, message: str, *, level: int = logging.INFO) -> None:
         """Log a fact that holds for the whole run, however many streams it touches."""
         if message not in self._told:
             self._told.add(message)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tap_payments.epoch import describe
+from tap_payments.records.timestamps import describe
 
 if TYPE_CHECKING:
     import logging

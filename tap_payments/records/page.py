@@ -15,32 +15,32 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from tap_payments.epoch import read_time
 from tap_payments.errors import ContradictionError
-from tap_payments.wire import (
+from tap_payments.records.exact_json import (
     DECODER,
-    MOST_EXPONENT_DIGITS,
+    MAX_EXPONENT_DIGITS,
     RECEIVED_ENCODER,
     NonFinite,
     UnreadableNumberError,
     read_integer,
     read_number,
 )
+from tap_payments.records.timestamps import read_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 # Nothing that an API documents is nested deeper; a record that is cannot be written by every JSON encoder.
-DEEPEST = 200
+MAX_DEPTH = 200
 LONE_SURROGATE = "text with half a surrogate pair, which cannot be written as UTF-8"
 STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
-class BrokenBodyError(Exception):
+class MalformedBodyError(Exception):
     """The answer is no JSON: it was cut short, or something between here and the API wrote it."""
 
 
-class WrongBodyError(Exception):
+class UnexpectedBodyError(Exception):
     """The answer is JSON, but not a page of records; the text says in which way, without any of its contents."""
 
 
@@ -87,7 +87,7 @@ class Page:
             place: Where in the page it stands, from 0.
 
         Raises:
-            WrongBodyError: If the record cannot be read.
+            UnexpectedBodyError: If the record cannot be read.
         """
         raw = self._records[place]
         try:
@@ -125,9 +125,9 @@ def read_page(content: bytes, *, key: str, time: str, filter_time: str | None = 
         filter_time: The field by whose time the API filters; None where it is `time`.
 
     Raises:
-        BrokenBodyError: If the body is no JSON.
+        MalformedBodyError: If the body is no JSON.
         ContradictionError: If it has an error beside its records.
-        WrongBodyError: If it is JSON, but not the documented body, or a record of it cannot be written.
+        UnexpectedBodyError: If it is JSON, but not the documented body, or a record of it cannot be written.
     """
     content = content.removeprefix(codecs.BOM_UTF8)
     fields = tuple(dict.fromkeys((key, time, filter_time or time)))
@@ -153,7 +153,7 @@ def read_page(content: bytes, *, key: str, time: str, filter_time: str | None = 
     for number, value in enumerate(columns[0], start=1):
         if value is None or value == "":
             msg = f"record {number} of the page lacks its key `{key}`"
-            raise WrongBodyError(msg)
+            raise UnexpectedBodyError(msg)
         keys.append(value if type(value) is str else str(value))
     times = [[read_time(value) for value in column] for column in columns[1:]]
     has_more = envelope.has_more in (True, "1", "true")
@@ -167,11 +167,11 @@ def _check_shape(body: object) -> None:
     if not isinstance(records, list):
         what = "`data` that is no list" if isinstance(body, dict) and "data" in body else "no `data`"
         msg = f"the answer is JSON with {what}"
-        raise WrongBodyError(msg)
+        raise UnexpectedBodyError(msg)
     for number, record in enumerate(records, start=1):
         if not isinstance(record, dict):
             msg = f"record {number} of the page is no object"
-            raise WrongBodyError(msg)
+            raise UnexpectedBodyError(msg)
 
 
 def _decode_carefully(content: bytes, key: str) -> Any:
@@ -181,8 +181,8 @@ def _decode_carefully(content: bytes, key: str) -> Any:
     and half surrogate pairs, which no target could read.
 
     Raises:
-        BrokenBodyError: If it is no JSON.
-        WrongBodyError: If a record of it cannot be written.
+        MalformedBodyError: If it is no JSON.
+        UnexpectedBodyError: If a record of it cannot be written.
     """
     try:
         body = json.loads(content, parse_float=read_number, parse_int=read_integer, parse_constant=NonFinite)
@@ -192,7 +192,7 @@ def _decode_carefully(content: bytes, key: str) -> Any:
         _blame_depth(content, key)
     except ValueError:
         msg = "the answer is no JSON" if content.strip() else "the answer is empty"
-        raise BrokenBodyError(msg) from None
+        raise MalformedBodyError(msg) from None
     if not all(_is_text(part) for part in _walk(body)):
         _blame(body, key, lambda value: not _is_text(value), LONE_SURROGATE)
     return body
@@ -217,10 +217,10 @@ def _blame_depth(content: bytes, key: str) -> NoReturn:
         token = match.group()
         if token in b"[{":
             depth += 1
-            if depth == DEEPEST:
+            if depth == MAX_DEPTH:
                 kept.append(content[start : match.start()])
         elif token in b"]}":
-            if depth == DEEPEST:
+            if depth == MAX_DEPTH:
                 kept.append(b"Infinity")
                 start = match.end()
             depth -= 1
@@ -229,8 +229,8 @@ def _blame_depth(content: bytes, key: str) -> NoReturn:
         body = json.loads(b"".join(kept) if depth == 0 else b"")
     except ValueError:
         msg = "the answer is no JSON"
-        raise BrokenBodyError(msg) from None
-    _blame(body, key, lambda value: value == float("inf"), f"values nested more than {DEEPEST} deep")
+        raise MalformedBodyError(msg) from None
+    _blame(body, key, lambda value: value == float("inf"), f"values nested more than {MAX_DEPTH} deep")
 
 
 def _blame_exponent(content: bytes, key: str) -> NoReturn:
@@ -248,8 +248,8 @@ def _blame_exponent(content: bytes, key: str) -> NoReturn:
         _blame_depth(content, key)
     except ValueError:
         msg = "the answer is no JSON"
-        raise BrokenBodyError(msg) from None
-    what = f"a number with an exponent of more than {MOST_EXPONENT_DIGITS} digits"
+        raise MalformedBodyError(msg) from None
+    what = f"a number with an exponent of more than {MAX_EXPONENT_DIGITS} digits"
     _blame(body, key, lambda value: value == float("inf"), what)
 
 
@@ -261,9 +261,9 @@ def _blame(body: object, key: str, is_wrong: Callable[[object], bool], what: str
                 shown = record.get(key) if _is_text(record.get(key)) else "unreadable"
                 field = name if _is_text(name) else "unreadable"
                 msg = f"record {shown!s:.100}, field `{field:.100}`: {what}"
-                raise WrongBodyError(msg)
+                raise UnexpectedBodyError(msg)
     msg = f"the answer has {what}"
-    raise WrongBodyError(msg)
+    raise UnexpectedBodyError(msg)
 
 
 def _walk(value: object) -> Iterator[object]:

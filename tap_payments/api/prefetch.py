@@ -18,9 +18,9 @@ Token = TypeVar("Token")
 Fetched = TypeVar("Fetched")
 
 # Requests that are spaced by exactly the allowed pace are refused now and then: clocks differ, and networks bunch.
-PACE_MARGIN = 1.02
+INTERVAL_MARGIN = 1.02
 # Longest time, in seconds, after which a wait notices that the run is to stop.
-PATIENCE = 0.2
+POLL_INTERVAL = 0.2
 
 
 class StoppedError(Exception):
@@ -55,7 +55,7 @@ class TransientError(Exception):
         self.tries = tries
 
 
-class Pace:
+class RateLimiter:
     """Spaces the requests of a run, from whatever thread they come."""
 
     def __init__(self, requests_per_minute: float | None, stop: threading.Event) -> None:
@@ -65,7 +65,7 @@ class Pace:
             requests_per_minute: How many requests are allowed; None is any number.
             stop: Set when the run is to end.
         """
-        self._interval = 60 / requests_per_minute * PACE_MARGIN if requests_per_minute else 0.0
+        self._interval = 60 / requests_per_minute * INTERVAL_MARGIN if requests_per_minute else 0.0
         self._stop = stop
         self._lock = threading.Lock()
         self._next = 0.0
@@ -107,7 +107,7 @@ class Pace:
             left = until - time.monotonic()
             if left <= 0:
                 return
-            self._stop.wait(min(left, PATIENCE))
+            self._stop.wait(min(left, POLL_INTERVAL))
         raise StoppedError
 
 
@@ -204,7 +204,7 @@ class Prefetcher(Generic[Token, Fetched]):
             self._changed.notify_all()
 
     def _finish(self, job: _Job[Token, Fetched]) -> None:
-        while not job.done.wait(PATIENCE):
+        while not job.done.wait(POLL_INTERVAL):
             if self._stop.is_set():
                 raise StoppedError
         if self._stop.is_set():

@@ -1,0 +1,1 @@
+"""One page over HTTP: transport, retries, pace, and pages fetched ahead."""

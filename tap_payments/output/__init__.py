@@ -1,0 +1,1 @@
+"""What goes out: Singer messages, batches, and the progress log."""

@@ -1,0 +1,1 @@
+"""Which span of time to read next, and what a STATE may say."""
