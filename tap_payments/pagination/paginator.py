@@ -31,8 +31,9 @@ MAX_REPEATS = 2
 # Pages in a row without progress, and returns to offset 0 with nothing known, after which a list is unreadable.
 MAX_WITHOUT_PROGRESS = 100
 MAX_RESTARTS = 100
-# Steps back that are allowed for each page that reached further down, beyond the first ones.
-STEPS_BACK_PER_PAGE, FREE_STEPS_BACK = 4, 1000
+# Steps back that are allowed for each page that reached further down, beyond the first ones; these are fewer where
+# records of one second fill a page, since no overlap helps against a change of their order.
+STEPS_BACK_PER_PAGE, FREE_STEPS_BACK, FREE_STEPS_BACK_IN_TIES = 4, 2_000, 200
 # Pages without an overlap that repeat a page of long before. A list that moves a lot repeats a few.
 MAX_RECURRENCES = 20
 # Largest share of a page that is read twice to keep the distance between pages steady, as a divisor.
@@ -139,6 +140,7 @@ class ListPaginator(OffsetPaginator):
         """Begin at the top of a span of which nothing is known."""
         self._history = PageHistory()
         self._longest = 0
+        self._lowest_second: int | None = None
         self._without_progress = 0
         self._rewind()
 
@@ -310,6 +312,7 @@ class ListPaginator(OffsetPaginator):
     def _advance_overlapping(self, page: Outline) -> None:
         """Judge by the records that two pages share whether the list has moved, and where to go on."""
         known = self._known(page)
+        self.fills_page = self.fills_page or self._is_of_one_second(page)
         if self._cap is not None and self._cap.is_unproven:
             if not self._cap.prove(known, self._history):
                 self._rewind()
@@ -354,7 +357,7 @@ class ListPaginator(OffsetPaginator):
 
     def _count_progress(self, page: Outline, known: Collection[str], *, joined: bool) -> None:
         """Count pages in a row that reach no further down the list; records above known ones are no progress."""
-        if joined and page.keys[-1] not in known:
+        if joined and page.keys[-1] not in known and self._reaches_down(page):
             self._without_progress = 0
             return
         self._without_progress += 1
@@ -367,6 +370,16 @@ class ListPaginator(OffsetPaginator):
                 f"the pages do not fit together: {MAX_WITHOUT_PROGRESS} in a row brought no new record: check whether "
                 "the API ignores the offset (`offset_param`), rounds it, or answers none above a certain one"
             )
+
+    def _reaches_down(self, page: Outline) -> bool:
+        """Whether the page ends lower than any page before, by its times or, within one second, by its offset."""
+        second, lowest = second_of(page.times[-1]), self._lowest_second
+        if second is None or self._history.is_ascending:
+            return True
+        if lowest is None or second < lowest:
+            self._lowest_second = second
+            return True
+        return second == lowest and self._value > self._deepest
 
     def _accept_overlapping(self, page: Outline, known: Collection[str]) -> None:
         """Take a page, and go on above the records that share the last one's second."""
@@ -381,7 +394,7 @@ class ListPaginator(OffsetPaginator):
             self._go_to(self._value + length)
             return
         ties = 0 if self._history.is_ascending else tie_length(page)
-        self._note_filled_page(page, ties, open_second)
+        self.fills_page = self.fills_page or (ties > 0 and self._continues(page, open_second))
         # At least one record above the group must come again, and the offset must grow.
         self._group_second = second_of(page.times[-1]) if 0 < ties < length - 1 else None
         if self._group_second is None:
@@ -394,25 +407,21 @@ class ListPaginator(OffsetPaginator):
         """Return the distance from a page to the next."""
         return length - self._overlap - ties if self._overlap else length
 
-    def _note_filled_page(self, page: Outline, ties: int, open_second: int | None) -> None:
-        """Notice that the records of one second fill a page: in changing order, some may never be seen.
+    def _is_of_one_second(self, page: Outline) -> bool:
+        """Whether the records of one second fill the page: in changing order, some may never be seen."""
+        length = len(page.keys)
+        return 1 < length >= self.lengths.full and not self._history.is_ascending and tie_length(page) == length
 
-        Args:
-            page: The page.
-            ties: How many records at its end share a second.
-            open_second: The second that the page before ended with, if no newer record begins this page.
-        """
-        if 1 < ties == len(page.keys) >= self.lengths.full:
-            self.fills_page = True
-        elif ties and open_second is not None:
-            fresh = (page.times[place] for place in self.fresh)
-            self.fills_page = self.fills_page or any(second_of(time) == open_second for time in fresh)
+    def _continues(self, page: Outline, second: int | None) -> bool:
+        """Whether the page has new records of the second that the page before ended with, and none above them."""
+        return second is not None and any(second_of(page.times[place]) == second for place in self.fresh)
 
     def _go_back(self) -> None:
         """Go back by 1, 2, 4 ... pages: records above were deleted, and what moved up was not read."""
         self._step_back = self._step_back * 2 or 1
         self._steps_back += 1
-        if self._steps_back > FREE_STEPS_BACK + STEPS_BACK_PER_PAGE * self._pages_down:
+        free = FREE_STEPS_BACK_IN_TIES if self.fills_page else FREE_STEPS_BACK
+        if self._steps_back > free + STEPS_BACK_PER_PAGE * self._pages_down:
             raise UnreadableListError(
                 "the pages do not fit together: what was read is not found again near its place: check `offset_param`, "
                 "or raise `page_size`"
@@ -429,6 +438,7 @@ class ListPaginator(OffsetPaginator):
                 f"the pages do not fit together: {MAX_RESTARTS} times nothing was known at offset 0: check "
                 "`offset_param`, or run again when the list changes less"
             )
+        self._lowest_second, self._deepest = None, -1
         self._accept_overlapping(page, ())
 
     # A page that follows what was read.
