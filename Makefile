@@ -23,7 +23,7 @@ find_python = $(shell for name in $(PYTHONS); do \
 UV := .venvs/uv/bin/uv
 INSTALL := $(UV) pip install --quiet --python
 RUN := .venv/bin/python -m
-# Two at a time, each file by one process, in the order of the files: the longest, of tests/e2e, come first.
+# Two at a time, each file by one process, in the order of `testpaths` in pyproject.toml: the longest, of tests/e2e, first.
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 FAST := not meltano and not packaging
 
@@ -35,10 +35,10 @@ help: ## Tell what there is to make.
 setup: .venv/.done .venvs/singer-tools/.done .meltano/.done ## Set up all that the other targets need.
 
 demo: .venv/.done .meltano/.done ## See it work: a made-up account goes through Meltano into PostgreSQL.
-	@exec $(RUN) tests.demo
+	@exec $(RUN) demo
 
 demo-psql: .venv/.done ## Look at what the demo loaded, with psql.
-	@exec $(RUN) tests.demo --psql
+	@exec $(RUN) demo --psql
 
 test: setup ## Run all tests.
 	$(RUN) pytest $(TWO) -m "not alone"
@@ -52,8 +52,8 @@ test-airflow: .venv/.done .venvs/airflow/.done .meltano/.done ## Run the DAGs in
 	$(RUN) pytest tests/airflow
 
 bench: .venv/.done .meltano/.done ## Measure the tap beside its peers, for about half an hour; ARGS=--quick to try it.
-	$(RUN) tests.benchmarks $(ARGS)
-	$(RUN) tests.benchmarks.losses
+	$(RUN) benchmarks $(ARGS)
+	$(RUN) benchmarks.losses
 
 test-all: .venvs/uv/.done ## Run test-fast on every Python from 3.10 to 3.13 that is found.
 	@for version in 3.10 3.11 3.12 3.13; do \
@@ -75,12 +75,12 @@ audit: .venvs/uv/.done ## Look for known weaknesses in what the tap installs.
 	$(UV) tool run --quiet pip-audit --strict --requirement .venvs/audit/installed.txt --no-deps --disable-pip
 
 hub: .venv/.done ## Print the definition of the tap for MeltanoHub.
-	@$(RUN) tests.hub_definition
+	@$(RUN) tests.project.hub_definition
 
 lint: .venv/.done ## Check style and types.
 	$(RUN) ruff check
 	$(RUN) ruff format --check
-	$(RUN) mypy tap_payments tests orchestrate/dags/*.py load/*/*.py
+	$(RUN) mypy tap_payments tests benchmarks demo orchestrate/dags/*.py load/*/*.py
 
 format: .venv/.done ## Mend what of the style can be mended by itself.
 	$(RUN) ruff check --fix-only
@@ -92,7 +92,7 @@ build: .venvs/uv/.done ## Build the wheel and the source distribution, into dist
 clean: ## Remove all that was set up or made.
 	rm -rf .venv .venvs .meltano .run .postgres output build dist *.egg-info
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find tap_payments tests orchestrate load -name __pycache__ -type d -prune -exec rm -rf {} +
+	find tap_payments tests benchmarks demo orchestrate load -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Set-up. A folder is done when its stamp is newer than what it is made from.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from tests.meltano import MELTANO, ROOT
+from tests.support.meltano import MELTANO, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

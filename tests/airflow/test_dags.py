@@ -14,17 +14,17 @@ import pytest
 import yaml
 
 from tests.airflow.deployment import Airflow
-from tests.meltano import ROOT, Project
-from tests.postgres import Postgres
-from tests.sandbox import Sandbox, make_account
-from tests.sandbox.providers import STREAMS
-from tests.tapping import NO_LIMIT
+from tests.fake_api import Sandbox, make_account
+from tests.fake_api.providers import STREAMS
+from tests.support.meltano import ROOT, Project
+from tests.support.postgres import Postgres
+from tests.support.tap_runs import NO_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.airflow.deployment import TaskRun
-    from tests.sandbox.log import LoggedRequest
+    from tests.fake_api.log import LoggedRequest
 
 pytestmark = pytest.mark.meltano
 

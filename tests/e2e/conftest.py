@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.meltano import Project
-from tests.postgres import Postgres
+from tests.support.meltano import Project
+from tests.support.postgres import Postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.sandbox.server import Sandbox
+    from tests.fake_api.server import Sandbox
 
     ProjectMaker = Callable[[str, Sandbox], Project]
 

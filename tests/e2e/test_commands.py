@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sandbox.data import make_account
-from tests.sandbox.providers import STREAMS
-from tests.sandbox.server import Sandbox
+from tests.fake_api.data import make_account
+from tests.fake_api.providers import STREAMS
+from tests.fake_api.server import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.e2e.conftest import ProjectMaker
-    from tests.meltano import Project
+    from tests.support.meltano import Project
 
 pytestmark = pytest.mark.meltano
 

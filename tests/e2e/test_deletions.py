@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.runs import kill_tap_after
-from tests.e2e.warehouse import Warehouse
-from tests.sandbox.data import make_account
-from tests.sandbox.server import Sandbox
+from tests.fake_api.data import make_account
+from tests.fake_api.server import Sandbox
+from tests.support.killed_runs import kill_tap_after
+from tests.support.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import ProjectMaker
-    from tests.postgres import Postgres
+    from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.meltano
 

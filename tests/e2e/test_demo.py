@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.meltano import ROOT
+from tests.support.meltano import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ def folder() -> Iterator[Path]:
 
 def start(folder: Path) -> subprocess.Popen[str]:
     """Start the demo."""
-    command = [sys.executable, "-m", "tests.demo", "--folder", str(folder)]
+    command = [sys.executable, "-m", "demo", "--folder", str(folder)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

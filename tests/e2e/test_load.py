@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_payments.tap import TapPayments
-from tests.e2e.warehouse import Warehouse
-from tests.meltano import ROOT
-from tests.sandbox.data import make_account, make_charges
-from tests.sandbox.providers import STREAMS
-from tests.sandbox.server import Sandbox
+from tests.fake_api.data import make_account, make_charges
+from tests.fake_api.providers import STREAMS
+from tests.fake_api.server import Sandbox
+from tests.support.meltano import ROOT
+from tests.support.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.e2e.conftest import ProjectMaker
-    from tests.meltano import Project
-    from tests.postgres import Postgres
+    from tests.support.meltano import Project
+    from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.meltano
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.meltano import PLUGINS, ROOT
-from tests.sandbox.data import make_account
-from tests.sandbox.providers import STREAMS
-from tests.sandbox.server import Sandbox
-from tests.tapping import JSON, TAP, bookmark_in, catalog_with, discovered, tap_config
+from tests.fake_api.data import make_account
+from tests.fake_api.providers import STREAMS
+from tests.fake_api.server import Sandbox
+from tests.support.meltano import PLUGINS, ROOT
+from tests.support.tap_runs import JSON, TAP, bookmark_in, catalog_with, discovered, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.warehouse import Warehouse
-from tests.meltano import end
-from tests.sandbox.data import make_account
-from tests.sandbox.server import Sandbox
+from tests.fake_api.data import make_account
+from tests.fake_api.server import Sandbox
+from tests.support.meltano import end
+from tests.support.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import ProjectMaker
-    from tests.postgres import Postgres
-    from tests.sandbox.log import LoggedRequest
+    from tests.fake_api.log import LoggedRequest
+    from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.meltano
 

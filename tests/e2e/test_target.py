@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import sql
 
-from tests.meltano import PLUGINS
-from tests.sandbox.data import make_account
-from tests.sandbox.providers import STREAMS
-from tests.sandbox.server import Sandbox
-from tests.tapping import TAP, tap_config
+from tests.fake_api.data import make_account
+from tests.fake_api.providers import STREAMS
+from tests.fake_api.server import Sandbox
+from tests.support.meltano import PLUGINS
+from tests.support.tap_runs import TAP, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from tests.postgres import Postgres
+    from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.meltano
 

@@ -1,0 +1,120 @@
+"""Measure the tap beside its peers: `python -m benchmarks`.
+
+The peers are installed into environments of their own, under `.venvs/`. A whole run takes about half an hour, and its
+ratios are worth quoting where nothing else wants the machine meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.account import AccountServer
+from benchmarks.chart import chart
+from benchmarks.contenders import MAKERS, Contender
+from benchmarks.database import TITLES, Load, load_race
+from benchmarks.environments import InstallError
+from benchmarks.race import SLOW, START_UP, THIRD, WHOLE, Leg, load_average, race, rehearse, sandbox_rate
+from benchmarks.results import Results
+from benchmarks.table import markdown
+
+DOCS = Path(__file__).parents[1] / "docs"
+LATENCY = 0.2
+SLOW_ROUNDS = 3
+POSTGRES = "postgres"
+QUICK_CHARGES, QUICK_ROUNDS = 12_000, 2
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--charges", type=int, default=120_000, help="charges to read (%(default)s)")
+    parser.add_argument("--loaded", type=int, default=100_000, help="charges to take into PostgreSQL (%(default)s)")
+    parser.add_argument("--runs", type=int, default=5, help="rounds (%(default)s)")
+    parser.add_argument("--loads", type=int, default=3, help="rounds into PostgreSQL (%(default)s)")
+    parser.add_argument("--quick", action="store_true", help="see that it works: a few charges, two rounds")
+    choices = [*MAKERS, POSTGRES]
+    parser.add_argument("--only", nargs="+", choices=choices, default=choices, help="what to measure; all by default")
+    parser.add_argument("--out", type=Path, default=DOCS / "benchmarks.md", help="the table; the raw figures beside it")
+    parser.add_argument("--chart", type=Path, default=DOCS / "benchmarks.svg", help="the picture")
+    given = parser.parse_args(argv)
+    if given.quick:
+        given.charges, given.loaded = QUICK_CHARGES, QUICK_CHARGES
+        given.runs = given.loads = QUICK_ROUNDS
+    if set(given.only) - {POSTGRES} and "loop" not in given.only:
+        # All others are held against it.
+        given.only = ["loop", *given.only]
+    return given
+
+
+def legs(charges: int, rounds: int) -> list[Leg]:
+    """Say what is measured of each contender."""
+    return [
+        Leg(START_UP, 0, rounds=rounds),
+        Leg(WHOLE, charges, rounds=rounds),
+        Leg(THIRD, charges // 3, rounds=rounds, only=("tap",)),
+        Leg(SLOW, charges // 3, LATENCY, rounds=min(rounds, SLOW_ROUNDS)),
+    ]
+
+
+def tell(text: str) -> None:
+    """Say what was just measured."""
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+
+def gather(names: list[str]) -> tuple[list[Contender], dict[str, str]]:
+    """Install the contenders.
+
+    Returns:
+        Those that are there, and why the others are not.
+    """
+    contenders, left_out = [], {}
+    for name in names:
+        try:
+            contenders.append(MAKERS[name]())
+        except InstallError as error:
+            left_out[name] = str(error)
+            tell(f"{name} is left out: {error}")
+    return contenders, left_out
+
+
+def main() -> int:
+    """Measure, and write table, picture and raw figures."""
+    given = arguments()
+    load = load_average()
+    contenders, left_out = gather([name for name in MAKERS if name in given.only])
+    with AccountServer(max(given.charges, given.loaded)) as server:
+        rate = sandbox_rate(server, given.charges)
+        tell(f"the sandbox serves {rate:.0f} pages a second")
+        contenders, failed = rehearse(server, contenders, given.charges, tell)
+        runs = race(server, contenders, legs(given.charges, given.runs), tell)
+        loads: list[Load] = []
+        versions = {name: version for one in contenders for name, version in one.versions.items()}
+        if POSTGRES in given.only:
+            try:
+                loads, versions_of_loads = load_race(server, given.loaded, given.loads, tell)
+                versions |= versions_of_loads
+            except InstallError as error:
+                left_out[POSTGRES] = str(error)
+                tell(f"PostgreSQL is left out: {error}")
+    results = Results(
+        titles={one.name: one.title for one in contenders} | {f"{n} into PostgreSQL": t for n, t in TITLES.items()},
+        versions=versions,
+        runs=runs,
+        loads=loads,
+        sandbox_rate=rate,
+        left_out={**left_out, **failed},
+        load_average=load,
+    )
+    given.out.write_text(markdown(results), encoding="utf-8")
+    given.out.with_suffix(".json").write_text(json.dumps(results.to_dict(), indent=1) + "\n", encoding="utf-8")
+    given.chart.write_text(chart(results), encoding="utf-8")
+    print(markdown(results))  # noqa: T201 - what was asked for
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""The readers of the list, measured in turn: A B C, A B C, so that a machine that drifts favours none of them."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import tempfile
+import time
+from base64 import b64encode
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from benchmarks.contenders import ROOT, USERNAME, Contender, Job
+from benchmarks.stopwatch import CommandError, Usage, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from benchmarks.account import AccountServer
+
+PAGE_SIZE = 500
+START_UP, WHOLE, THIRD, SLOW = "start-up", "whole", "third", "slow"
+PAGES_TO_TRY = 200
+OURS = {"loop", "tap", "tap-8"}
+
+
+class MissingRecordsError(Exception):
+    """A run after which records are missing, so that its figures mean nothing."""
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One thing that is measured of a contender in each round.
+
+    Attributes:
+        name: Its name.
+        charges: The length of the list.
+        latency: Seconds before each page.
+        rounds: In how many rounds it takes part.
+        only: The contenders that it is for; none for all.
+    """
+
+    name: str
+    charges: int
+    latency: float = 0.0
+    rounds: int = 1
+    only: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a contender over a list.
+
+    Attributes:
+        contender: Its name.
+        leg: What was measured.
+        charges: The length of the list.
+        latency: Seconds before each page.
+        cpu: Seconds of processor time.
+        wall: Seconds from start to end.
+        peak: Bytes in memory at most.
+        requests: Requests sent.
+        most_in_flight: The most requests that were in flight at once.
+        sandbox_cpu: Seconds of processor time that the sandbox took to answer them.
+    """
+
+    contender: str
+    leg: str
+    charges: int
+    latency: float
+    cpu: float
+    wall: float
+    peak: int
+    requests: int
+    most_in_flight: int
+    sandbox_cpu: float
+
+
+def run_once(server: AccountServer, contender: Contender, leg: Leg, *, count: bool = False) -> Run:
+    """Run a contender over a list.
+
+    Args:
+        server: The sandbox.
+        contender: Who is to read.
+        leg: What is to be read.
+        count: Whether to count what it writes; its times are then not to be used.
+
+    Raises:
+        MissingRecordsError: If not every charge was asked for, or written.
+    """
+    server.serve(leg.charges, leg.latency)
+    with tempfile.TemporaryDirectory() as folder:
+        job = Job(server.url, Path(folder), count)
+        usage: Usage = measure(contender.command(job), count=count, env={**os.environ, **contender.env}, cwd=ROOT)
+    tally = server.tally()
+    if tally.records != leg.charges or tally.others:
+        raise MissingRecordsError(f"{contender.name}: {tally} of {leg.charges} charges")
+    if count and not usage.written == usage.distinct == leg.charges:
+        raise MissingRecordsError(f"{contender.name}: {usage} of {leg.charges} charges")
+    return Run(
+        contender.name,
+        leg.name,
+        leg.charges,
+        leg.latency,
+        usage.cpu,
+        usage.wall,
+        usage.peak,
+        tally.requests,
+        tally.most_in_flight,
+        tally.cpu,
+    )
+
+
+def rehearse(
+    server: AccountServer, contenders: Iterable[Contender], charges: int, tell: Callable[[str], object]
+) -> tuple[list[Contender], dict[str, str]]:
+    """Have each contender read the whole list once and write what it read, and count that.
+
+    Returns:
+        Those that wrote each charge once, and why the others did not. What is ours may not fail.
+    """
+    able, failed = [], {}
+    for contender in contenders:
+        try:
+            run_once(server, contender, Leg("count", charges), count=True)
+        except (CommandError, MissingRecordsError) as error:
+            if contender.name in OURS:
+                raise
+            failed[contender.name] = str(error)
+            tell(f"{contender.name} is left out: {error}")
+        else:
+            able.append(contender)
+            tell(f"{contender.name}: wrote each of {charges} charges once")
+    return able, failed
+
+
+def race(
+    server: AccountServer, contenders: Sequence[Contender], legs: Sequence[Leg], tell: Callable[[str], object]
+) -> list[Run]:
+    """Measure contenders round by round."""
+    runs = []
+    for number in range(max(leg.rounds for leg in legs)):
+        for contender in contenders:
+            for leg in legs:
+                if number < leg.rounds and (not leg.only or contender.name in leg.only):
+                    run = run_once(server, contender, leg)
+                    runs.append(run)
+                    tell(
+                        f"round {number + 1}, {contender.name}, {leg.name}: "
+                        f"{run.cpu:.2f} s CPU, {run.wall:.2f} s, {run.peak / 1e6:.0f} MB"
+                    )
+    return runs
+
+
+def figures(runs: Iterable[Run], contender: str, leg: str) -> list[Run]:
+    """Pick the runs of a contender over one leg, in the order of the rounds."""
+    return [run for run in runs if run.contender == contender and run.leg == leg]
+
+
+def cpu_per_record(runs: Sequence[Run], contender: str) -> list[float]:
+    """Give the processor time that a record took, in seconds, start-up subtracted: one figure for each round."""
+    whole, start_up = figures(runs, contender, WHOLE), figures(runs, contender, START_UP)
+    return [(long.cpu - short.cpu) / long.charges for long, short in zip(whole, start_up, strict=True)]
+
+
+def ratios(runs: Sequence[Run], contender: str, base: str = "loop") -> list[float]:
+    """Give a contender's processor time per record over that of another, round by round."""
+    pairs = zip(cpu_per_record(runs, contender), cpu_per_record(runs, base), strict=True)
+    return [one / other for one, other in pairs]
+
+
+def sandbox_rate(server: AccountServer, charges: int) -> float:
+    """Give how many full pages a second the sandbox serves a client that throws them away."""
+    server.serve(charges)
+    parts = urlsplit(server.url)
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=60)
+    headers = {"Authorization": "Basic " + b64encode(f"{USERNAME}:".encode()).decode()}
+    begun = time.monotonic()
+    for number in range(PAGES_TO_TRY):
+        offset = number * PAGE_SIZE % max(charges - PAGE_SIZE, 1)
+        connection.request("GET", f"{parts.path}charges?limit={PAGE_SIZE}&offset={offset}", headers=headers)
+        connection.getresponse().read()
+    connection.close()
+    rate = PAGES_TO_TRY / (time.monotonic() - begun)
+    server.tally()
+    return rate
+
+
+def middle(values: Iterable[float]) -> float:
+    """Give the median; NaN of nothing."""
+    found = list(values)
+    return median(found) if found else float("nan")
+
+
+def load_average() -> float:
+    """Give how many processes wanted a processor in the last minute."""
+    return os.getloadavg()[0]

@@ -1,0 +1,190 @@
+"""Load a made-up account into PostgreSQL through Meltano, and show what is there then: `make demo`."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from demo import report
+from tests.fake_api.data import make_account
+from tests.fake_api.server import Sandbox
+from tests.support.meltano import ROOT, MeltanoError, Project, end
+from tests.support.postgres import Postgres, PostgresError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+FOLDER = ROOT / ".run" / "demo"
+SCHEMA = "payments"
+SIZES = {"charges": 5000, "products": 40, "customers": 800, "subscriptions": 300}
+DAY = 86_400
+SPAN = 2 * 365 * DAY
+LATENCY = 0.02
+REFUNDED_EVERY = 100
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+LOOK_FURTHER = """\
+Look further (the server runs only as long as it is needed; its data stays in {folder}):
+  make demo-psql                     psql on these tables, in the schema `{schema}`
+  make demo                          once more: rows are updated, none comes twice
+
+Your own account:
+  cp .env.example .env               then fill in your API's credentials, and your PostgreSQL
+  .venvs/meltano/bin/meltano config test tap-payments
+  .venvs/meltano/bin/meltano run tap-payments target-postgres
+For ChargeDesk, the plugin is `tap-payments--chargedesk` and all it needs is TAP_PAYMENTS_USERNAME.
+"""
+
+
+def say(text: str = "") -> None:
+    """Write a line."""
+    print(text, flush=True)  # noqa: T201 -- the demo is there to be read
+
+
+def main() -> int:
+    """Run the demo, or psql on what it left."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--psql", action="store_true", help="open psql on what the last demo loaded")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where to keep all that it makes")
+    given = parser.parse_args()
+    for number in ENDING:
+        signal.signal(number, _leave)
+    try:
+        with alone(given.folder):
+            return psql(given.folder) if given.psql else demo(given.folder)
+    except (MeltanoError, PostgresError, BlockingIOError) as error:
+        say(f"The demo failed: {error}")
+        return 1
+
+
+def demo(folder: Path) -> int:
+    """Load the account, and show what is in the tables."""
+    say(f"A payments API on loopback with a made-up account: {_list_sizes()}.")
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(Sandbox(_make_account(), username="demo", password="demo", latency=LATENCY))
+        postgres = stack.enter_context(Postgres(folder / "postgres"))
+        connection = stack.enter_context(postgres.connect())
+        before = report.count_rows(connection, SCHEMA)
+        if before["charges"]:
+            refunded = _refund_some(sandbox)
+            say(f"Since the last run, {refunded} of its charges have been refunded.")
+        project = Project(folder, _settings(sandbox, postgres))
+        seconds = _load(project)
+        say(f"Loaded in {seconds:.0f} s, of which Meltano takes most to start. In PostgreSQL there are now:\n")
+        say(report.tell_rows(before, report.count_rows(connection, SCHEMA)))
+        say(f"\nRevenue (paid, less refunds) of the last {report.MONTHS} months:\n")
+        say(report.tell_revenue(connection, SCHEMA) + "\n")
+        data = postgres.folder
+    if data.is_relative_to(ROOT):
+        data = data.relative_to(ROOT)
+    say(LOOK_FURTHER.format(folder=data, schema=SCHEMA))
+    return 0
+
+
+def psql(folder: Path) -> int:
+    """Open psql on what the last demo loaded; it reads standard input where that is no terminal."""
+    if not Postgres(folder / "postgres").exists:
+        raise PostgresError("there is nothing to look at yet: run `make demo` first")
+    with Postgres(folder / "postgres") as postgres:
+        environment = {**os.environ, **postgres.environment, "PGOPTIONS": f"-c search_path={SCHEMA}"}
+        # Ctrl-C is for psql alone while it runs.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with subprocess.Popen([postgres.program("psql"), "--no-psqlrc"], env=environment) as process:
+            try:
+                return process.wait()
+            finally:
+                if process.poll() is None:
+                    process.terminate()
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep a second demo away from the first one's folder.
+
+    Raises:
+        BlockingIOError: If another demo is running.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BlockingIOError(
+                "its server is in use, by `make demo` or `make demo-psql` in another terminal"
+            ) from None
+        yield
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    """Leave by way of everything that cleans up, which a second signal must not disturb."""
+    for one in ENDING:
+        signal.signal(one, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def _make_account() -> dict[str, list[dict[str, object]]]:
+    """Make the account's lists; on one day they are always the same."""
+    today = int(time.time()) // DAY * DAY
+    return make_account(**SIZES, php=False, start=today - SPAN, end=today)
+
+
+def _list_sizes() -> str:
+    return ", ".join(f"{size:,} {stream}" for stream, size in SIZES.items())
+
+
+def _refund_some(sandbox: Sandbox) -> int:
+    """Refund charges in full, the newest among them."""
+    paid = [charge for charge in sandbox.account.records("charges") if charge["status"] == "successful"]
+    refunded = paid[::REFUNDED_EVERY]
+    for charge in refunded:
+        changes = {"status": "refunded", "status_text": "Refunded", "amount_refunded": charge["amount"]}
+        sandbox.account.update("charges", charge["charge_id"], changes)
+    return len(refunded)
+
+
+def _settings(sandbox: Sandbox, postgres: Postgres) -> dict[str, str]:
+    """Give the settings as a user would: in environment variables."""
+    return {
+        "TAP_PAYMENTS_BASE_URL": sandbox.url,
+        "TAP_PAYMENTS_USERNAME": sandbox.username,
+        "TAP_PAYMENTS_PASSWORD": sandbox.password,
+        **postgres.target_settings,
+    }
+
+
+def _load(project: Project) -> float:
+    """Run Meltano, show what the tap says, and give the seconds it took.
+
+    Raises:
+        MeltanoError: If it fails.
+    """
+    words = ("run", "tap-payments", "target-postgres")
+    say(f"\n$ meltano {' '.join(words)}")
+    begun = time.monotonic()
+    lines = []
+    process = project.start(*words)
+    try:
+        for line in process.stdout or ():
+            lines.append(line)
+            _, is_of_tap, said = line.partition(" tap-payments ")
+            if is_of_tap and ("Beginning sync" in said or "Run complete" in said):
+                say(f"  {said.strip()}")
+        code = process.wait()
+    finally:
+        end(process)
+    if code != 0:
+        raise MeltanoError(f"Meltano ended with {code}:\n{''.join(lines)}")
+    return time.monotonic() - begun
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,9 @@
+"""A payments API on loopback, with the documented behaviour of two providers and faults to order."""
+
+from __future__ import annotations
+
+from tests.fake_api.data import make_account
+from tests.fake_api.server import Sandbox
+from tests.fake_api.storm import Storm
+
+__all__ = ["Sandbox", "Storm", "make_account"]

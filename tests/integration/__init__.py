@@ -1,0 +1,1 @@
+"""Tests of the tap over real HTTP on loopback."""

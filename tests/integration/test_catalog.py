@@ -1,0 +1,301 @@
+"""What a catalog may ask for, and how little of it suffices."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_payments.catalog import resolve_catalog
+from tap_payments.errors import RunError
+from tests.fake_api import Sandbox, make_account
+from tests.support.tap_runs import catalog_with, discovered, run_tap, tap_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+JSON = dict[str, Any]
+
+KEYS = {"charges": ("charge_id",), "products": ("product_id",)}
+REPLICATION_KEYS: dict[str, tuple[str, ...]] = {"charges": ("occurred",), "products": ()}
+SCHEMAS = {
+    name: {"properties": {field: {"type": "string"} for field in fields}}
+    for name, fields in {"charges": ("charge_id", "occurred", "amount"), "products": ("product_id", "name")}.items()
+}
+
+
+def entry(root: Mapping[str, object] | None = None, name: str = "charges", **said: object) -> JSON:
+    """Make a catalog entry with a key, a time and an amount, none of them selected."""
+    fields = ("charge_id", "occurred", "amount")
+    metadata: list[JSON] = [{"breadcrumb": [], "metadata": dict(root or {})}]
+    metadata += [{"breadcrumb": ["properties", field], "metadata": {"selected": False}} for field in fields]
+    schema = {"properties": {field: {"type": "string"} for field in fields}}
+    return {"tap_stream_id": name, "schema": schema, "metadata": metadata, **said}
+
+
+def settle(*entries: JSON) -> tuple[list[JSON], list[str]]:
+    told: list[str] = []
+    catalog = {"streams": list(entries)}
+    before = copy.deepcopy(catalog)
+    settled = resolve_catalog(
+        catalog, keys=KEYS, replication_keys=REPLICATION_KEYS, schemas=SCHEMAS, tell=told.append, warn=told.append
+    )
+    assert catalog == before, "the catalog that was given is changed"
+    return settled["streams"], told
+
+
+def settled_as(settled: JSON) -> tuple[str, str | None]:
+    return settled["replication_method"], settled["replication_key"]
+
+
+def inclusion(settled: JSON, field: str) -> str | None:
+    found = [item["metadata"] for item in settled["metadata"] if list(item["breadcrumb"]) == ["properties", field]]
+    assert len(found) == 1
+    value: str | None = found[0].get("inclusion")
+    return value
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        entry({"replication-method": "INCREMENTAL"}),
+        entry({"replication-method": "incremental"}),
+        entry({"forced-replication-method": "INCREMENTAL"}),
+        entry({"replication-method": "INCREMENTAL", "replication-key": "occurred"}),
+        entry({"replication-key": "occurred"}),
+        entry(replication_method="INCREMENTAL"),
+        entry(replication_method="INCREMENTAL", replication_key="occurred"),
+        # The entry is as it was discovered, Meltano writes the metadata.
+        entry({"replication-method": "INCREMENTAL"}, replication_method="FULL_TABLE", replication_key=None),
+    ],
+)
+def test_incremental_by_one_word_in_the_entry_or_in_its_metadata(asked: JSON) -> None:
+    (settled,), _ = settle(asked)
+    assert settled_as(settled) == ("INCREMENTAL", "occurred")
+    assert inclusion(settled, "occurred") == inclusion(settled, "charge_id") == "automatic"
+    assert inclusion(settled, "amount") is None
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        entry(),
+        entry(replication_method="FULL_TABLE", replication_key="occurred"),
+        entry({"replication-method": "FULL_TABLE", "replication-key": "occurred"}),
+        entry({"forced-replication-method": "FULL_TABLE"}),
+    ],
+)
+def test_full_table_is_what_is_read_otherwise(asked: JSON) -> None:
+    (settled,), told = settle(asked)
+    assert settled_as(settled) == ("FULL_TABLE", None)
+    assert inclusion(settled, "charge_id") == "automatic"
+    assert inclusion(settled, "occurred") is None
+    assert not told
+
+
+def test_a_stream_without_a_replication_key_stays_whole_and_says_so() -> None:
+    (settled,), told = settle(entry({"replication-method": "INCREMENTAL"}, name="products"))
+    assert settled_as(settled) == ("FULL_TABLE", None)
+    assert len(told) == 1
+    assert told[0].startswith("products: ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (entry({"replication-method": "INCREMENTAL", "replication-key": "amount"}), "`occurred`"),
+        (entry(replication_method="INCREMENTAL", replication_key="first_seen"), "`occurred`"),
+        (entry({"replication-key": "amount"}), "`occurred`"),
+        (entry({"replication-method": "LOG_BASED"}), "INCREMENTAL or FULL_TABLE"),
+        (entry(replication_method="LOG_BASED"), "INCREMENTAL or FULL_TABLE"),
+        (entry({"replication-method": "LOG_BASED"}, replication_method="INCREMENTAL"), "INCREMENTAL or FULL_TABLE"),
+    ],
+)
+def test_what_is_not_offered_is_refused_in_one_line(asked: JSON, words: str) -> None:
+    with pytest.raises(RunError) as refusal:
+        settle(asked)
+    text = str(refusal.value)
+    assert text.startswith("charges: ")
+    assert words in text
+    assert "\n" not in text
+
+
+def test_fields_without_metadata_get_theirs() -> None:
+    bare = entry({"replication-method": "INCREMENTAL"})
+    bare["metadata"] = bare["metadata"][:1]
+    (settled,), _ = settle(bare)
+    assert inclusion(settled, "occurred") == inclusion(settled, "charge_id") == "automatic"
+
+
+def test_an_entry_without_metadata_stays_without_so_that_all_is_selected() -> None:
+    bare = entry(replication_method="INCREMENTAL")
+    bare["metadata"] = []
+    (settled,), _ = settle(bare)
+    assert settled_as(settled) == ("INCREMENTAL", "occurred")
+    assert settled["metadata"] == []
+
+
+def test_streams_that_are_not_known_are_left_alone() -> None:
+    refunds = entry({"replication-method": "LOG_BASED"}, name="refunds")
+    assert settle(refunds)[0] == [refunds]
+
+
+def test_the_catalog_that_is_offered_has_replication_keys_but_reads_whole() -> None:
+    offered = {stream["tap_stream_id"]: stream for stream in discovered()["streams"]}
+    roots = {
+        name: next(item["metadata"] for item in stream["metadata"] if not item["breadcrumb"])
+        for name, stream in offered.items()
+    }
+    assert {name: root.get("valid-replication-keys") for name, root in roots.items()} == {
+        "charges": ["occurred"],
+        "customers": ["first_seen"],
+        "products": None,
+        "subscriptions": ["first_seen"],
+    }
+    for name, stream in offered.items():
+        assert stream.get("replication_method") == "FULL_TABLE"
+        assert stream.get("replication_key") is None
+        assert roots[name]["table-key-properties"] == stream["key_properties"]
+        assert roots[name].get("forced-replication-method") is None
+
+
+def test_the_catalog_for_tests_says_no_more_than_meltano_does() -> None:
+    catalog = catalog_with(only=["charges"], incremental=["charges"], deselect=["charges.occurred"])
+    charges = next(stream for stream in catalog["streams"] if stream["tap_stream_id"] == "charges")
+    assert charges.get("replication_method") == "FULL_TABLE"
+    fields = {item["breadcrumb"][-1]: item["metadata"] for item in charges["metadata"] if item["breadcrumb"]}
+    assert fields["occurred"]["selected"] is False
+
+
+def test_a_catalog_that_selects_nothing_is_refused() -> None:
+    with Sandbox(make_account(charges=3)) as sandbox:
+        run = run_tap(tap_config(sandbox), catalog=catalog_with(only=[]))
+    run.expect_failure("selects no stream")
+    assert sandbox.requests == []
+
+
+# Catalogs of other forms.
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(make_account(charges=3, customers=2)) as running:
+        yield running
+
+
+def two_streams(**said: object) -> JSON:
+    """Return a catalog of customers and of charges, whose entry says this; a value that is ... is left out.
+
+    Args:
+        said: The keys; a value that is a function is called.
+    """
+    said = {key: value() if callable(value) else value for key, value in said.items()}
+    entries = {entry["tap_stream_id"]: copy.deepcopy(entry) for entry in discovered()["streams"]}
+    charges = {key: value for key, value in {**entries["charges"], **said}.items() if value is not ...}
+    return {"streams": [charges, entries["customers"]]}
+
+
+def charges_schema(**said: object) -> JSON:
+    """Return the schema of charges as it is discovered, with these keywords over it."""
+    schema: JSON = copy.deepcopy(two_streams()["streams"][0]["schema"])
+    return {**schema, **said}
+
+
+def root(**said: object) -> list[JSON]:
+    return [{"breadcrumb": [], "metadata": {"inclusion": "available", **said}}]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"metadata": root(selected=False)},
+        {"metadata": root(selected=False), "selected": False},
+        {"selected": False},
+        {"selected": False, "metadata": root(selected=True)},
+        {"selected": False, "metadata": []},
+        {"selected": False, "metadata": ...},
+        {"selected": False, "metadata": None},
+        {"selected": False, "metadata": root()},
+        {"schema": partial(charges_schema, selected=False)},
+        {"schema": partial(charges_schema, selected=False), "metadata": ...},
+        {"schema": {"selected": False}, "metadata": ...},
+        {"schema": {"selected": False}, "metadata": root(selected=None)},
+    ],
+)
+def test_a_stream_is_deselected_wherever_catalogs_say_so(said: JSON, sandbox: Sandbox) -> None:
+    run = run_tap(tap_config(sandbox), catalog=two_streams(**said)).expect_success()
+    assert "charges" not in run.schemas
+    assert not run.records("charges")
+    assert run.keys("customers") == sandbox.account.keys("customers")
+    assert not run.told("WARNING")
+    assert len(run.told("INFO", "deselected", "charges")) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"selected": True, "metadata": root()},
+        {"selected": True, "metadata": ...},
+        {"metadata": ...},
+        {"metadata": None},
+        {"schema": partial(charges_schema, selected=True), "metadata": root()},
+        {"schema": ...},
+        {"schema": None},
+        {"schema": {}},
+        {"schema": {"type": "object"}},
+        {"schema": {"selected": True}, "metadata": ...},
+        {"schema": {"properties": {}}},
+        {"stream": "payments"},
+        {"stream": ...},
+        {"stream": None},
+        {"stream": ["charges"]},
+        {"tap_stream_id": ...},
+        {"key_properties": ...},
+        {"key_properties": None},
+        {"metadata": [{"breadcrumb": [], "metadata": None}, *root(selected=True)]},
+    ],
+)
+def test_an_entry_that_says_little_reads_what_the_discovered_one_reads(said: JSON, sandbox: Sandbox) -> None:
+    expected = run_tap(tap_config(sandbox), catalog=two_streams()).expect_success()
+    run = run_tap(tap_config(sandbox), catalog=two_streams(**said)).expect_success()
+    assert run.schemas == expected.schemas
+    assert run.records("charges") == expected.records("charges")
+    assert run.keys("charges") == sandbox.account.keys("charges")
+
+
+def test_fields_are_deselected_in_the_schema_too(sandbox: Sandbox) -> None:
+    schema = charges_schema()
+    for field in ("charge_id", "amount"):
+        schema["properties"][field]["selected"] = False
+    for said in ({"metadata": ...}, {"metadata": root(selected=True)}, {}):
+        run = run_tap(tap_config(sandbox), catalog=two_streams(schema=schema, **said)).expect_success()
+        assert run.keys("charges") == sandbox.account.keys("charges")
+        for fields in (run.schemas["charges"]["schema"]["properties"], *run.records("charges")):
+            assert "amount" not in fields
+            assert "currency" in fields
+            # A key cannot be deselected.
+            assert "charge_id" in fields
+
+
+def test_a_schema_gets_the_key_and_the_replication_key_that_it_lacks(sandbox: Sandbox) -> None:
+    schema = {"type": "object", "properties": {"amount": {"type": ["string", "null"]}}}
+    catalog = two_streams(schema=schema, metadata=..., replication_method="INCREMENTAL")
+    run = run_tap(tap_config(sandbox), catalog=catalog).expect_success()
+    assert set(run.schemas["charges"]["schema"]["properties"]) == {"charge_id", "occurred", "amount"}
+    assert run.keys("charges") == sandbox.account.keys("charges")
+    assert run.bookmark("charges") is not None
+
+
+def test_another_name_in_stream_is_told(sandbox: Sandbox) -> None:
+    run = run_tap(tap_config(sandbox), catalog=two_streams(stream="payments")).expect_success()
+    assert len(run.told("INFO", "charges", "`tap_stream_id`", "`__alias__`")) == 1
+
+
+def test_a_stream_that_the_api_has_no_list_for_is_told(sandbox: Sandbox) -> None:
+    catalog = two_streams()
+    catalog["streams"].append({"tap_stream_id": "refunds\nof charges", "stream": "charges", "schema": {}})
+    run = run_tap(tap_config(sandbox), catalog=catalog).expect_success()
+    assert len(run.told("WARNING", r"'refunds\nof charges'")) == 1
+    assert run.keys("charges") == sandbox.account.keys("charges")

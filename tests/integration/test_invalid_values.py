@@ -1,0 +1,230 @@
+"""One odd value ends no run for ever: it is named with the way on, becomes null where asked, or is not checked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tap_payments.errors import KEY_VALUE_ADVICE, VALUE_ADVICE
+from tests.fake_api import Sandbox
+from tests.fake_api.faults import Body
+from tests.support.in_process import BODY_MARKER, HereRun, expect_told_once, run_here, serve_field, serve_wire
+from tests.support.tap_runs import catalog_with, tap_config
+
+JSON = dict[str, Any]
+
+MARKED = json.dumps(BODY_MARKER)
+ODD = "1,234.50"
+NULL = {"on_invalid_value": "null"}
+
+
+def told_of_nulls(run: HereRun) -> list[str]:
+    """Give the warnings that values became null."""
+    return run.told("WARNING", "invalid values become null")
+
+
+@pytest.mark.parametrize("lean", [True, False], ids=["lean path", "the SDK's path"])
+def test_an_invalid_value_becomes_null_where_that_is_asked_for(*, lean: bool) -> None:
+    wire = (
+        f'{{"charge_id":"a","amount":"{ODD}","is_paid":"maybe"}},{{"charge_id":"b","amount":"1.00"}},'
+        f'{{"charge_id":"c","amount":{MARKED}}}'
+    )
+    deselect = [] if lean else ["charges.company"]
+    with Sandbox() as sandbox:
+        sandbox.faults.add(Body(f'{{"data":[{wire}]}}'.encode()))
+        run = run_here(tap_config(sandbox, **NULL), catalog=catalog_with(only=["charges"], deselect=deselect))
+    assert run.expect_success().records("charges") == [
+        {"charge_id": "a", "amount": None, "is_paid": None},
+        {"charge_id": "b", "amount": "1.00"},
+        {"charge_id": "c", "amount": None},
+    ]
+    warnings = told_of_nulls(run)
+    assert len(warnings) == 2, "one for each field"
+    assert [name for name in ("`amount`", "`is_paid`") for line in warnings if f"charges: field {name}" in line] == [
+        "`amount`",
+        "`is_paid`",
+    ]
+    assert run.told("Run complete. charges: 3 records, ", "3 invalid values made null")
+    assert ODD not in run.stderr
+    assert BODY_MARKER not in run.stderr
+
+
+def test_a_run_without_invalid_values_does_not_speak_of_them() -> None:
+    run = serve_field("amount", '"1.00"', **NULL).expect_success()
+    assert "invalid" not in run.stderr
+
+
+def test_the_innermost_value_becomes_null() -> None:
+    value = f'[{{"amount":"1.00"}},{{"amount":{MARKED},"items":[{{"amount":{MARKED}}},7]}},{MARKED}]'
+    run = serve_field("subscriptions", value, stream="customers", **NULL).expect_success()
+    assert run.records("customers")[0]["subscriptions"] == [
+        {"amount": "1.00"},
+        {"amount": None, "items": [{"amount": None}, None]},
+        None,
+    ]
+    told = "\n".join(told_of_nulls(run))
+    for path in (
+        "subscriptions[].amount",
+        "subscriptions[].items[].amount",
+        "subscriptions[].items[]",
+        "subscriptions[]",
+    ):
+        assert told.count(f"`{path}`") == 1
+    assert run.told("Run complete", "4 invalid values made null")
+
+
+@pytest.mark.parametrize("setting", [{}, NULL], ids=["error", "null"])
+def test_a_replication_key_is_never_made_null(setting: JSON) -> None:
+    body = f'{{"data":[{{"customer_id":"key-1","first_seen":{MARKED}}}]}}'.encode()
+    with Sandbox() as sandbox:
+        sandbox.faults.add(Body(body))
+        run = run_here(
+            tap_config(sandbox, **setting), catalog=catalog_with(only=["customers"], incremental=["customers"])
+        )
+    expect_told_once(run, "customers: /v1/customers ", "key-1", "`first_seen`", KEY_VALUE_ADVICE)
+    assert VALUE_ADVICE not in run.lines[-1]
+    assert run.records("customers") == []
+
+
+def test_a_key_is_never_made_null() -> None:
+    nested = "[" * 150 + "0" + "]" * 150
+    assert serve_field("zz", "0", **NULL).expect_success().keys("charges") == ["key-1"]
+    run = serve_wire('{"charge_id":null,"amount":"1"}', **NULL)
+    expect_told_once(run, "charges", "lacks its key")
+    assert serve_wire(f'{{"charge_id":{nested}}}', **NULL).expect_success().keys("charges") != [None]
+
+
+def test_a_field_whose_schema_allows_no_null_is_never_made_null() -> None:
+    catalog = catalog_with(only=["charges"])
+    charges = next(entry for entry in catalog["streams"] if entry["tap_stream_id"] == "charges")
+    charges["schema"]["properties"]["amount"] = {"type": "number"}
+    for value in (MARKED, '""', "null", "NaN"):
+        with Sandbox() as sandbox:
+            sandbox.faults.add(Body(f'{{"data":[{{"charge_id":"key-1","amount":{value}}}]}}'.encode()))
+            run = run_here(tap_config(sandbox, **NULL), catalog=catalog)
+        expect_told_once(run, "charges: /v1/charges ", "key-1", "`amount`", KEY_VALUE_ADVICE)
+
+
+def test_a_field_that_is_deselected_is_not_checked() -> None:
+    body = f'{{"data":[{{"charge_id":"a","amount":"{ODD}","is_paid":NaN,"logs":{{"x":NaN}}}}]}}'.encode()
+    with Sandbox() as sandbox:
+        sandbox.faults.add(Body(body), times=2)
+        config, only = tap_config(sandbox), ["charges"]
+        run_here(config, catalog=catalog_with(only=only, deselect=["charges.amount"])).expect_failure("`is_paid`")
+        deselect = ["charges.amount", "charges.is_paid", "charges.logs"]
+        run = run_here(config, catalog=catalog_with(only=only, deselect=deselect)).expect_success()
+    assert run.records("charges") == [{"charge_id": "a"}]
+
+
+def test_a_field_inside_another_that_is_deselected_is_not_checked() -> None:
+    catalog = catalog_with(only=["charges"])
+    charges = next(entry for entry in catalog["streams"] if entry["tap_stream_id"] == "charges")
+    charges["schema"]["properties"]["metadata"]["properties"] = {
+        "score": {"type": ["number", "null"]},
+        "seats": {"type": ["number", "null"]},
+    }
+    breadcrumb = ["properties", "metadata", "properties", "score"]
+    charges["metadata"].append({"breadcrumb": breadcrumb, "metadata": {"selected": False}})
+    for odd in (MARKED, "NaN"):
+        with Sandbox() as sandbox:
+            body = f'{{"data":[{{"charge_id":"a","metadata":{{"score":{odd},"seats":"7"}}}}]}}'
+            sandbox.faults.add(Body(body.encode()))
+            run = run_here(tap_config(sandbox), catalog=catalog).expect_success()
+        assert run.records("charges") == [{"charge_id": "a", "metadata": {"seats": 7}}]
+
+
+REMOVED: dict[str, JSON] = {
+    "removed": {"charges": {"amount": "__NULL__"}},
+    "removed with null": {"charges": {"amount": None}},
+    "not among the rest": {"charges": {"charge_id": "charge_id", "currency": "currency", "__else__": "__NULL__"}},
+    "removed from each copy": {
+        "charges": {"amount": None},
+        "copy": {"__source__": "charges", "charge_id": "charge_id", "currency": "currency", "__else__": None},
+    },
+    "removed by pattern": {"ch*": {"amount": "__NULL__"}},
+    "another field is read by name": {
+        "charges": {"amount": None, "currency": "record['currency'] if record.get('currency') else _['currency']"}
+    },
+    "the stream is removed": {"charges": "__NULL__"},
+}
+USED: dict[str, JSON] = {
+    "by its name": {"charges": {"amount": None, "paid": "float(amount)"}},
+    "through the record": {"charges": {"amount": None, "paid": "record['amount']"}},
+    "through the record's method": {"charges": {"amount": None, "paid": "record.get('amount')"}},
+    "through the whole record": {"charges": {"amount": None, "paid": "json.dumps(record)"}},
+    "by a name made at run time": {"charges": {"amount": None, "paid": "record['am' + 'ount']"}},
+    "by the filter": {"charges": {"amount": None, "__filter__": "amount != '1'"}},
+    "in a copy": {"charges": {"amount": None}, "copy": {"__source__": "charges", "currency": "currency"}},
+    "under another name": {"charges": {"paid": "amount", "amount": None}},
+}
+
+
+def read_mapped(maps: JSON, odd: str, **settings: object) -> HereRun:
+    """Read a charge whose amount is odd, with stream maps."""
+    with Sandbox() as sandbox:
+        body = f'{{"data":[{{"charge_id":"a","currency":"EUR","amount":{odd}}}]}}'
+        sandbox.faults.add(Body(body.encode()))
+        return run_here(tap_config(sandbox, stream_maps=maps, **settings), catalog=catalog_with(only=["charges"]))
+
+
+@pytest.mark.parametrize("odd", [MARKED, "NaN", '{"x":[Infinity]}'])
+@pytest.mark.parametrize("maps", REMOVED.values(), ids=REMOVED)
+def test_a_field_that_stream_maps_remove_is_not_checked(maps: JSON, odd: str) -> None:
+    run = read_mapped(maps, odd).expect_success()
+    sent = [message["record"] for message in run.messages if message["type"] == "RECORD"]
+    streams = [name for name, stream_map in maps.items() if stream_map != "__NULL__"]
+    assert sent == [{"charge_id": "a", "currency": "EUR"} for _ in streams]
+
+
+@pytest.mark.parametrize("maps", USED.values(), ids=USED)
+def test_a_field_that_stream_maps_remove_and_use_is_checked(maps: JSON) -> None:
+    expect_told_once(read_mapped(maps, MARKED), "charges: /v1/charges ", "`amount`", VALUE_ADVICE)
+
+
+def test_a_field_that_stream_maps_remove_is_checked_where_fields_are_flattened() -> None:
+    expect_told_once(
+        read_mapped(REMOVED["removed"], MARKED, flattening_enabled=True, flattening_max_depth=1), "`amount`"
+    )
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize(
+    ("name", "value", "named", "wanted"),
+    [
+        ("amount", "WORD", "amount", None),
+        ("status", "WORD", "status", None),
+        ("status", '{"a":WORD}', "status", None),
+        ("email_last_sent", "WORD", "email_last_sent", None),
+        ("metadata", '{"jane@example.com":[{"b":WORD},1.10]}', "metadata", {"jane@example.com": [{"b": None}, 1.10]}),
+        ("logs", "[1,WORD]", "logs", [1, None]),
+        ("methods_active", '["a",WORD]', "methods_active[1]", ["a", None]),
+        ("zz_unknown", "WORD", "zz_unknown", None),
+        ("zz_unknown", '[{"c":WORD}]', "zz_unknown", [{"c": None}]),
+    ],
+)
+def test_nan_and_infinity_are_invalid_values_by_name(
+    word: str, name: str, value: str, named: str, wanted: object
+) -> None:
+    before = f'{{"charge_id":"key-0","amount":1.10,"email_last_sent":{"9" * 30}}}'
+    wire = f'{before},{{"charge_id":"key-1","{name}":{value.replace("WORD", word)},"currency":"EUR"}}'
+    run = serve_wire(wire)
+    expect_told_once(run, "charges: /v1/charges ", "key-1", f"`{named}`", VALUE_ADVICE)
+    assert "jane" not in run.stderr
+    assert run.keys("charges") == ["key-0"]
+    nulled = serve_wire(wire, **NULL).expect_success()
+    first, second = nulled.records("charges")
+    assert first == {"charge_id": "key-0", "amount": "1.10", "email_last_sent": int("9" * 30)}
+    assert second == {"charge_id": "key-1", name: wanted, "currency": "EUR"}
+    assert len(told_of_nulls(nulled)) == 1
+    assert f"`{named.replace('[1]', '[]')}`" in told_of_nulls(nulled)[0]
+    assert nulled.told("Run complete", "1 invalid value made null")
+    assert "jane" not in nulled.stderr
+
+
+def test_nan_elsewhere_in_the_answer_harms_no_record() -> None:
+    with Sandbox() as sandbox:
+        sandbox.faults.add(Body(b'{"took":NaN,"data":[{"charge_id":"a"}],"total_count":NaN}'))
+        run = run_here(tap_config(sandbox), catalog=catalog_with(only=["charges"])).expect_success()
+    assert run.keys("charges") == ["a"]

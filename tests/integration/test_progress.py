@@ -1,0 +1,137 @@
+"""Long work shows itself: a line now and then for the stream under way, whatever it waits for, and one at the end."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tap_payments.output import progress
+from tap_payments.output.progress import Progress, StreamProgress, describe_span
+from tap_payments.sending import PaymentsStream
+from tap_payments.tap import TapPayments
+from tests.fake_api import Sandbox, make_account
+from tests.fake_api.faults import Hang
+from tests.support.tap_runs import run_tap, tap_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOGGER = logging.getLogger("tap-payments")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (3600, "1 h 00 min"), (7500, "2 h 05 min")],
+)
+def test_a_span_is_written_for_a_person(seconds: float, text: str) -> None:
+    assert describe_span(seconds) == text
+
+
+def test_without_an_end_in_sight_no_share_is_claimed() -> None:
+    counts = StreamProgress(records=5, requests=2, retries=1, reached=0.0)
+    assert counts.describe(counts.begun) == "5 records, 2 requests, 1 retries, reached 1970-01-01T00:00:00Z"
+
+
+def test_the_total_gives_the_share_and_the_time_left() -> None:
+    counts = StreamProgress(records=250, total=1000, begun=0.0)
+    assert counts.describe(100.0).endswith("25% done, about 5 min left")
+
+
+def test_the_ends_of_the_windows_give_the_share() -> None:
+    counts = StreamProgress(span=(0, 400), reached=300, begun=0.0)
+    assert counts.describe(60.0).endswith("75% done, about 20 s left")
+
+
+@pytest.mark.parametrize(("records", "total"), [(0, 1000), (2000, 1000)])
+def test_a_share_is_never_out_of_bounds(records: int, total: int) -> None:
+    share = StreamProgress(records=records, total=total).share()
+    assert share is not None
+    assert 0 <= share <= 1
+
+
+def until(told: Callable[[], bool]) -> None:
+    """Wait for what comes soon on any machine."""
+    deadline = time.monotonic() + 20
+    while not told():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_lines_come_while_nothing_else_happens(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.02)
+    caplog.set_level(logging.INFO)
+    running = Progress(LOGGER)
+    try:
+        running.begin("charges")
+        running.count_request("charges", 0.0)
+        running.count_records("charges", 7)
+        until(lambda: len(caplog.messages) >= 3)
+    finally:
+        running.close()
+    assert set(caplog.messages[-2:]) == {"charges: 7 records, 1 requests, 0 retries"}
+
+
+def test_no_line_comes_between_streams(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.01)
+    caplog.set_level(logging.INFO)
+    running = Progress(LOGGER)
+    running.begin("charges")
+    until(lambda: bool(caplog.messages))
+    running.end("charges")
+    time.sleep(0.05)
+    caplog.clear()
+    time.sleep(0.1)
+    running.close()
+    assert caplog.messages == []
+
+
+def test_no_line_comes_of_a_stream_that_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.01)
+    caplog.set_level(logging.INFO)
+    with Sandbox(make_account(charges=30)) as sandbox:
+        tap = TapPayments(config=tap_config(sandbox, page_size=10))
+        stream = tap.streams["charges"]
+        assert isinstance(stream, PaymentsStream)
+        chunks = stream.chunks()
+        next(chunks)
+        until(lambda: any("charges: 0 records" in message for message in caplog.messages))
+        del chunks
+        time.sleep(0.05)
+        caplog.clear()
+        time.sleep(0.1)
+        tap.run.progress.close()
+    assert caplog.messages == []
+
+
+def test_a_run_shows_that_it_waits_for_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox(make_account(charges=30)) as sandbox:
+        sandbox.faults.add(Hang(0.5), stream="charges", after=1)
+        monkeypatch.setenv("TAP_PAYMENTS_LOGLEVEL", "INFO")
+        run = run_in_a_hurry(sandbox, monkeypatch)
+    assert re.search(r"charges: \d+ records, 2 requests, 0 retries, reached \d{4}-", run)
+
+
+def run_in_a_hurry(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run the tap here with a line every 50 ms, and give what it logs."""
+    from tests.support.in_process import run_here  # noqa: PLC0415 - after the interval is set
+
+    monkeypatch.setattr(progress, "INTERVAL", 0.05)
+    return run_here(tap_config(sandbox, page_size=10)).stderr
+
+
+def test_the_end_tells_what_each_stream_took() -> None:
+    with Sandbox(make_account(charges=12, customers=3)) as sandbox:
+        run = run_tap(tap_config(sandbox, requests_per_minute=3000)).expect_success()
+    last = run.stderr.splitlines()[-1]
+    assert "Run complete. charges: 12 records, 2 requests, 0 retries, " in last
+    assert "customers: 3 records, 2 requests, 0 retries, " in last
+    assert last.count("s waited for the rate limit") == 4
+    assert not any(message["type"] not in {"SCHEMA", "RECORD", "STATE"} for message in run.messages)

@@ -1,0 +1,294 @@
+"""What passes is tried again, with the waits that were agreed; what does not pass ends the run at once, in one line."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tap_payments import errors
+from tap_payments.api.prefetch import RateLimiter
+from tap_payments.api.transport import read_retry_after
+from tap_payments.client import MAX_WAIT
+from tap_payments.records.timestamps import describe
+from tests.fake_api import Sandbox, make_account
+from tests.fake_api.faults import LEAK_MARKER, Body, Drip, Drop, DropMidBody, Fault, Hang, Status, Truncate
+from tests.support.in_process import HereRun, expect_told_once, run_here
+from tests.support.tap_runs import catalog_with, run_tap, start_tap, tap_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PASSING = {
+    "429": (Status(429), errors.ADVICE[429]),
+    "500": (Status(500), errors.SERVER_ADVICE),
+    "502": (Status(502), errors.SERVER_ADVICE),
+    "503": (Status(503), errors.SERVER_ADVICE),
+    "504": (Status(504), errors.SERVER_ADVICE),
+    "drop": (Drop(), errors.UNREACHABLE_ADVICE),
+    "cut short": (DropMidBody(), errors.BODY_ADVICE),
+    "reset": (DropMidBody(reset=True), errors.BODY_ADVICE),
+    "truncated": (Truncate(), errors.BODY_ADVICE),
+    "HTML": (Body(b"<html>"), errors.BODY_ADVICE),
+    "silence": (Hang(None), errors.TIMEOUT_ADVICE),
+}
+AT_ONCE = (
+    *(201, 202, 203, 204, 206),
+    *(300, 301, 302, 303, 304, 307, 308),
+    *(400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 413, 415, 418, 422, 425, 451, 499),
+    *(501, 505, 507, 511, 520, 529, 599),
+)
+
+
+@dataclass
+class Waits:
+    """The waits of a run, which take no time: those of one request, and those that hold all."""
+
+    one: list[float] = field(default_factory=list)
+    all: list[float] = field(default_factory=list)
+
+    @property
+    def asked(self) -> list[float]:
+        """All of them but the empty ones, in seconds."""
+        return [wait for wait in self.one + self.all if wait > 0]
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    """Have every wait end at once, and remember how long it was to be."""
+    waits = Waits()
+    monkeypatch.setattr(RateLimiter, "wait", lambda _, seconds: waits.one.append(seconds))
+    monkeypatch.setattr(RateLimiter, "hold", lambda _, seconds: waits.all.append(seconds))
+    return waits
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """An API with three pages of ten, of its own: a run that failed may still have a request under way."""
+    with Sandbox(make_account(charges=30)) as sandbox:
+        yield sandbox
+
+
+def read(sandbox: Sandbox, **settings: object) -> HereRun:
+    """Read the charges with the waits that are the default."""
+    given = {"page_size": 10, "backoff_factor": None, **settings}
+    return run_here(tap_config(sandbox, **given), catalog=catalog_with(only=["charges"]))
+
+
+def expect_all(run: HereRun, sandbox: Sandbox) -> None:
+    """Hold that the run went well and every record is out, once."""
+    run.expect_success()
+    assert run.keys("charges") == sandbox.account.keys("charges")
+
+
+@pytest.mark.parametrize("offset", ["0", "10", "30"])
+@pytest.mark.parametrize(("fault", "advice"), PASSING.values(), ids=PASSING)
+def test_what_passes_is_tried_again(fault: Fault, advice: str, offset: str, sandbox: Sandbox, waits: Waits) -> None:
+    sandbox.faults.add(fault, times=3, when=lambda params: params["offset"] == offset)
+    timeout = 0.3 if isinstance(fault, Hang) else None
+    run = read(sandbox, request_timeout=timeout)
+    if timeout and run.exit_code:
+        pytest.skip("the machine was slower than the timeout")
+    expect_all(run, sandbox)
+    assert waits.asked == [2, 4, 8]
+    assert len(sandbox.requests) == 4 + 3
+    assert [number for line in run.lines for number in re.findall(r"trying again in (\d+) s \(\d of 3\)", line)] == [
+        "2",
+        "4",
+        "8",
+    ]
+
+
+@pytest.mark.parametrize(("fault", "advice"), PASSING.values(), ids=PASSING)
+def test_what_does_not_pass_is_told_after_four_tries(fault: Fault, advice: str, sandbox: Sandbox, waits: Waits) -> None:
+    sandbox.faults.add(fault, times=None)
+    run = read(sandbox, request_timeout=0.3 if isinstance(fault, Hang) else None)
+    expect_told_once(run, "charges: /v1/charges ", "4 times in a row", advice)
+    assert LEAK_MARKER not in run.stderr
+    assert waits.asked == [2, 4, 8]
+    assert len(sandbox.requests) == 4
+
+
+@pytest.mark.parametrize("retries", [0, 1, 5])
+def test_the_number_of_tries_is_a_setting(retries: int, sandbox: Sandbox, waits: Waits) -> None:
+    sandbox.faults.add(Status(503), times=None)
+    expect_told_once(read(sandbox, max_retries=retries, backoff_factor=0.5), "503 Service Unavailable")
+    assert waits.asked == [0.5 * 2**n for n in range(retries)]
+    assert len(sandbox.requests) == retries + 1
+
+
+@pytest.mark.parametrize("concurrency", [1, 4, 8])
+def test_a_page_fetched_ahead_gets_no_more_tries(concurrency: int, sandbox: Sandbox, waits: Waits) -> None:
+    sandbox.faults.add(Status(500), times=None, when=lambda params: params["offset"] == "20")
+    run = read(sandbox, concurrency=concurrency)
+    expect_told_once(run, "500 Internal Server Error, 4 times in a row")
+    assert run.keys("charges") == sandbox.account.keys("charges")[:20]
+    assert sum(request.params["offset"] == "20" for request in sandbox.requests) == 4
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("0", [2, 4, 8]),
+        ("1", [2, 4, 8]),
+        ("3", [3, 4, 8]),
+        ("7", [7, 7, 8]),
+        (" 60 ", [60, 60, 60]),
+        ("300", [300, 300, 300]),
+        ("-5", [2, 4, 8]),
+        ("soon", [2, 4, 8]),
+        ("", [2, 4, 8]),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", [2, 4, 8]),
+        ("Wed, 21 Oct 2015 07:28:00 +9999", [2, 4, 8]),
+        ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", [2, 4, 8]),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", [2, 4, 8]),
+    ],
+)
+def test_the_longer_of_backoff_and_what_the_api_asks(
+    header: str, expected: list[float], status: int, sandbox: Sandbox, waits: Waits
+) -> None:
+    sandbox.faults.add(Status(status, {"Retry-After": header}), times=3)
+    expect_all(read(sandbox), sandbox)
+    assert waits.asked == expected
+    assert bool(waits.all) == (status == 429)
+
+
+def test_what_the_api_asks_may_be_a_date(sandbox: Sandbox, waits: Waits) -> None:
+    sandbox.faults.add(Status(503, {"Retry-After": formatdate(time.time() + 250, usegmt=True)}), times=1)
+    expect_all(read(sandbox), sandbox)
+    (wait,) = waits.asked
+    assert 100 < wait <= 250
+
+
+# A test goes by the same name in every process that collects it, so that its name has no time in it.
+@pytest.mark.parametrize(
+    "header",
+    [
+        "301",
+        "86400",
+        "99999999999999999999",
+        pytest.param(formatdate(time.time() + 9e4, usegmt=True), id="a date"),
+        "9" * 400,
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_too_long_a_wait_ends_the_run_and_says_when_to_come_back(
+    status: int, header: str, sandbox: Sandbox, waits: Waits
+) -> None:
+    sandbox.faults.add(Status(status, {"Retry-After": header}), times=None)
+    run = read(sandbox)
+    expect_told_once(run, f"answered {status} ", "run again after ")
+    assert re.search(r"run again after \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", run.lines[-1])
+    assert len(sandbox.requests) == 1
+    assert waits.asked == []
+
+
+def test_a_long_backoff_is_cut_to_what_may_be_waited(sandbox: Sandbox, waits: Waits) -> None:
+    sandbox.faults.add(Status(503), times=3)
+    expect_all(read(sandbox, backoff_factor=200), sandbox)
+    assert waits.asked == [200, MAX_WAIT, MAX_WAIT]
+
+
+@pytest.mark.parametrize("status", AT_ONCE)
+def test_all_else_ends_the_run_at_once(status: int, sandbox: Sandbox, waits: Waits) -> None:
+    body = b"" if status in {204, 304} else f'{{"data":[{{"charge_id":"{LEAK_MARKER}"}}]}}'.encode()
+    sandbox.faults.add(Status(status, {"Location": sandbox.url, "Retry-After": "1"}, body), times=None)
+    run = read(sandbox)
+    expect_told_once(run, f"charges: /v1/charges answered {status}", errors.advise(status))
+    assert LEAK_MARKER not in run.stderr + run.stdout.decode()
+    assert run.records("charges") == []
+    assert len(sandbox.requests) == 1
+    assert waits.asked == []
+
+
+def test_every_advice_is_of_one_line_and_says_what_to_do() -> None:
+    for status in range(200, 600):
+        advice = errors.advise(status)
+        assert advice == " ".join(advice.split())
+        assert errors.describe_status(status).startswith(str(status))
+    assert "`username` and `password`" in errors.advise(401)
+    assert "API access must be enabled" in errors.advise(403)
+    assert "`base_url`" in errors.advise(404)
+    assert "`requests_per_minute`" in errors.advise(429)
+    assert "`base_url`" in errors.advise(302)
+
+
+def test_a_host_that_refuses_connections(sandbox: Sandbox, waits: Waits) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        run = read(sandbox, base_url=f"http://127.0.0.1:{taken.getsockname()[1]}/v1/")
+    expect_told_once(run, "charges: /v1/charges ", "4 times in a row", errors.UNREACHABLE_ADVICE)
+    assert waits.asked == [2, 4, 8]
+
+
+def test_a_host_that_has_no_address(sandbox: Sandbox, waits: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_address(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_address)
+    run = read(sandbox, base_url="https://nowhere.invalid/v1/")
+    expect_told_once(run, "charges: /v1/charges ", "nowhere.invalid", "4 times in a row", errors.UNREACHABLE_ADVICE)
+    assert waits.asked == [2, 4, 8]
+
+
+def test_an_answer_that_drips_is_no_timeout() -> None:
+    with Sandbox(make_account(charges=5)) as sandbox:
+        sandbox.faults.add(Drip(3.0, pieces=30))
+        run = read(sandbox, request_timeout=2)
+        expect_all(run, sandbox)
+        assert not run.told("trying again")
+
+
+def test_a_429_holds_all_requests() -> None:
+    with Sandbox(make_account(charges=400)) as sandbox:
+        sandbox.faults.add(Status(429, {"Retry-After": "2"}), after=20)
+        run = start_tap(
+            tap_config(sandbox, page_size=4, concurrency=4), catalog=catalog_with(only=["charges"])
+        ).finish()
+        run.expect_success()
+        assert run.keys("charges") == sandbox.account.keys("charges")
+    refused = next(request.time for request in sandbox.requests if request.status == 429)
+    # What was in flight already may still come, one request for each thread.
+    meanwhile = [request for request in sandbox.requests if refused < request.time < refused + 1.9]
+    assert len(meanwhile) <= 4
+    assert len(sandbox.requests) > 100
+
+
+def test_as_a_process() -> None:
+    with Sandbox(make_account(charges=5)) as sandbox:
+        sandbox.faults.add(Status(503), times=None)
+        run = run_tap(tap_config(sandbox), catalog=catalog_with(only=["charges"]))
+    expect_told_once(run, "answered 503 Service Unavailable, 4 times in a row: the API is down or overloaded")
+    assert len(run.told("WARNING", "trying again in 0 s")) == 3
+    assert len(sandbox.requests) == 4
+
+
+@given(
+    st.one_of(
+        st.none(),
+        st.text(st.characters(max_codepoint=255)),
+        st.lists(
+            st.sampled_from(
+                ["Wed", ",", " ", "21", "Oct", "2015", "07:28:00", "GMT", "+9999", "-", ":", "9" * 20, "(", '"']
+            )
+        ).map("".join),
+    )
+)
+@example("Wed, 21 Oct 99999 07:28:00 GMT")
+@example("Wed, 21 Oct 2015 07:28:00 +99999999999999999999")
+@example("Fri, 31 Dec 9999 23:59:59 -2359")
+@example("Mon, 01 Jan 0001 00:00:00 +2359")
+def test_any_header_is_read_or_passed_over(header: str | None) -> None:
+    wait = read_retry_after(header)
+    assert wait is None or wait >= 0
+    assert wait is None or describe(time.time() + wait)

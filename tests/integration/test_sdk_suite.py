@@ -1,0 +1,45 @@
+"""The SDK's own tests for taps, over an account of either provider."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from singer_sdk.testing import get_tap_test_class
+
+from tap_payments.tap import TapPayments
+from tests.fake_api.data import make_account
+from tests.fake_api.server import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SIZES = {"charges": 700, "products": 30, "customers": 120, "subscriptions": 40}
+# The classes take their settings when they are made, and read them when they run: the address is put in between.
+GENERIC: dict[str, Any] = {"provider": "generic", "username": "generic", "password": "secret"}
+CHARGEDESK: dict[str, Any] = {"provider": "chargedesk", "username": "sk_test", "requests_per_minute": 1_000_000}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def served() -> Iterator[None]:
+    """Serve an account to each class of tests."""
+    with ExitStack() as stack:
+        for settings in (GENERIC, CHARGEDESK):
+            sandbox = Sandbox(
+                make_account(**SIZES, php=settings["provider"] == "chargedesk"),
+                provider=settings["provider"],
+                username=settings["username"],
+                password=settings.get("password", ""),
+            )
+            settings["base_url"] = stack.enter_context(sandbox).url
+        yield
+
+
+def suite(settings: dict[str, Any]) -> Any:
+    """Make a class of tests."""
+    return get_tap_test_class(TapPayments, config=settings, parse_env_config=False)
+
+
+TestGeneric = suite(GENERIC)
+TestChargeDesk = suite(CHARGEDESK)

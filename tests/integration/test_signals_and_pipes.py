@@ -1,0 +1,479 @@
+"""Signals and pipes that close: whole lines, a last STATE that is true, and an end within a moment."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.fake_api import Sandbox, make_account
+from tests.fake_api.faults import Fault, Hang, Status
+from tests.support.in_process import expect_told_once, run_here
+from tests.support.tap_runs import TAP, bookmark_in, catalog_with, environment, start_tap, tap_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
+# Waits take minutes where nothing ends them; this is enough for the slowest machine, and far from those.
+SOON = 20.0
+# What the design allows, about a second, and what a machine with other work on it adds.
+MOMENT = 2.0
+POLL_INTERVAL = 30.0
+
+Settings = dict[str, Any]
+WAITS: dict[str, tuple[Fault | None, Settings]] = {
+    "silence": (Hang(None), {"request_timeout": 300}),
+    "backoff": (Status(503), {"backoff_factor": 200}),
+    "what a 429 asks": (Status(429, {"Retry-After": "200"}), {}),
+    "pace": (None, {"requests_per_minute": 0.5}),
+}
+STATE = {"bookmarks": {"customers": {"replication_key": "first_seen", "replication_key_value": 1_700_000_000}}}
+
+
+def wait_until(condition: Any) -> None:
+    """Wait until something has happened."""
+    deadline = time.monotonic() + POLL_INTERVAL
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize(("fault", "settings"), WAITS.values(), ids=WAITS)
+def test_every_wait_ends_with_a_signal(
+    fault: Fault | None, settings: Settings, number: signal.Signals, concurrency: int
+) -> None:
+    with Sandbox(make_account(charges=40)) as sandbox:
+        page = 1 if fault else 0
+        if fault:
+            sandbox.faults.add(fault, times=None, when=lambda params: int(params["offset"]) >= 10)
+        process = start_tap(
+            tap_config(sandbox, page_size=10, concurrency=concurrency, **settings),
+            catalog=catalog_with(only=["charges"]),
+            state=STATE,
+        )
+        wait_until(lambda: len(sandbox.requests) > page)
+        # The first page is out as soon as it is there, whatever the next one waits for.
+        wait_until(lambda: sum(one["type"] == "RECORD" for one in process.written()) == 10)
+        process.send(number)
+        run = process.finish(timeout=SOON)
+    assert run.exit_code == SIGNALS[number]
+    assert run.errors == []
+    assert "Traceback" not in run.stderr
+    assert run.keys("charges") == sandbox.account.keys("charges")[:10]
+    assert run.bookmark("customers") == STATE["bookmarks"]["customers"]["replication_key_value"]
+    assert run.bookmark("charges") is None
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("batch", [False, True], ids=["records", "batches"])
+def test_the_last_state_is_true(number: signal.Signals, tmp_path: Path, *, batch: bool) -> None:
+    settings: Settings = {"page_size": 10, "window_days": 90, "request_timeout": 300}
+    if batch:
+        settings["batch_config"] = {
+            "encoding": {"format": "jsonl", "compression": "none"},
+            "storage": {"root": tmp_path.as_uri()},
+            "batch_size": 7,
+        }
+    with Sandbox(make_account(charges=300), provider="chargedesk") as sandbox:
+        times = sorted(int(record["occurred"]) for record in sandbox.account.records("charges"))
+        middle = times[len(times) // 2]
+        sandbox.faults.add(Hang(None), times=None, when=lambda params: int(params.get("occurred[min]", 0)) > middle)
+        process = start_tap(
+            tap_config(sandbox, **settings), catalog=catalog_with(only=["charges"], incremental=["charges"])
+        )
+        wait_until(lambda: sandbox.faults.thrown["Hang"])
+        process.send(number)
+        run = process.finish(timeout=SOON)
+    assert run.exit_code == SIGNALS[number]
+    assert run.errors == []
+    out: set[str] = set()
+    promoted = 0
+    files = []
+    for message in run.messages:
+        if message["type"] == "RECORD":
+            out.add(message["record"]["charge_id"])
+        elif message["type"] == "BATCH":
+            for url in message["manifest"]:
+                files.append(url.rsplit("/", 1)[1])
+                lines = (tmp_path / files[-1]).read_text(encoding="utf-8").splitlines()
+                out.update(json.loads(line)["charge_id"] for line in lines)
+        elif message["type"] == "STATE" and (bookmark := bookmark_in(message["value"], "charges")):
+            promoted += 1
+            due = {
+                one["charge_id"] for one in sandbox.account.records("charges") if int(one["occurred"]) <= int(bookmark)
+            }
+            assert due <= out
+    assert run.messages[-1]["type"] == "STATE"
+    assert promoted > 2
+    assert 100 < len(out) < 300
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(files), "files that nobody was told of are gone"
+
+
+@contextmanager
+def piped(
+    sandbox: Sandbox,
+    tmp_path: Path,
+    env: dict[str, str] | None = None,
+    *,
+    incremental: Iterable[str] = (),
+    state: dict[str, Any] | None = None,
+    **settings: object,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the tap into a pipe."""
+    config, catalog = tmp_path / "config.json", tmp_path / "catalog.json"
+    config.write_text(json.dumps(tap_config(sandbox, **settings)), encoding="utf-8")
+    catalog.write_text(json.dumps(catalog_with(only=["charges"], incremental=incremental)), encoding="utf-8")
+    command = [sys.executable, "-m", "tap_payments", "--config", str(config), "--catalog", str(catalog)]
+    if state is not None:
+        (tmp_path / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        command += ["--state", str(tmp_path / "state.json")]
+    with (tmp_path / "stderr").open("wb") as stderr:
+        process = subprocess.Popen(command, env=environment(env), stdout=subprocess.PIPE, stderr=stderr)
+    try:
+        yield process
+    finally:
+        with suppress(OSError):
+            process.kill()
+        process.wait()
+        assert process.stdout
+        with suppress(OSError):
+            process.stdout.close()
+
+
+def stand_still(sandbox: Sandbox, process: subprocess.Popen[bytes]) -> None:
+    """Wait until nothing moves any more, because nobody reads what a run writes."""
+    wait_until(lambda: len(sandbox.requests) >= 2)
+    standing = 0
+    while standing != len(sandbox.requests):
+        standing = len(sandbox.requests)
+        time.sleep(0.7)
+    assert process.poll() is None, "it has written all"
+
+
+def told(tmp_path: Path) -> str:
+    """Give what a run said, after holding that it said it without a traceback."""
+    text = (tmp_path / "stderr").read_text(encoding="utf-8")
+    assert "Traceback" not in text
+    assert "Exception ignored" not in text
+    assert "BrokenPipeError" not in text
+    return text
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+def test_a_signal_in_the_middle_of_a_write_cuts_no_line(unbuffered: str, tmp_path: Path) -> None:
+    env = {"PYTHONUNBUFFERED": unbuffered}
+    with (
+        Sandbox(make_account(charges=3_000)) as sandbox,
+        piped(sandbox, tmp_path, env, page_size=500) as process,
+    ):
+        wait_until(lambda: len(sandbox.requests) >= 2)
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert process.stdout
+        output = process.stdout.read()
+        assert process.wait(SOON) == 143
+    assert output.endswith(b"\n")
+    records = [json.loads(line) for line in output.splitlines() if line.startswith(b'{"type":"RECORD"')]
+    assert 0 < len(records) < 3_000
+    assert "| ERROR" not in told(tmp_path)
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("incremental", [[], ["charges"]], ids=["FULL_TABLE", "INCREMENTAL"])
+def test_a_signal_ends_a_run_whose_target_does_not_read(
+    number: signal.Signals, incremental: list[str], tmp_path: Path
+) -> None:
+    with (
+        Sandbox(make_account(charges=3_000), provider="chargedesk") as sandbox,
+        piped(sandbox, tmp_path, incremental=incremental, page_size=50, window_days=30) as process,
+    ):
+        stand_still(sandbox, process)
+        process.send_signal(number)
+        begun = time.monotonic()
+        assert process.wait(SOON) == SIGNALS[number]
+        assert time.monotonic() - begun < MOMENT
+        assert process.stdout
+        output = process.stdout.read()
+    assert output.endswith(b"\n"), "the last line is not whole"
+    messages = [json.loads(line) for line in output.splitlines()]
+    times = {one["charge_id"]: int(one["occurred"]) for one in sandbox.account.records("charges")}
+    out: set[str] = set()
+    for message in messages:
+        if message["type"] == "RECORD":
+            out.add(message["record"]["charge_id"])
+        elif message["type"] == "STATE" and (bookmark := bookmark_in(message["value"], "charges")):
+            assert {key for key, occurred in times.items() if occurred <= int(bookmark)} <= out
+    assert 0 < len(out) < 3_000
+    assert any(message["type"] == "STATE" for message in messages) is bool(incremental)
+    assert "Stopped by signal" in told(tmp_path)
+    assert "| ERROR" not in told(tmp_path)
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_line_that_is_larger_than_a_pipe_goes_out_whole(number: signal.Signals, tmp_path: Path) -> None:
+    account = make_account(charges=400)
+    for record in account["charges"]:
+        record["description"] = "long " * 20_000
+    with Sandbox(account) as sandbox, piped(sandbox, tmp_path, page_size=50) as process:
+        stand_still(sandbox, process)
+        process.send_signal(number)
+        assert process.wait(SOON) == SIGNALS[number]
+        assert process.stdout
+        output = process.stdout.read()
+    assert output.endswith(b"\n"), "the last line is not whole"
+    assert all(json.loads(line) for line in output.splitlines())
+
+
+def test_the_last_state_goes_out_behind_records_that_a_slow_target_reads(tmp_path: Path) -> None:
+    state = {"bookmarks": {"customers": {"replication_key": "first_seen", "replication_key_value": 1_700_000_000}}}
+    with (
+        Sandbox(make_account(charges=3_000)) as sandbox,
+        piped(sandbox, tmp_path, state=state, page_size=500) as process,
+    ):
+        stand_still(sandbox, process)
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            time.sleep(0.0001)
+        assert process.wait(SOON) == 143
+    assert json.loads(lines[-1]) == {"type": "STATE", "value": state}
+    assert json.loads(lines[-2])["type"] == "RECORD"
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_signal_ends_a_run_whose_log_nobody_reads(number: signal.Signals, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    with Sandbox(make_account(charges=20_000)) as sandbox:
+        config.write_text(json.dumps(tap_config(sandbox, page_size=1)), encoding="utf-8")
+        command = [sys.executable, "-m", "tap_payments", "--config", str(config)]
+        process = subprocess.Popen(
+            command, env=environment({"LOGLEVEL": "DEBUG"}), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        try:
+            stand_still(sandbox, process)
+            process.send_signal(number)
+            begun = time.monotonic()
+            assert process.wait(SOON) == SIGNALS[number]
+            assert time.monotonic() - begun < 2 * MOMENT
+        finally:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_second_signal_ends_at_once(number: signal.Signals, tmp_path: Path) -> None:
+    with Sandbox(make_account(charges=3_000)) as sandbox, piped(sandbox, tmp_path, page_size=500) as process:
+        stand_still(sandbox, process)
+        process.send_signal(number)
+        time.sleep(0.1)
+        assert process.poll() is None, "it waits a moment for the target to read"
+        process.send_signal(number)
+        begun = time.monotonic()
+        assert process.wait(SOON) == SIGNALS[number]
+        assert time.monotonic() - begun < 0.3
+    assert "| ERROR" not in told(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which signals a process handles")
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.1, 0.2, 0.3])
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("program", [[sys.executable, "-m", "tap_payments"], [str(TAP)]], ids=["module", "program"])
+def test_a_signal_while_the_tap_is_loaded_says_nothing(
+    program: list[str], number: signal.Signals, delay: float, tmp_path: Path
+) -> None:
+    with Sandbox(make_account(charges=5)) as sandbox:
+        sandbox.faults.add(Hang(None), times=None)
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+        process = subprocess.Popen(
+            [*program, "--config", str(config)], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        # Before that Python loads itself, and answers to SIGINT as it likes.
+        wait_until(lambda: handles(process.pid, signal.SIGTERM))
+        time.sleep(delay)
+        process.send_signal(number)
+        begun = time.monotonic()
+        _, stderr = process.communicate(timeout=SOON)
+        assert process.returncode == SIGNALS[number]
+        assert time.monotonic() - begun < MOMENT
+        assert b"Traceback" not in stderr
+        assert b"| ERROR" not in stderr
+
+
+def handles(pid: int, number: signal.Signals) -> bool:
+    """Tell whether a process has a handler of its own for a signal."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+@pytest.mark.parametrize("lines", [0, 1, 50])
+def test_a_closed_pipe_ends_the_run(lines: int, tmp_path: Path) -> None:
+    with Sandbox(make_account(charges=3_000)) as sandbox, piped(sandbox, tmp_path, page_size=500) as process:
+        assert process.stdout
+        for _ in range(lines):
+            assert json.loads(process.stdout.readline())
+        process.stdout.close()
+        assert process.wait(SOON) == 1
+    log = told(tmp_path).splitlines()
+    assert [line for line in log if "| ERROR" in line] == log[-1:]
+    assert "the target has gone" in log[-1]
+
+
+def test_a_closed_pipe_and_a_signal_as_meltano_sends_them(tmp_path: Path) -> None:
+    with Sandbox(make_account(charges=40)) as sandbox:
+        sandbox.faults.add(Hang(None), times=None, when=lambda params: params["offset"] != "0")
+        with piped(sandbox, tmp_path, page_size=10, request_timeout=300) as process:
+            assert process.stdout
+            for _ in range(11):
+                assert json.loads(process.stdout.readline())
+            process.stdout.close()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(SOON) == 143
+    assert "internal error" not in told(tmp_path)
+
+
+FAILING = {
+    "a full disk": (">/dev/full", "standard output is on a full disk (No space left on device)"),
+    "a file of a limited size": (">out", "standard output is on a full disk (File too large)"),
+    "no standard output": (">&-", "standard output is closed"),
+    "a file that is read": ("1</dev/null", "standard output cannot be written (Bad file descriptor)"),
+}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--config", "config.json"], ["--discover"], ["--about"], ["--help"]], ids=" ".join
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize(("where", "cause"), FAILING.values(), ids=FAILING)
+def test_a_standard_output_that_takes_nothing(
+    where: str, cause: str, unbuffered: str, arguments: list[str], tmp_path: Path
+) -> None:
+    with Sandbox(make_account(charges=5)) as sandbox:
+        (tmp_path / "config.json").write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+        command = f'ulimit -f 1; exec "{sys.executable}" -m tap_payments {" ".join(arguments)} {where}'
+        ended = subprocess.run(
+            ["/bin/sh", "-c", command],
+            cwd=tmp_path,
+            env=environment({"PYTHONUNBUFFERED": unbuffered, "PYTHONDONTWRITEBYTECODE": "1"}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr
+    log = ended.stderr.splitlines()
+    assert [line for line in log if "| ERROR" in line] == log[-1:]
+    assert cause in log[-1]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--discover"]], ids=["messages", "catalog"])
+def test_a_standard_output_that_does_not_block_gets_everything(arguments: list[str], tmp_path: Path) -> None:
+    with Sandbox(make_account(charges=3_000)) as sandbox:
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+        for ends in (os.pipe(), tuple(end.detach() for end in socket.socketpair())):
+            reading, writing = ends
+            os.set_blocking(writing, False)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tap_payments", "--config", str(config), *arguments],
+                env=environment(),
+                stdout=writing,
+                stderr=subprocess.PIPE,
+            )
+            os.close(writing)
+            if arguments:
+                time.sleep(1)
+            else:
+                stand_still(sandbox, process)
+                sandbox.requests.clear()
+            with os.fdopen(reading, "rb") as file:
+                output = file.read()
+            _, stderr = process.communicate(timeout=SOON)
+            assert process.returncode == 0, stderr
+            assert b"| ERROR" not in stderr
+            if arguments:
+                assert len(json.loads(output)["streams"]) == 4
+            else:
+                assert output.count(b'{"type":"RECORD"') == 3_000
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_a_full_disk_for_batches_is_named(compression: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    batch_config = {
+        "encoding": {"format": "jsonl", "compression": compression},
+        "storage": {"root": tmp_path.as_uri()},
+    }
+    with Sandbox(make_account(charges=2_000)) as sandbox:
+        config.write_text(json.dumps(tap_config(sandbox, batch_config=batch_config)), encoding="utf-8")
+        command = f'ulimit -f 100; exec "{sys.executable}" -m tap_payments --config "{config}" >/dev/null'
+        ended = subprocess.run(
+            ["/bin/sh", "-c", command],
+            env=environment({"PYTHONDONTWRITEBYTECODE": "1"}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    log = ended.stderr.splitlines()
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr
+    assert [line for line in log if "| ERROR" in line] == log[-1:]
+    assert "the folder for temporary files takes no more of a batch (File too large)" in log[-1]
+
+
+def test_a_storage_that_takes_no_batch_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    batch_config = {
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": (file / "folder").as_uri()},
+    }
+    with Sandbox(make_account(charges=20)) as sandbox:
+        run = run_here(tap_config(sandbox, batch_config=batch_config))
+    expect_told_once(run, "the storage takes no batch file (Not a directory)", "`batch_config.storage`")
+    assert str(tmp_path) not in run.errors[0]
+
+
+def test_a_full_disk_where_batches_are_stored_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+
+    monkeypatch.setattr(shutil, "copyfileobj", fill)
+    batch_config = {"encoding": {"format": "jsonl", "compression": "none"}, "storage": {"root": tmp_path.as_uri()}}
+    with Sandbox(make_account(charges=20)) as sandbox:
+        run = run_here(tap_config(sandbox, batch_config=batch_config))
+    expect_told_once(run, "the storage takes no batch file (No space left on device)")
+    assert str(tmp_path) not in run.errors[0]
+
+
+def test_a_request_that_hangs_keeps_no_failed_run_from_ending() -> None:
+    with Sandbox(make_account(charges=80)) as sandbox:
+        sandbox.faults.add(Status(400), times=None, when=lambda params: params["offset"] == "20")
+        sandbox.faults.add(Hang(None), times=None, when=lambda params: int(params["offset"]) > 20)
+        process = start_tap(
+            tap_config(sandbox, page_size=10, concurrency=8, request_timeout=300),
+            catalog=catalog_with(only=["charges"]),
+        )
+        expect_told_once(process.finish(timeout=SOON), "400 Bad Request")

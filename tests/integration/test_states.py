@@ -1,0 +1,135 @@
+"""A STATE goes out after the last record of every stream, changed or not: many targets forget theirs at each RECORD."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fake_api import Sandbox, make_account
+from tests.fake_api.providers import STREAMS
+from tests.support.minimal_records import DAY, plain
+from tests.support.tap_runs import JSON, TapRun, catalog_with, run_tap, start_tap, tap_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fake_api.log import LoggedRequest
+
+JAN_2024 = 1_704_067_200
+INCREMENTAL = ("charges", "customers", "subscriptions")
+
+
+def account(*, php: bool = False) -> dict[str, list[JSON]]:
+    return make_account(charges=30, products=6, customers=9, subscriptions=5, php=php)
+
+
+def remembered(run: TapRun) -> JSON | None:
+    """Return the state of a target that forgets it at each message but STATE and SCHEMA, as target-jsonl does."""
+    state: JSON | None = None
+    for message in run.messages:
+        if message["type"] == "STATE":
+            state = message["value"]
+        elif message["type"] != "SCHEMA":
+            state = None
+    return state
+
+
+def expect_state_after_each_stream(run: TapRun) -> None:
+    """Hold that the last message of each stream is followed by one STATE, and that no two follow each other."""
+    kinds = [(message["type"], message.get("stream")) for message in run.messages]
+    begins = [place for place, kind in enumerate(kinds) if kind[0] == "SCHEMA"]
+    ends = [*begins[1:], len(kinds)]
+    assert all(kinds[end - 1][0] == "STATE" for end in ends), kinds
+    assert all(len(list(group)) == 1 for kind, group in groupby(kinds) if kind[0] == "STATE"), kinds
+
+
+@pytest.mark.parametrize("provider", ["generic", "chargedesk"])
+@pytest.mark.parametrize("way", ["lean", "each record by itself", "batches"])
+@pytest.mark.parametrize("incremental", [(), INCREMENTAL])
+def test_quiet_nights_end_with_the_state_that_they_began_with(
+    provider: str, way: str, incremental: tuple[str, ...], tmp_path: Path
+) -> None:
+    batch_config = {
+        "encoding": {"format": "jsonl", "compression": "none"},
+        "storage": {"root": tmp_path.as_uri()},
+        "batch_size": 1000,
+    }
+    catalog = catalog_with(
+        incremental=incremental, deselect=["charges.amount", "customers.name"] if way == "each record by itself" else ()
+    )
+    with Sandbox(account(php=provider == "chargedesk"), provider=provider) as sandbox:
+        config = tap_config(sandbox, batch_config=batch_config if way == "batches" else None)
+        state: JSON | None = None
+        nights = []
+        for _ in range(3):
+            run = run_tap(config, catalog=catalog, state=state).expect_success()
+            expect_state_after_each_stream(run)
+            state = remembered(run)
+            assert state is not None
+            nights.append(state)
+    assert nights[0] == nights[1] == nights[2]
+    assert set(nights[0]["bookmarks"]) == set(STREAMS)
+    assert {name for name, said in nights[0]["bookmarks"].items() if said} == set(incremental)
+
+
+def test_a_full_table_stream_keeps_what_incremental_runs_left() -> None:
+    left = {"bookmarks": {"products": {"replication_key": "first_seen", "replication_key_value": JAN_2024}}}
+    with Sandbox(account()) as sandbox:
+        run = run_tap(tap_config(sandbox), catalog=catalog_with(only=["products"]), state=left).expect_success()
+    expect_state_after_each_stream(run)
+    assert remembered(run) == left
+
+
+def test_a_stream_without_records_ends_with_a_state_too() -> None:
+    with Sandbox({"products": make_account(products=3)["products"]}, provider="chargedesk") as sandbox:
+        catalog = catalog_with(incremental=INCREMENTAL)
+        first = run_tap(tap_config(sandbox), catalog=catalog).expect_success()
+        second = run_tap(tap_config(sandbox), catalog=catalog, state=first.state).expect_success()
+    for run in (first, second):
+        expect_state_after_each_stream(run)
+        assert run.state == {"bookmarks": {name: {} for name in STREAMS}}
+
+
+def test_a_state_follows_each_window_also_where_it_has_not_changed() -> None:
+    times = [JAN_2024 + day * DAY for day in range(600)]
+    with Sandbox({"charges": plain("charges", times)}, provider="chargedesk") as sandbox:
+        config = tap_config(sandbox, window_days=60, lookback_days=1000)
+        catalog = catalog_with(only=["charges"], incremental=["charges"])
+        first = run_tap(config, catalog=catalog).expect_success()
+        second = run_tap(config, catalog=catalog, state=first.state).expect_success()
+    bookmark = str(times[-1])
+    assert set(second.bookmarks("charges")) == {bookmark}
+    kinds = [kind for kind, _ in groupby(message["type"] for message in second.messages)]
+    assert kinds.count("RECORD") > 1
+    assert kinds.count("STATE") >= kinds.count("RECORD")
+
+
+def test_a_run_that_is_stopped_on_a_quiet_night_ends_with_its_state() -> None:
+    reached = threading.Event()
+    with Sandbox(account(php=True), provider="chargedesk") as sandbox:
+        config = tap_config(sandbox, page_size=2)
+        catalog = catalog_with(incremental=INCREMENTAL)
+        state = remembered(run_tap(config, catalog=catalog).expect_success())
+
+        def hold(_: Sandbox, request: LoggedRequest, params: dict[str, str]) -> None:
+            if request.stream == "products" and params["offset"] == "3":
+                reached.set()
+                sandbox.stopping.wait(1)
+
+        sandbox.before_each(hold)
+        with start_tap(config, catalog=catalog, state=state) as process:
+            assert reached.wait(30)
+            process.send(signal.SIGTERM)
+            run = process.finish()
+    assert run.exit_code == 143
+    assert run.records("products")
+    last = remembered(run)
+    assert last is not None
+    assert state is not None
+    assert {name: said for name, said in last["bookmarks"].items() if said} == {
+        name: state["bookmarks"][name] for name in INCREMENTAL
+    }

@@ -1,0 +1,273 @@
+"""The lean path gives what the SDK's own path gives, message by message, and batches hold the same records."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.singerlib.encoding import SimpleSingerWriter
+from singer_sdk.streams.core import Stream
+
+from tap_payments.output.writer import BufferedWriter
+from tap_payments.sending import PaymentsStream
+from tap_payments.tap import TapPayments
+from tests.fake_api import Sandbox, make_account
+from tests.support.in_process import HereRun, Number, read_exactly, run_here
+from tests.support.tap_runs import catalog_with, tap_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JSON = dict[str, Any]
+
+STREAMS = ("charges", "subscriptions")
+SELECTIONS: dict[str, list[str]] = {
+    "all": [],
+    "some deselected": ["charges.amount", "charges.metadata", "charges.logs", "subscriptions.items"],
+    "some inside deselected": [],
+    "a stream deselected": ["subscriptions"],
+}
+MAPS: dict[str, JSON | None] = {
+    "no map": None,
+    "renamed": {"charges": {"reference": "charge_id", "status": None, "__key_properties__": ["reference"]}},
+    "hashed": {"charges": {"customer_email": "md5(customer_email)", "customer_name": "__NULL__"}},
+    "made": {
+        "charges": {
+            "double": "float(amount_refunded) * 2",
+            "paid": "is_paid",
+            "__else__": None,
+            "charge_id": "charge_id",
+        }
+    },
+    "filtered": {"charges": {"__filter__": "status == 'successful'"}},
+    "by another name": {"charges": {"__alias__": "payments"}},
+    "copied": {
+        "charges_copy": {
+            "__source__": "charges",
+            "amount": "amount_refunded",
+            "charge_id": "charge_id",
+            "__else__": None,
+        }
+    },
+    "another stream left out": {"subscriptions": None},
+}
+FLATTENING: dict[str, JSON] = {
+    "as it is": {},
+    "flattened": {"flattening_enabled": True, "flattening_max_depth": 1},
+}
+BATCH_SIZE = 5
+
+
+@dataclass
+class Said:
+    """What a run said: its messages with numbers as text, and how many records went the lean way."""
+
+    run: HereRun
+    lean: int
+
+    @property
+    def messages(self) -> list[JSON]:
+        """All messages but STATE, without the time of extraction."""
+        messages = [read_exactly(line) for line in self.run.stdout.splitlines()]
+        for message in messages:
+            message.pop("time_extracted", None)
+        return [message for message in messages if message["type"] != "STATE"]
+
+    @property
+    def records(self) -> dict[str, list[JSON]]:
+        """The records, by the name they went by."""
+        found: dict[str, list[JSON]] = {}
+        for message in self.messages:
+            if message["type"] == "RECORD":
+                found.setdefault(message["stream"], []).append(message["record"])
+        return found
+
+
+@dataclass
+class Paths:
+    """Reads one account on the one path or the other."""
+
+    sandbox: Sandbox
+    monkeypatch: pytest.MonkeyPatch
+    lean: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        write = BufferedWriter.write_records
+
+        def counted(writer: BufferedWriter, stream: str, records: Any, **others: Any) -> None:
+            kept = list(records)
+            self.lean.append(len(kept))
+            write(writer, stream, kept, **others)
+
+        self.monkeypatch.setattr(BufferedWriter, "write_records", counted)
+
+    def read(self, selection: str, settings: JSON) -> Said:
+        """Read with what is set now."""
+        catalog = catalog_with(only=STREAMS, deselect=SELECTIONS[selection])
+        if selection == "some inside deselected":
+            for entry in catalog["streams"]:
+                entry["metadata"].append(
+                    {"breadcrumb": ["properties", "metadata", "properties", "order"], "metadata": {"selected": False}}
+                )
+        self.lean.clear()
+        run = run_here(tap_config(self.sandbox, page_size=7, **settings), catalog=catalog)
+        return Said(run.expect_success(), sum(self.lean))
+
+    def read_sdk(self, selection: str, settings: JSON, writer: type[Any]) -> Said:
+        """Read as the SDK does by itself."""
+        with self.monkeypatch.context() as patch:
+            patch.setattr(PaymentsStream, "_sync_records", Stream._sync_records)  # noqa: SLF001 -- the very path
+            patch.setattr(PaymentsStream, "_generate_record_messages", Stream._generate_record_messages)  # noqa: SLF001
+            patch.setattr(TapPayments, "message_writer_class", writer)
+            return self.read(selection, settings)
+
+    def read_forced(self, selection: str, settings: JSON) -> Said:
+        """Read as where the lean path will not do."""
+        with self.monkeypatch.context() as patch:
+            patch.setattr(PaymentsStream, "can_write_unmodified", property(lambda _: False))
+            return self.read(selection, settings)
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[Sandbox]:
+    """An account as PHP sends it."""
+    with Sandbox(make_account(charges=24, subscriptions=12, customers=3, products=2, php=True)) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def paths(account: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Paths:
+    """Reads that account."""
+    return Paths(account, monkeypatch)
+
+
+def by_value(value: Any) -> Any:
+    """Give numbers by what they are worth, since another encoder may write them otherwise."""
+    if isinstance(value, Number):
+        return Decimal(value)
+    if isinstance(value, dict):
+        return {name: by_value(part) for name, part in value.items()}
+    return [by_value(part) for part in value] if isinstance(value, list) else value
+
+
+def settings_of(maps: str, flattening: str) -> JSON:
+    """Give the settings of a case."""
+    return {"stream_maps": MAPS[maps], **FLATTENING[flattening]}
+
+
+@pytest.mark.parametrize("flattening", FLATTENING)
+@pytest.mark.parametrize("maps", MAPS)
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_both_paths_say_the_same(selection: str, maps: str, flattening: str, paths: Paths) -> None:
+    settings = settings_of(maps, flattening)
+    said = paths.read(selection, settings)
+    assert said.records
+    forced = paths.read_forced(selection, settings)
+    assert forced.lean == 0
+    assert said.messages == forced.messages
+    plain = maps == "no map" and flattening == "as it is"
+    if plain and selection in {"all", "a stream deselected"}:
+        assert said.lean == sum(map(len, said.records.values()))
+    elif plain or flattening == "flattened":
+        assert said.lean == 0
+    states = [message for message in said.run.messages if message["type"] == "STATE"]
+    assert states == [message for message in forced.run.messages if message["type"] == "STATE"]
+    own = paths.read_sdk(selection, settings, MsgSpecWriter)
+    assert own.lean == 0
+    assert by_value(said.messages) == by_value(own.messages)
+
+
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_the_sdks_simple_writer_says_the_same(selection: str, paths: Paths) -> None:
+    said, own = paths.read(selection, {}), paths.read_sdk(selection, {}, SimpleSingerWriter)
+    assert by_value(said.messages) == by_value(own.messages)
+
+
+def test_a_version_is_written_on_both_paths(paths: Paths) -> None:
+    settings = {"page_overlap": 1, "emit_activate_version_messages": True}
+    said, forced = paths.read("all", settings), paths.read_forced("all", settings)
+    assert said.lean == 36
+    for one in (said, forced):
+        versions = {message.pop("version") for message in one.run.messages if "version" in message}
+        assert len(versions) >= 1
+        kinds = [message["type"] for message in one.run.messages if message.get("stream") == "charges"]
+        assert kinds == ["SCHEMA", *["RECORD"] * 24, "ACTIVATE_VERSION"]
+    assert [message for message in said.run.messages if message["type"] == "SCHEMA"] == [
+        message for message in forced.run.messages if message["type"] == "SCHEMA"
+    ]
+    assert said.records == forced.records
+
+
+@pytest.mark.parametrize(
+    ("selection", "maps", "flattening", "compression"),
+    [
+        ("all", "no map", "as it is", "none"),
+        *(
+            (selection, maps, flattening, "gzip")
+            for selection in ("all", "some deselected")
+            for maps in MAPS
+            for flattening in FLATTENING
+        ),
+    ],
+)
+def test_batches_hold_what_messages_would(  # noqa: PLR0913, PLR0917 -- every combination
+    selection: str, maps: str, flattening: str, compression: str, paths: Paths, tmp_path: Path
+) -> None:
+    settings = settings_of(maps, flattening)
+    expected = paths.read(selection, settings)
+    batch = {
+        "encoding": {"format": "jsonl", "compression": compression},
+        "storage": {"root": tmp_path.as_uri(), "prefix": "some-"},
+        "batch_size": BATCH_SIZE,
+    }
+    said = paths.read(selection, {**settings, "batch_config": batch})
+    assert said.records == {}
+    found: dict[str, list[JSON]] = {}
+    sizes: dict[str, list[int]] = {}
+    files = []
+    for message in said.messages:
+        if message["type"] != "BATCH":
+            continue
+        assert message["encoding"] == {"format": "jsonl", "compression": compression}
+        for url in message["manifest"]:
+            path = Path(unquote(urlsplit(url).path))
+            files.append(path.name)
+            content = path.read_bytes()
+            lines = (gzip.decompress(content) if compression == "gzip" else content).splitlines()
+            found.setdefault(message["stream"], []).extend(read_exactly(line) for line in lines)
+            sizes.setdefault(message["stream"], []).append(len(lines))
+    assert found == expected.records
+    for counts in sizes.values():
+        assert set(counts[:-1]) <= {BATCH_SIZE}
+        assert 0 < counts[-1] <= BATCH_SIZE
+    assert sorted(files) == sorted(path.name for path in tmp_path.iterdir())
+    assert len(set(files)) == len(files)
+    assert all(name.startswith("some-") for name in files)
+    schemas = [message for message in said.messages if message["type"] == "SCHEMA"]
+    assert schemas == [message for message in expected.messages if message["type"] == "SCHEMA"]
+    # A schema goes before the first batch of its stream.
+    order = [message["stream"] for message in said.messages]
+    assert {message["stream"] for message in said.messages if message["type"] == "BATCH"} <= set(order)
+    assert all(said.messages[order.index(stream)]["type"] == "SCHEMA" for stream in found)
+
+
+def test_numbers_that_no_float_holds_go_out_on_both_paths(paths: Paths) -> None:
+    record = {"charge_id": "a", "email_last_sent": 5}
+    with Sandbox({"charges": [record]}) as sandbox:
+        paths.sandbox = sandbox
+        listing = sandbox.account["charges"]
+        listing._encoded[0] = b'{"charge_id":"a","email_last_sent":1E+400,"zz":%s.5}' % (b"9" * 400)  # noqa: SLF001
+        said, forced = paths.read("all", {}), paths.read_forced("all", {})
+    assert (
+        said.records
+        == forced.records
+        == {"charges": [{"charge_id": "a", "email_last_sent": "1E+400", "zz": "9" * 400 + ".5"}]}
+    )
+    assert json.loads(said.run.stdout.splitlines()[0])["type"] == "SCHEMA"

@@ -1,0 +1,1 @@
+"""Tests of what is around the package: documents, settings in `meltano.yml`, the wheel."""

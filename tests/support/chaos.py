@@ -1,0 +1,338 @@
+"""One run, or several that follow each other, under faults drawn from a seed: `python -m tests.support.chaos SEED ...`.
+
+What must hold for every seed: a run ends well and every record that stood still is out with its right values, or it
+ends otherwise, in one line, and every STATE that it wrote is true. A run that was killed or failed is followed by one
+that goes on from its last STATE, in calm weather, and then nothing may be missing.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import signal
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote, urlsplit
+
+from tests.fake_api import Sandbox, Storm, make_account
+from tests.fake_api.data import tie
+from tests.fake_api.faults import Body, Drip, Hang
+from tests.fake_api.providers import STREAMS
+from tests.fake_api.storm import TRANSIENT
+from tests.support.tap_runs import TapRun, bookmark_in, catalog_with, start_tap, tap_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.tap_runs import TapProcess
+
+JSON = dict[str, Any]
+
+TIMEOUT = 1.5
+"""The tap's `request_timeout`, in seconds."""
+
+KINDS = (
+    *TRANSIENT,
+    Body(b"<html>Bad gateway</html>", "text/html", kind="Body of HTML"),
+    Body(b"", kind="Body of nothing"),
+    Body(b'{"data":[],"total_count":100000}', kind="Empty page beside a total"),
+    Body(b'{"data":[],"has_more":true}', kind="Empty page of which there is more"),
+    Body(b'{"data":[],"error":{"message":"shard 3 timed out"}}', kind="Empty page beside an error"),
+    Hang(0.05, kind="Hang, short"),
+    Drip(0.05),
+)
+SLOW = (Hang(TIMEOUT + 0.4, kind="Hang past the timeout"),)
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+MOST_RUNS = 3
+
+
+@dataclass
+class Plan:
+    """What a seed stands for."""
+
+    seed: int
+    rng: Random = field(init=False)
+    provider: str = field(init=False)
+    streams: dict[str, int] = field(init=False)
+    incremental: bool = field(init=False)
+    batch: bool = field(init=False)
+    moves: float = field(init=False)
+    rate: float = field(init=False)
+    merciful: bool = field(init=False)
+    kill: signal.Signals | None = field(init=False)
+    kill_after: int = field(init=False)
+    kill_delay: float = field(init=False)
+    settings: JSON = field(init=False)
+    sandbox: JSON = field(init=False)
+    false_total: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        rng = self.rng = Random(self.seed)
+        self.provider = rng.choice(("generic", "chargedesk"))
+        names = rng.sample(list(STREAMS), rng.randint(1, 2))
+        self.streams = {name: rng.choice((1, 7, 30, 60, 60, 90, 120)) for name in names}
+        self.incremental = rng.random() < 0.5
+        self.batch = rng.random() < 0.2
+        overlap = rng.choice((1, 1, 2, 3)) if self.provider == "chargedesk" else rng.choice((0, 0, 1, 2))
+        size = rng.choice((overlap + 1, overlap + 4, 10, 25, 100))
+        self.moves = rng.choice((0.0, 0.2, 0.5)) if overlap else 0.0
+        self.rate = rng.choice((0.1, 0.3, 0.3, 0.5))
+        # Without mercy the same request may meet more faults than it has tries, and the run must fail well.
+        self.merciful = rng.random() < 0.8
+        if not self.merciful:
+            self.rate = 0.6
+        # One in three is to be killed; some have ended before, so that it is one in four.
+        self.kill = rng.choice(SIGNALS) if self.seed % 3 == 0 else None
+        self.kill_after, self.kill_delay = rng.randint(1, 6), rng.random() * 0.05
+        self.settings = {
+            "page_size": max(size, overlap + 1),
+            "page_overlap": overlap,
+            "concurrency": rng.choice((1, 1, 2, 4, 8)),
+            "request_timeout": TIMEOUT,
+            "window_days": rng.choice((30, 30, 90, 400)),
+            "lookback_days": rng.choice((0, 1, 30)),
+            "start_date": rng.choice((None, None, "2021-06-01")) if self.incremental else None,
+        }
+        self.sandbox = {
+            "total_count": rng.random() < 0.3,
+            "page_cap": rng.choice((None, None, overlap + 3)),
+        }
+        # A total that is too small on every page with records, which must end no list.
+        self.false_total = rng.choice((None, None, None, 0, 1, 10))
+
+    @property
+    def since(self) -> int:
+        """The Unix second before which nothing is asked for."""
+        return 1_622_505_600 if self.settings["start_date"] else 0
+
+
+@dataclass
+class Figures:
+    """What came of it."""
+
+    runs: int = 0
+    killed: int = 0
+    failed: int = 0
+    expected: int = 0
+    sent: int = 0
+    twice: int = 0
+    lost: int = 0
+    states: int = 0
+    moved: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Figures) -> None:
+        """Add up."""
+        for name in ("runs", "killed", "failed", "expected", "sent", "twice", "lost", "states", "moved"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.faults += other.faults
+        self.reasons += other.reasons
+
+    def __str__(self) -> str:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self.faults.items()))
+        return (
+            f"{self.faults.total()} faults thrown ({kinds}) in {self.runs} runs, of which {self.killed} were killed "
+            f"and {self.failed} failed in one line; {self.moved} records moved; {self.states} bookmarks held; "
+            f"{self.expected} records expected, {self.lost} lost, {self.twice} of {self.sent} sent twice"
+        )
+
+
+class Story:
+    """The runs of one seed, and what is known of the lists that they read."""
+
+    def __init__(self, seed: int) -> None:
+        self.plan = plan = Plan(seed)
+        account: dict[str, list[JSON]] = make_account(seed=seed, **cast(Any, plan.streams))
+        for records in account.values():
+            if len(records) > 4 and plan.rng.random() < 0.3:
+                tie(records, plan.rng.randint(2, 4), first=plan.rng.randrange(len(records) - 4))
+        self.sandbox = Sandbox(account, provider=plan.provider, **plan.sandbox)
+        kinds = KINDS + (SLOW if plan.rng.random() < 0.15 else ())
+        self.storm = Storm(
+            seed, plan.rate, kinds, max_in_a_row=3 if plan.merciful else None, moves=plan.moves, moved_at_once=3
+        )
+        self.sandbox.storm = self.storm
+        if plan.false_total is not None:
+            self.sandbox.rewrite = self._lie
+        self.at_first = {name: self.sandbox.account.records(name) for name in plan.streams}
+        self.known = {
+            name: {record[STREAMS[name].key]: record for record in records} for name, records in self.at_first.items()
+        }
+        self.sent: dict[str, dict[str, JSON]] = {name: {} for name in plan.streams}
+        self.figures = Figures()
+
+    def play(self) -> Figures:
+        """Run until a run ends well, and hold each to its promise.
+
+        Raises:
+            AssertionError: If one does not keep it.
+        """
+        with self.sandbox, TemporaryDirectory() as folder:
+            state = None
+            for number in range(MOST_RUNS):
+                last = number == MOST_RUNS - 1
+                if number:
+                    self.storm.rate = 0.0
+                if last:
+                    self.storm.moves = 0.0
+                run, killed_by = self._run(state, Path(folder), kill=number == 0)
+                self.figures.runs += 1
+                self._hold_messages(run)
+                state = run.state or state
+                if run.exit_code == 0:
+                    self._hold_success(run)
+                    break
+                self._hold_failure(run, killed_by)
+                assert not number, f"no run ended well, even without faults: {run.stderr}"
+        self.figures.faults = self.storm.thrown
+        self.figures.moved = sum(map(len, (*self.storm.deleted.values(), *self.storm.inserted.values())))
+        return self.figures
+
+    def _lie(self, body: JSON, _params: dict[str, str]) -> JSON:
+        return body | {"total_count": min(self.plan.false_total or 0, len(body["data"]))}
+
+    # A run.
+
+    def _run(self, state: JSON | None, folder: Path, *, kill: bool) -> tuple[TapRun, signal.Signals | None]:
+        plan = self.plan
+        settings = dict(plan.settings)
+        if plan.batch:
+            settings["batch_config"] = {
+                "encoding": {"format": "jsonl", "compression": "gzip"},
+                "storage": {"root": folder.as_uri()},
+                "batch_size": 7,
+            }
+        catalog = catalog_with(only=plan.streams, incremental=plan.streams if plan.incremental else ())
+        before = len(self.sandbox.requests)
+        # With an environment of its own a run is started from scratch, as a user does: the one that is to be killed.
+        env = {"TAP_PAYMENTS_LOGLEVEL": "INFO"} if kill and plan.kill else None
+        process = start_tap(tap_config(self.sandbox, **settings), catalog=catalog, state=state, env=env)
+        killed_by = self._kill(process, before) if kill and plan.kill else None
+        return process.finish(90), killed_by
+
+    def _kill(self, process: TapProcess, before: int) -> signal.Signals | None:
+        plan = self.plan
+        deadline = time.monotonic() + 30
+        while len(self.sandbox.requests) - before < plan.kill_after:
+            if not process.running or time.monotonic() > deadline:
+                return None
+            time.sleep(0.003)
+        time.sleep(plan.kill_delay)
+        if not process.running or plan.kill is None:
+            return None
+        process.send(plan.kill)
+        return plan.kill
+
+    # What must hold.
+
+    def _stood_still(self, stream: str) -> dict[str, JSON]:
+        """Give the records that were there from first to last, and that are asked for."""
+        key, time_field = STREAMS[stream].key, STREAMS[stream].time
+        deleted = set(self.storm.deleted[stream])
+        windowed = self.plan.incremental and stream != "products"
+        return {
+            record[key]: record
+            for record in self.at_first[stream]
+            if record[key] not in deleted and (not windowed or int(record[time_field]) >= self.plan.since)
+        }
+
+    def _hold_messages(self, run: TapRun) -> None:
+        """Hold that whatever was written is right, and that every STATE is true at its place."""
+        this_run: dict[str, Counter[str]] = {name: Counter() for name in self.plan.streams}
+        for message in run.messages:
+            if message["type"] == "STATE":
+                self._hold_state(message["value"])
+            for stream, record in _records(message):
+                key = record[STREAMS[stream].key]
+                self._hold_record(stream, key, record)
+                self.sent[stream][key] = record
+                this_run[stream][key] += 1
+        self.figures.sent += sum(counts.total() for counts in this_run.values())
+        self.figures.twice += sum(counts.total() - len(counts) for counts in this_run.values())
+        self.in_this_run = this_run
+
+    def _hold_record(self, stream: str, key: str, record: JSON) -> None:
+        known = self.known[stream]
+        if key in known:
+            assert record == known[key], f"{stream}: {key} went out changed"
+        else:
+            assert key in self.storm.inserted[stream], f"{stream}: {key} was never there"
+
+    def _hold_state(self, state: JSON) -> None:
+        for stream in self.plan.streams:
+            bookmark = bookmark_in(state, stream)
+            if bookmark is None:
+                continue
+            assert self.plan.incremental, "a list that is read whole has no bookmark"
+            self.figures.states += 1
+            time_field = STREAMS[stream].time
+            missing = [
+                key
+                for key, record in self._stood_still(stream).items()
+                if int(record[time_field]) <= int(bookmark) and key not in self.sent[stream]
+            ]
+            assert not missing, f"{stream}: STATE says {bookmark}, but these are not out: {missing}"
+
+    def _hold_success(self, run: TapRun) -> None:
+        run.expect_success()
+        for stream in self.plan.streams:
+            windowed = self.plan.incremental and stream != "products"
+            expected = self._stood_still(stream).keys()
+            # What an incremental run need not send again was sent by the one before.
+            out = self.sent[stream].keys() if windowed else self.in_this_run[stream].keys()
+            missing = expected - out
+            self.figures.expected += len(expected)
+            self.figures.lost += len(missing)
+            assert not missing, f"{stream}: the run ended well without {sorted(missing)}"
+
+    def _hold_failure(self, run: TapRun, killed_by: signal.Signals | None) -> None:
+        assert "Traceback" not in run.stderr, run.stderr
+        ends = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
+        # Once all is out, Python takes its own handlers away before it ends.
+        too_late = run.exit_code == -killed_by and run.told("Run complete") if killed_by else False
+        if killed_by is not None and (run.exit_code == ends[killed_by] or too_late):
+            assert not run.errors, run.stderr
+            self.figures.killed += 1
+            return
+        run.expect_failure()
+        self.figures.failed += 1
+        self.figures.reasons[run.lines[-1].split("| ", 3)[-1][:160]] += 1
+
+
+def _records(message: JSON) -> Iterator[tuple[str, JSON]]:
+    """Give the records that a message carries, in it or in files beside it."""
+    if message["type"] == "RECORD":
+        yield message["stream"], message["record"]
+    elif message["type"] == "BATCH":
+        for url in message["manifest"]:
+            for line in gzip.decompress(Path(unquote(urlsplit(url).path)).read_bytes()).splitlines():
+                yield message["stream"], json.loads(line)
+
+
+def play(seed: int) -> Figures:
+    """Play one seed.
+
+    Raises:
+        AssertionError: If something does not hold.
+    """
+    return Story(seed).play()
+
+
+def main() -> int:
+    """Play the seeds of the command line."""
+    for seed in map(int, sys.argv[1:]):
+        story = Story(seed)
+        print(seed, story.plan)  # noqa: T201 -- for whoever looks into a seed
+        print(story.play(), story.figures.reasons or "")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""What the attacks share: quick runs inside this process, exact numbers, and the rule of how a failure is told."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from tap_payments.tap import TapPayments
+from tests.fake_api import Sandbox
+from tests.fake_api.faults import Body
+from tests.fake_api.providers import STREAMS
+from tests.support.tap_runs import TapRun, catalog_with, tap_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JSON = dict[str, Any]
+
+BODY_MARKER = "Zz-a-customers-own-words-Zz"
+"""Stands in bodies and values that no output may show."""
+
+SECONDS_TO_END = 5
+
+
+class Number(str):
+    """A number as it was written."""
+
+    __slots__ = ()
+
+
+def read_exactly(text: str | bytes) -> Any:
+    """Read JSON with every number as the text it was written as."""
+    return json.loads(text, parse_int=Number, parse_float=Number)
+
+
+@dataclass(frozen=True)
+class HereRun(TapRun):
+    """What a run inside this process said, its standard output byte by byte.
+
+    Attributes:
+        stdout: All that it wrote to standard output.
+    """
+
+    stdout: bytes = b""
+
+    def exact_records(self, stream: str) -> list[JSON]:
+        """Give the records of a stream with their numbers as text."""
+        messages = [read_exactly(line) for line in self.stdout.splitlines()]
+        return [one["record"] for one in messages if one["type"] == "RECORD" and one["stream"] == stream]
+
+
+def _integer(text: str) -> int | str:
+    """Read an integer; Python does not read those of thousands of digits."""
+    return int(text) if len(text) < 4_000 else text
+
+
+@contextmanager
+def _own_streams() -> Iterator[tuple[io.BytesIO, io.StringIO]]:
+    """Lend the process other standard streams, and put back what the command line changes in it."""
+    stdout, stderr = io.BytesIO(), io.StringIO()
+    root = logging.getLogger()
+    kept = sys.stdout, sys.stderr, root.level, list(root.handlers), sys.excepthook
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    sys.stdout, sys.stderr = io.TextIOWrapper(stdout, encoding="utf-8"), stderr
+    root.handlers = []
+    try:
+        yield stdout, stderr
+    finally:
+        sys.stdout, sys.stderr, root.level, root.handlers, sys.excepthook = kept
+        logging.captureWarnings(capture=False)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def command_here(*arguments: str) -> HereRun:
+    """Run the tap's command line inside this process: a twentieth of the time that a process of its own takes.
+
+    A run that fails may leave threads that still ask for a page, and would end with a process of its own. Here they
+    would go on into the next run, and take an answer that is meant for it; so they are waited for.
+    """
+    begun = time.monotonic()
+    before = set(threading.enumerate())
+    exit_code: Any = 0
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with _own_streams() as (stdout, stderr), warnings.catch_warnings():
+        try:
+            TapPayments.cli.main(args=list(arguments), prog_name="tap-payments")
+        except SystemExit as end:
+            exit_code = end.code
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        sys.stdout.flush()
+        # Taken now: what those threads say while they are waited for, nobody would hear from a process.
+        output, told, seconds = stdout.getvalue(), stderr.getvalue(), time.monotonic() - begun
+        for thread in threading.enumerate() if exit_code else ():
+            if thread not in before and thread.name.startswith("page-"):
+                thread.join(SECONDS_TO_END)
+    messages = (
+        [json.loads(line, parse_int=_integer) for line in output.splitlines()] if output.startswith(b'{"type"') else []
+    )
+    return HereRun(int(exit_code or 0), messages, told, seconds, output)
+
+
+def run_here(config: JSON, *, catalog: JSON | None = None, state: JSON | None = None) -> HereRun:
+    """Run the tap inside this process, as `run_tap` does in one of its own."""
+    with TemporaryDirectory() as folder:
+        arguments = []
+        for option, value in (("config", config), ("catalog", catalog), ("state", state)):
+            if value is not None:
+                file = Path(folder, f"{option}.json")
+                file.write_text(json.dumps(value), encoding="utf-8")
+                arguments += [f"--{option}", str(file)]
+        return command_here(*arguments)
+
+
+def read_only(sandbox: Sandbox, stream: str, **settings: object) -> HereRun:
+    """Read one list of a sandbox."""
+    return run_here(tap_config(sandbox, **settings), catalog=catalog_with(only=[stream]))
+
+
+def serve_wire(records: str, *, stream: str = "charges", **settings: object) -> HereRun:
+    """Read a list whose only page holds these records, given as the text between the brackets of `data`."""
+    with Sandbox() as sandbox:
+        sandbox.faults.add(Body(f'{{"data":[{records}]}}'.encode("utf-8", "surrogatepass")), stream=stream)
+        return read_only(sandbox, stream, **settings)
+
+
+def serve_field(name: str, value: str, *, stream: str = "charges", **settings: object) -> HereRun:
+    """Read a list whose only record has a field with this value, given as JSON."""
+    key = STREAMS[stream].key
+    return serve_wire(f'{{"{key}":"key-1","{name}":{value}}}', stream=stream, **settings)
+
+
+def expect_told_once(run: TapRun, *words: str) -> None:
+    """Hold that a run failed in one line, the last one, with these words, and without anything of the body."""
+    run.expect_failure(*words)
+    assert BODY_MARKER not in run.stderr
+    if isinstance(run, HereRun):
+        assert BODY_MARKER.encode() not in run.stdout

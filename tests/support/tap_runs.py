@@ -1,0 +1,295 @@
+"""Runs the tap as a process, the way a user does, and reads what it says."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from tests.fake_api.providers import STREAMS
+from tests.support.fork_server import ForkedProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from typing_extensions import Self
+
+    from tests.fake_api import Sandbox
+
+JSON = dict[str, Any]
+
+# The program that a user calls.
+TAP = Path(sys.executable).with_name("tap-payments")
+# The most that the tap takes: as good as no limit, where a provider's default would make a test wait.
+NO_LIMIT = 1_000_000
+
+
+def tap_config(sandbox: Sandbox, **settings: object) -> JSON:
+    """Give a configuration for a sandbox: no waits, so that tests are quick.
+
+    Args:
+        sandbox: What to read.
+        settings: Settings over it; one that is None is left out.
+    """
+    config: JSON = {
+        "provider": sandbox.provider,
+        "base_url": sandbox.url,
+        "username": sandbox.username,
+        "password": sandbox.password,
+        "requests_per_minute": NO_LIMIT,
+        "backoff_factor": 0.01,
+        **settings,
+    }
+    return {name: value for name, value in config.items() if value is not None}
+
+
+def catalog_with(
+    *, only: Iterable[str] = tuple(STREAMS), incremental: Iterable[str] = (), deselect: Iterable[str] = ()
+) -> JSON:
+    """Give a catalog as Meltano writes it: what is selected, and how it is replicated, in metadata.
+
+    Args:
+        only: The streams that are selected.
+        incremental: The streams that are INCREMENTAL.
+        deselect: What is not selected, `charges` or `charges.amount`.
+    """
+    catalog = copy.deepcopy(discovered())
+    streams, fields = set(only) - set(deselect), {tuple(name.split(".", 1)) for name in deselect if "." in name}
+    for entry in catalog["streams"]:
+        name = entry["tap_stream_id"]
+        for item in entry["metadata"]:
+            metadata, breadcrumb = item["metadata"], item["breadcrumb"]
+            if not breadcrumb:
+                metadata["selected"] = name in streams
+                if name in incremental:
+                    metadata["replication-method"] = "INCREMENTAL"
+            elif (name, breadcrumb[-1]) in fields:
+                metadata["selected"] = False
+    return catalog
+
+
+@lru_cache(maxsize=1)
+def discovered() -> JSON:
+    """Give the catalog that the tap offers; it is made once."""
+    offered = invoke("--discover")
+    assert offered.returncode == 0, offered.stderr
+    catalog: JSON = json.loads(offered.stdout)
+    return catalog
+
+
+def invoke(
+    *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Run the tap with these arguments."""
+    with TemporaryDirectory() as folder:
+        return subprocess.run(
+            [sys.executable, "-m", "tap_payments", *arguments],
+            cwd=folder,
+            env=environment(env),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+
+def environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give this process's environment without settings of the tap in it, and with `env` over it."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TAP_PAYMENTS_")}
+    here = str(Path(__file__).parents[2])
+    return (
+        inherited | {"PYTHONPATH": os.pathsep.join(filter(None, (here, inherited.get("PYTHONPATH"))))} | dict(env or {})
+    )
+
+
+@dataclass(frozen=True)
+class TapRun:
+    """What a run of the tap said.
+
+    Attributes:
+        exit_code: Its exit code; negative if a signal killed it.
+        messages: Its Singer messages in order; the rest of a line that a kill cut off is left out.
+        stderr: Its log.
+        seconds: How long it took.
+    """
+
+    exit_code: int
+    messages: list[JSON]
+    stderr: str
+    seconds: float
+
+    def records(self, stream: str) -> list[JSON]:
+        """Give the records of a stream, in order."""
+        return [
+            message["record"]
+            for message in self.messages
+            if message["type"] == "RECORD" and message["stream"] == stream
+        ]
+
+    def keys(self, stream: str) -> list[str]:
+        """Give the keys of a stream's records, in order."""
+        field = STREAMS[stream].key
+        return [record[field] for record in self.records(stream)]
+
+    @cached_property
+    def states(self) -> list[JSON]:
+        """The values of the STATE messages, in order."""
+        return [message["value"] for message in self.messages if message["type"] == "STATE"]
+
+    @property
+    def state(self) -> JSON | None:
+        """The last STATE, which the next run gets."""
+        return self.states[-1] if self.states else None
+
+    def bookmark(self, stream: str) -> Any:
+        """Give the bookmark of a stream in the last STATE; None where there is none."""
+        return bookmark_in(self.state, stream)
+
+    def bookmarks(self, stream: str) -> list[Any]:
+        """Give the bookmarks of a stream in all STATEs that have one, in order."""
+        found = (bookmark_in(state, stream) for state in self.states)
+        return [bookmark for bookmark in found if bookmark is not None]
+
+    @cached_property
+    def schemas(self) -> dict[str, JSON]:
+        """The SCHEMA message of each stream."""
+        return {message["stream"]: message for message in self.messages if message["type"] == "SCHEMA"}
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of the log."""
+        return self.stderr.splitlines()
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines of the log at level ERROR and above."""
+        return [line for line in self.lines if "| ERROR " in line or "| CRITICAL " in line]
+
+    def told(self, *words: str) -> list[str]:
+        """Give the lines of the log that have all of these words."""
+        return [line for line in self.lines if all(word in line for word in words)]
+
+    def expect_success(self) -> Self:
+        """Hold that the run went well."""
+        assert self.exit_code == 0, self.stderr
+        assert not self.errors
+        return self
+
+    def expect_failure(self, *words: str) -> Self:
+        """Hold that the run failed as failures must: exit 1, and one ERROR line, the last one, with these words."""
+        assert self.exit_code == 1, (self.exit_code, self.stderr)
+        assert self.errors == self.lines[-1:], self.stderr
+        assert "Traceback" not in self.stderr
+        for word in words:
+            assert word in self.lines[-1], (word, self.lines[-1])
+        return self
+
+
+def bookmark_in(state: Mapping[str, Any] | None, stream: str) -> Any:
+    """Give the bookmark of a stream in a STATE; None where there is none."""
+    return ((state or {}).get("bookmarks") or {}).get(stream, {}).get("replication_key_value")
+
+
+class TapProcess:
+    """A run that may be killed while it works; `finish` waits for its end."""
+
+    def __init__(self, config: JSON, catalog: JSON | None, state: JSON | None, env: Mapping[str, str] | None) -> None:
+        self._folder = TemporaryDirectory()
+        folder = Path(self._folder.name)
+        arguments = []
+        for option, value in (("config", config), ("catalog", catalog), ("state", state)):
+            if value is not None:
+                file = folder / f"{option}.json"
+                file.write_text(json.dumps(value), encoding="utf-8")
+                arguments += [f"--{option}", str(file)]
+        # Files, not pipes: they take all that the tap writes, whoever reads.
+        self._stdout, self._stderr = folder / "stdout", folder / "stderr"
+        self._begun = time.monotonic()
+        self._process = self._start(arguments, folder, env)
+
+    def _start(
+        self, arguments: list[str], folder: Path, env: Mapping[str, str] | None
+    ) -> ForkedProcess | subprocess.Popen[bytes]:
+        """Start the run: from scratch where it has an environment of its own, which may count from the beginning."""
+        if env is None:
+            return ForkedProcess(arguments, cwd=folder, env=environment(), stdout=self._stdout, stderr=self._stderr)
+        command = [sys.executable, "-m", "tap_payments", *arguments]
+        with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
+            return subprocess.Popen(command, cwd=folder, env=environment(env), stdout=stdout, stderr=stderr)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, if it is still there."""
+        self._process.send_signal(number)
+
+    def written(self) -> list[JSON]:
+        """Give the messages it has written so far."""
+        return _messages(self._stdout.read_bytes())
+
+    def finish(self, timeout: float = 60) -> TapRun:
+        """Wait for its end, and give what it said.
+
+        Raises:
+            subprocess.TimeoutExpired: If it does not end; it is killed then.
+        """
+        with self:
+            exit_code = self._process.wait(timeout)
+            seconds = time.monotonic() - self._begun
+            stdout, stderr = self._stdout.read_bytes(), self._stderr.read_text(encoding="utf-8")
+        if exit_code != -signal.SIGKILL:
+            assert stdout in {b"", stdout.rstrip(b"\n") + b"\n"}, "the last line is not whole"
+        return TapRun(exit_code, _messages(stdout), stderr, seconds)
+
+
+def start_tap(
+    config: JSON, *, catalog: JSON | None = None, state: JSON | None = None, env: Mapping[str, str] | None = None
+) -> TapProcess:
+    """Start a run, to be killed or to be waited for."""
+    return TapProcess(config, catalog, state, env)
+
+
+def run_tap(
+    config: JSON,
+    *,
+    catalog: JSON | None = None,
+    state: JSON | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60,
+) -> TapRun:
+    """Run the tap to its end, and give what it said.
+
+    Args:
+        config: Its configuration.
+        catalog: Its catalog; without one it reads all streams whole.
+        state: The STATE it goes on from.
+        env: Environment variables over those of the tests.
+        timeout: Seconds after which it counts as hanging.
+    """
+    return start_tap(config, catalog=catalog, state=state, env=env).finish(timeout)
+
+
+def _messages(output: bytes) -> list[JSON]:
+    return [json.loads(line) for line in output.split(b"\n")[:-1]]

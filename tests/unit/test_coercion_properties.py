@@ -1,0 +1,194 @@
+"""What holds of making records fit, whatever the schema and whatever arrives."""
+
+from __future__ import annotations
+
+import copy
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tap_payments.records.coercion import MONEY_FORMAT, NUMBER, Coercer, InvalidValueError
+from tap_payments.records.exact_json import DECODER, ENCODER, number_text
+from tap_payments.records.page import read_page
+from tests.support.in_process import Number, read_exactly
+
+JSON = dict[str, Any]
+MARK = "Zz-value-Zz"
+CHECKED = settings(max_examples=100, deadline=None, derandomize=True)
+
+integers = st.integers(-(10**40), 10**40).map(str)
+decimals = st.builds(
+    "{}{}.{}".format, st.sampled_from(["", "-"]), st.integers(0, 10**25), st.text("0123456789", min_size=1, max_size=25)
+)
+exponents = st.builds("{}{}{}".format, decimals, st.sampled_from(["e", "E", "e+", "E-", "e-00"]), st.integers(0, 999))
+numbers = st.one_of(integers, decimals, exponents)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+near_types = st.sampled_from(
+    ["", "0", "1", "true", "false", "5", "-5", "34.00", "1e3", "[]", "{}", "null", " 1", "2.50\n", " ", "NaN"]
+)
+# JSON as it is written, so that numbers keep their digits.
+scalars = st.one_of(
+    numbers, st.sampled_from(["null", "true", "false", "0", "1"]), st.one_of(texts, near_types).map(json.dumps)
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda parts: f"[{','.join(parts)}]"),
+        st.dictionaries(texts, inner, max_size=3).map(
+            lambda parts: "{" + ",".join(f"{json.dumps(name)}:{part}" for name, part in parts.items()) + "}"
+        ),
+    ),
+    max_leaves=8,
+)
+
+kinds = st.sampled_from(["string", "number", "boolean"]).map(lambda kind: {"type": [kind, "null"]})
+money = st.just({"type": ["string", "null"], "format": MONEY_FORMAT})
+free = st.sampled_from([{"type": ["object", "null"]}, {"type": ["array", "null"], "items": {}}])
+declarations: st.SearchStrategy[JSON] = st.recursive(
+    st.one_of(kinds, money, free),
+    lambda inner: st.one_of(
+        inner.map(lambda items: {"type": ["array", "null"], "items": items}),
+        st.dictionaries(st.sampled_from("abc"), inner, max_size=2).map(
+            lambda properties: {"type": ["object", "null"], "properties": properties}
+        ),
+    ),
+    max_leaves=4,
+)
+schemas = st.dictionaries(st.sampled_from("abcd"), declarations, max_size=4).map(
+    lambda properties: {"type": "object", "properties": properties}
+)
+records = st.dictionaries(st.sampled_from("abcdef"), values, max_size=5).map(
+    lambda fields: "{" + ",".join(f'"{name}":{value}' for name, value in fields.items()) + "}"
+)
+
+
+def fits(value: object, declared: JSON) -> bool:
+    """Tell whether a value has the declared type, at all depths."""
+    if value is None:
+        return True
+    kind = declared["type"][0]
+    if declared.get("format") == MONEY_FORMAT:
+        return isinstance(value, str) and bool(NUMBER.fullmatch(value))
+    if kind == "array":
+        items = declared.get("items")
+        return isinstance(value, list) and (not items or all(fits(item, items) for item in value))
+    if kind == "object":
+        return isinstance(value, dict) and all(
+            fits(value[name], inner) for name, inner in declared.get("properties", {}).items() if name in value
+        )
+    types: dict[str, Any] = {"string": str, "boolean": bool, "number": (int, Decimal)}
+    return isinstance(value, types[kind]) and (kind != "number" or not isinstance(value, bool))
+
+
+def conformed(schema: JSON, text: str) -> Any:
+    """Make a record fit; None where it does not."""
+    try:
+        return Coercer(schema).coerce(DECODER.decode(text))
+    except InvalidValueError:
+        return None
+
+
+@CHECKED
+@given(schemas, records)
+def test_what_comes_out_has_the_declared_types(schema: JSON, text: str) -> None:
+    record = conformed(schema, text)
+    assume(record is not None)
+    assert all(fits(record[name], inner) for name, inner in schema["properties"].items() if name in record)
+    assert list(record) == list(json.loads(text)), "no field comes or goes"
+
+
+@CHECKED
+@given(schemas, records)
+def test_what_does_not_fit_becomes_null_where_that_is_asked_for(schema: JSON, text: str) -> None:
+    told: list[str] = []
+    record = Coercer(schema, on_invalid=lambda path, _: told.append(path)).coerce(DECODER.decode(text))
+    assert all(fits(record[name], inner) for name, inner in schema["properties"].items() if name in record)
+    strict = conformed(schema, text)
+    assert (strict is None) == bool(told), "only what the strict one refuses"
+    assert strict is None or ENCODER.encode(record) == ENCODER.encode(strict)
+    assert {path.split(".")[0].split("[")[0] for path in told} <= set(schema["properties"])
+
+
+@CHECKED
+@given(schemas, records)
+def test_what_fits_is_left_alone(schema: JSON, text: str) -> None:
+    record = conformed(schema, text)
+    assume(record is not None)
+    again = Coercer(schema).coerce(copy.deepcopy(record))
+    assert ENCODER.encode(again) == ENCODER.encode(record)
+
+
+@CHECKED
+@given(schemas, st.lists(records, max_size=6))
+def test_what_was_learned_of_one_record_does_no_harm_to_the_next(schema: JSON, texts: list[str]) -> None:
+    learned = Coercer(schema)
+    for text in texts * 2:
+        alone = conformed(schema, text)
+        try:
+            together = learned.coerce(DECODER.decode(text))
+        except InvalidValueError:
+            together = None
+        assert ENCODER.encode(together) == ENCODER.encode(alone)
+
+
+@CHECKED
+@given(st.sampled_from([{"type": ["string", "null"]}, {"type": ["string", "null"], "format": MONEY_FORMAT}]), numbers)
+def test_text_made_of_a_number_has_its_digits(declared: JSON, number: str) -> None:
+    record = conformed({"properties": {"a": declared}}, f'{{"a":{number}}}')
+    # Python knows no negative zero among integers.
+    assert record["a"] == number or (number == "-0" and record["a"] == "0")
+
+
+@CHECKED
+@given(numbers)
+def test_a_number_made_of_text_is_that_number(number: str) -> None:
+    record = conformed({"properties": {"a": {"type": ["number", "null"]}}}, f'{{"a":"{number}"}}')
+    assert Decimal(number) == Decimal(record["a"])
+    written = read_exactly(ENCODER.encode(record))["a"]
+    assert isinstance(written, Number)
+    assert Decimal(written) == Decimal(number)
+
+
+def as_numbers(value: Any) -> Any:
+    """Give numbers by their digits and the place of their point."""
+    if isinstance(value, Number):
+        return Decimal(value).as_tuple() if Decimal(value) else ("zero", Decimal(value))
+    if isinstance(value, dict):
+        return {name: as_numbers(part) for name, part in value.items()}
+    return [as_numbers(part) for part in value] if isinstance(value, list) else value
+
+
+@CHECKED
+@given(st.lists(st.dictionaries(texts, values, max_size=4), max_size=3))
+def test_a_page_goes_out_as_it_came(fields: list[dict[str, str]]) -> None:
+    wire = [
+        "{"
+        + ",".join([f'"key":"{place}"', *(f"{json.dumps('x' + name)}:{value}" for name, value in one.items())])
+        + "}"
+        for place, one in enumerate(fields)
+    ]
+    page = read_page(f'{{"data":[{",".join(wire)}]}}'.encode(), key="key", time="when")
+    assert page.outline.keys == [str(place) for place in range(len(fields))]
+    for place, text in enumerate(wire):
+        out = ENCODER.encode(page.record(place))
+        assert as_numbers(read_exactly(out)) == as_numbers(read_exactly(text))
+
+
+@CHECKED
+@given(schemas, st.sampled_from("abcd"), st.sampled_from([f'"{MARK}"', f'["{MARK}"]', f'{{"a":"{MARK}"}}']))
+def test_a_refusal_names_the_field_and_not_the_value(schema: JSON, name: str, value: str) -> None:
+    told = None
+    try:
+        Coercer(schema).coerce(DECODER.decode(f'{{"{name}":{value}}}'))
+    except InvalidValueError as misfit:
+        told = str(misfit)
+    assert told is None or (f"field `{name}" in told and MARK not in told)
+
+
+@pytest.mark.parametrize("text", ["34.00", "0.10", "1e5", "-0.0", "1.50E-7"])
+def test_a_number_knows_its_text(text: str) -> None:
+    assert number_text(DECODER.decode(text)) == text
