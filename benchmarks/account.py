@@ -15,14 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from tests.fake_api.api import Account, Listing, Page, Window
 from tests.fake_api.data import Drawing
 from tests.fake_api.server import Sandbox
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from typing_extensions import Self

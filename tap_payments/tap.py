@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Tap
@@ -20,22 +21,17 @@ from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
 from singer_sdk.plugin_base import JSONSchemaValidator
 from singer_sdk.singerlib import Catalog, StateMessage
 from singer_sdk.tap_base import CliTestOptionValue
+from typing_extensions import override
 
-from tap_payments.api.prefetch import StoppedError
 from tap_payments.catalog import resolve_catalog
 from tap_payments.cli import PaymentsCommand
-from tap_payments.context import Run
-from tap_payments.errors import RunError
+from tap_payments.context import SyncContext
+from tap_payments.errors import RunError, StoppedError
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.rules import violations
 from tap_payments.settings import BY_NAME, SETTINGS, Settings
 from tap_payments.streams import SCHEMAS, STREAMS
 from tap_payments.validation import check_state
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +40,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from tap_payments.sending import PaymentsStream
+    from tap_payments.client import PaymentsStream
 
 # Seconds that a run has to end after a signal.
 LONGEST_END = 2.0
@@ -69,7 +65,6 @@ class TapPayments(Tap):
         **kwargs: Any,
     ) -> None:
         """Take configuration, catalog and state as the SDK does."""
-        self._run: Run | None = None
         self._stop = threading.Event()
         self._stopped_by: int | None = None
         if isinstance(catalog, Catalog):
@@ -113,12 +108,10 @@ class TapPayments(Tap):
         """
         self._state_writer = StateWriter(self.message_writer)
 
-    @property
-    def run(self) -> Run:
-        """What the streams of this run share."""
-        if self._run is None:
-            self._run = Run(self.logger, Settings.from_config(self.config).requests_per_minute, self._stop)
-        return self._run
+    @cached_property
+    def sync_context(self) -> SyncContext:
+        """What the streams of this sync share."""
+        return SyncContext(Settings.from_config(self.config), self.logger, self._stop)
 
     @override
     def discover_streams(self) -> list[PaymentsStream]:
@@ -242,9 +235,9 @@ class TapPayments(Tap):
                 self._flush()
             raise
         else:
-            self.run.progress.summarize()
+            self.sync_context.progress.summarize()
         finally:
-            self.run.progress.close()
+            self.sync_context.progress.close()
         if self._stopped_by is not None:
             if isinstance(self.message_writer, BufferedWriter):
                 self.message_writer.end(StateMessage(value=self.state) if self.state else None)
