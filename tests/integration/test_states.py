@@ -12,7 +12,7 @@ import pytest
 from tests.fake_api import Sandbox, make_account
 from tests.fake_api.providers import STREAMS
 from tests.support.minimal_records import DAY, plain
-from tests.support.tap_runs import JSON, TapRun, catalog_with, run_tap, start_tap, tap_config
+from tests.support.tap_runs import JSON, TapRun, bookmark_in, catalog_with, run_tap, start_tap, tap_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,22 +47,36 @@ def expect_state_after_each_stream(run: TapRun) -> None:
     assert all(len(list(group)) == 1 for kind, group in groupby(kinds) if kind[0] == "STATE"), kinds
 
 
+def batches_in(folder: Path) -> JSON:
+    """Return a `batch_config` that puts its files into a folder."""
+    return {
+        "encoding": {"format": "jsonl", "compression": "none"},
+        "storage": {"root": folder.as_uri()},
+        "batch_size": 1000,
+    }
+
+
+def second_run_over_many_windows(**settings: object) -> tuple[str, TapRun]:
+    """Read charges twice; return their newest time, and the second run, which reads all windows again."""
+    times = [JAN_2024 + day * DAY for day in range(600)]
+    with Sandbox({"charges": plain("charges", times)}, provider="chargedesk") as sandbox:
+        config = tap_config(sandbox, window_days=60, lookback_days=1000, **settings)
+        catalog = catalog_with(only=["charges"], incremental=["charges"])
+        first = run_tap(config, catalog=catalog).expect_success()
+        return str(times[-1]), run_tap(config, catalog=catalog, state=first.state).expect_success()
+
+
 @pytest.mark.parametrize("provider", ["generic", "chargedesk"])
 @pytest.mark.parametrize("way", ["lean", "each record by itself", "batches"])
 @pytest.mark.parametrize("incremental", [(), INCREMENTAL])
 def test_quiet_nights_end_with_the_state_that_they_began_with(
     provider: str, way: str, incremental: tuple[str, ...], tmp_path: Path
 ) -> None:
-    batch_config = {
-        "encoding": {"format": "jsonl", "compression": "none"},
-        "storage": {"root": tmp_path.as_uri()},
-        "batch_size": 1000,
-    }
     catalog = catalog_with(
         incremental=incremental, deselect=["charges.amount", "customers.name"] if way == "each record by itself" else ()
     )
     with Sandbox(account(php=provider == "chargedesk"), provider=provider) as sandbox:
-        config = tap_config(sandbox, batch_config=batch_config if way == "batches" else None)
+        config = tap_config(sandbox, batch_config=batches_in(tmp_path) if way == "batches" else None)
         state: JSON | None = None
         nights = []
         for _ in range(3):
@@ -95,17 +109,21 @@ def test_a_stream_without_records_ends_with_a_state_too() -> None:
 
 
 def test_a_state_follows_each_window_also_where_it_has_not_changed() -> None:
-    times = [JAN_2024 + day * DAY for day in range(600)]
-    with Sandbox({"charges": plain("charges", times)}, provider="chargedesk") as sandbox:
-        config = tap_config(sandbox, window_days=60, lookback_days=1000)
-        catalog = catalog_with(only=["charges"], incremental=["charges"])
-        first = run_tap(config, catalog=catalog).expect_success()
-        second = run_tap(config, catalog=catalog, state=first.state).expect_success()
-    bookmark = str(times[-1])
+    bookmark, second = second_run_over_many_windows()
     assert set(second.bookmarks("charges")) == {bookmark}
     kinds = [kind for kind, _ in groupby(message["type"] for message in second.messages)]
     assert kinds.count("RECORD") > 1
     assert kinds.count("STATE") >= kinds.count("RECORD")
+
+
+def test_a_state_follows_the_batches_of_each_window_and_the_last_batch(tmp_path: Path) -> None:
+    bookmark, second = second_run_over_many_windows(batch_config=batches_in(tmp_path))
+    assert set(second.bookmarks("charges")) == {bookmark}
+    kinds = [kind for kind, _ in groupby(message["type"] for message in second.messages)]
+    assert kinds.count("BATCH") > 1
+    assert kinds[kinds.index("BATCH") :] == ["BATCH", "STATE"] * kinds.count("BATCH")
+    expect_state_after_each_stream(second)
+    assert bookmark_in(remembered(second), "charges") == bookmark
 
 
 def test_a_run_that_is_stopped_on_a_quiet_night_ends_with_its_state() -> None:
