@@ -92,10 +92,8 @@ def expect_all(run: HereRun, sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(("fault", "advice"), PASSING.values(), ids=PASSING)
 def test_what_passes_is_tried_again(fault: Fault, advice: str, offset: str, sandbox: Sandbox, waits: Waits) -> None:
     sandbox.faults.add(fault, times=3, when=lambda params: params["offset"] == offset)
-    timeout = 0.3 if isinstance(fault, Hang) else None
-    run = read(sandbox, request_timeout=timeout)
-    if timeout and run.exit_code:
-        pytest.skip("the machine was slower than the timeout")
+    # Long enough for every answer that does come, on a busy machine too.
+    run = read(sandbox, request_timeout=1 if isinstance(fault, Hang) else None)
     expect_all(run, sandbox)
     assert waits.asked == [2, 4, 8]
     assert len(sandbox.requests) == 4 + 3

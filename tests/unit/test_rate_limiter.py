@@ -1,0 +1,159 @@
+"""The rate limiter spaces requests, whichever thread sends them, and pauses all of them on demand."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from tap_payments.api.rate_limiter import INTERVAL_MARGIN, RateLimiter
+from tap_payments.errors import StoppedError
+
+
+class Clock:
+    """A clock that moves only when a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+        return self.now
+
+
+class InstantEvent(threading.Event):
+    """An event whose waits take no time: they move a clock instead."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    @override
+    def wait(self, timeout: float | None = None) -> bool:
+        self._clock.now += timeout or 0.0
+        return self.is_set()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def limiter_on(clock: Clock, requests_per_minute: float) -> RateLimiter:
+    """Return a limiter that waits on a clock of the test."""
+    return RateLimiter(requests_per_minute, InstantEvent(clock), clock=clock)
+
+
+class Sends:
+    """What threads that keep a pace do, and when."""
+
+    def __init__(self, pace: RateLimiter, *, threads: int, each: int) -> None:
+        self.times: list[float] = []
+        workers = [threading.Thread(target=self._work, args=(pace, each)) for _ in range(threads)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+    def _work(self, pace: RateLimiter, each: int) -> None:
+        for _ in range(each):
+            pace.acquire()
+            self.times.append(time.monotonic())
+
+
+@settings(
+    max_examples=60,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(st.one_of(st.just(0.0), st.floats(0, 3)), min_size=130, max_size=130))
+def test_no_minute_has_more_requests_than_allowed(clock: Clock, busy: list[float]) -> None:
+    """Whatever the run does between them, which takes up to so many seconds each."""
+    pace, times = limiter_on(clock, 60), []
+    for seconds in busy:
+        pace.acquire()
+        times.append(clock.now)
+        clock.now += seconds
+    assert all(later - earlier > 60 for earlier, later in zip(times, times[60:], strict=False))
+
+
+def test_a_run_that_only_waits_for_its_pace_uses_it_up(clock: Clock) -> None:
+    pace, begun = limiter_on(clock, 60), clock.now
+    waited = sum(pace.acquire() for _ in range(101))
+    assert clock.now - begun == pytest.approx(100 * INTERVAL_MARGIN)
+    assert waited == pytest.approx(clock.now - begun)
+
+
+def test_requests_of_all_threads_are_spaced() -> None:
+    pace = RateLimiter(3_000, threading.Event())
+    begun = time.monotonic()
+    times = sorted(Sends(pace, threads=4, each=8).times)
+    interval = 60 / 3_000 * INTERVAL_MARGIN
+    # None comes before its turn; a slow machine may make it later.
+    assert all(sent - begun >= interval * number - 0.001 for number, sent in enumerate(times))
+
+
+def test_without_a_limit_nobody_waits() -> None:
+    pace = RateLimiter(None, threading.Event())
+    Sends(pace, threads=4, each=500)
+    pace.pause(0)
+    begun = time.monotonic()
+    pace.acquire()
+    assert time.monotonic() - begun < 1
+
+
+def test_time_that_nobody_used_is_not_made_up_for(clock: Clock) -> None:
+    pace = limiter_on(clock, 600)
+    pace.acquire()
+    clock.now += 100
+    assert [pace.acquire() for _ in range(3)] == pytest.approx([0, 0.1 * INTERVAL_MARGIN, 0.1 * INTERVAL_MARGIN])
+
+
+def test_a_hold_holds_all_those_that_wait_already() -> None:
+    pace = RateLimiter(1_200, threading.Event())
+    pace.acquire()
+    begun = time.monotonic()
+    timer = threading.Timer(0.01, pace.pause, args=(0.4,))
+    timer.start()
+    times = Sends(pace, threads=3, each=1).times
+    timer.join()
+    assert min(times) - begun >= 0.4
+
+
+def test_a_hold_is_not_shortened_by_a_shorter_one(clock: Clock) -> None:
+    pace = limiter_on(clock, 600)
+    pace.pause(30)
+    pace.pause(1)
+    assert pace.acquire() == pytest.approx(30)
+    assert pace.acquire() == pytest.approx(0.1 * INTERVAL_MARGIN)
+
+
+def test_those_held_go_on_at_the_pace_not_all_at_once() -> None:
+    pace = RateLimiter(600, threading.Event())
+    pace.acquire()
+    timer = threading.Timer(0.01, pace.pause, args=(0.7,))
+    timer.start()
+    times = sorted(Sends(pace, threads=4, each=1).times)
+    timer.join()
+    assert times[-1] - times[0] >= 3 * 0.1
+
+
+@pytest.mark.parametrize("wait", ["pace", "hold", "backoff"])
+def test_a_stop_ends_every_wait_within_a_second(wait: str) -> None:
+    stop = threading.Event()
+    pace = RateLimiter(1, stop)
+    if wait == "pace":
+        pace.acquire()
+    elif wait == "hold":
+        pace.pause(100)
+    threading.Timer(0.1, stop.set).start()
+    begun = time.monotonic()
+    with pytest.raises(StoppedError):
+        pace.wait(100) if wait == "backoff" else pace.acquire()
+    assert time.monotonic() - begun < 1.1
