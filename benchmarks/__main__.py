@@ -17,7 +17,7 @@ from benchmarks.chart import chart
 from benchmarks.contenders import MAKERS, Contender
 from benchmarks.database import TITLES, Load, load_race
 from benchmarks.environments import InstallError
-from benchmarks.race import SLOW, START_UP, THIRD, WHOLE, Leg, load_average, race, rehearse, sandbox_rate
+from benchmarks.race import SLOW, START_UP, THIRD, WHOLE, Leg, api_rate, load_average, race, rehearse
 from benchmarks.results import Results
 from benchmarks.table import markdown
 
@@ -87,8 +87,8 @@ def main() -> int:
     load = load_average()
     contenders, left_out = gather([name for name in MAKERS if name in given.only])
     with AccountServer(max(given.charges, given.loaded)) as server:
-        rate = sandbox_rate(server, given.charges)
-        tell(f"the sandbox serves {rate:.0f} pages a second")
+        rate = api_rate(server, given.charges)
+        tell(f"the fake API serves {rate:.0f} pages a second")
         contenders, failed = rehearse(server, contenders, given.charges, tell)
         runs = race(server, contenders, legs(given.charges, given.runs), tell)
         loads: list[Load] = []
@@ -105,7 +105,7 @@ def main() -> int:
         versions=versions,
         runs=runs,
         loads=loads,
-        sandbox_rate=rate,
+        api_rate=rate,
         left_out={**left_out, **failed},
         load_average=load,
     )

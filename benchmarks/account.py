@@ -1,4 +1,4 @@
-"""The sandbox as a process of its own, turned from one job to the next without being started again.
+"""The fake API as a process of its own, turned from one job to the next without being started again.
 
 It is told what to serve by lines of JSON on its standard input, and answers each with a line: what it was asked for
 since the line before, and what that cost it. One account is drawn; a shorter list is the newest part of it.
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from tests.fake_api.api import Account, Listing, Page, Window
+from tests.fake_api.account import Account, Listing, Page, Window
 from tests.fake_api.data import Drawing
-from tests.fake_api.server import Sandbox
+from tests.fake_api.server import FakeAPI
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,7 +30,7 @@ SECONDS_TO_END = 10
 
 @dataclass(frozen=True)
 class Tally:
-    """What the sandbox was asked for.
+    """What the fake API was asked for.
 
     Attributes:
         requests: Requests for charges.
@@ -101,7 +101,7 @@ class AccountServer:
 
     def _ask(self, order: dict[str, float]) -> dict[str, int]:
         if self._process.stdin is None:
-            raise RuntimeError("the sandbox has no ear")
+            raise RuntimeError("the fake API has no ear")
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         answer: dict[str, int] = json.loads(self._read())
@@ -110,7 +110,7 @@ class AccountServer:
     def _read(self) -> str:
         line = self._process.stdout.readline() if self._process.stdout is not None else ""
         if not line:
-            raise RuntimeError("the sandbox has ended")
+            raise RuntimeError("the fake API has ended")
         return line
 
 
@@ -125,23 +125,23 @@ def main() -> int:
     )
     account = Account()
     listing = account.listings["charges"] = Newest("charges", drawing.draw("charges"))
-    with Sandbox() as sandbox:
-        sandbox.account = account
-        print(json.dumps(sandbox.url), flush=True)  # noqa: T201 - the first line tells where it is
+    with FakeAPI() as api:
+        api.account = account
+        print(json.dumps(api.url), flush=True)  # noqa: T201 - the first line tells where it is
         used = time.process_time()
         for line in sys.stdin:
             order = json.loads(line)
-            requests = sandbox.requests_for("charges")
+            requests = api.requests_for("charges")
             tally = Tally(
                 requests=len(requests),
                 records=sum(request.records for request in requests),
-                others=len(sandbox.requests) - sum(request.status in {0, 200} for request in requests),
-                most_in_flight=sandbox.most_in_flight,
+                others=len(api.requests) - sum(request.status in {0, 200} for request in requests),
+                most_in_flight=api.most_in_flight,
                 cpu=time.process_time() - used,
             )
             if order:
-                listing.length, sandbox.latency = order["charges"], order["latency"]
-            sandbox.requests.clear()
+                listing.length, api.latency = order["charges"], order["latency"]
+            api.requests.clear()
             used = time.process_time()
             print(json.dumps(asdict(tally)), flush=True)  # noqa: T201 - the answer
     return 0

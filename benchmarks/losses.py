@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.contenders import MAKERS, ROOT, Contender, Job, tap_command
 from benchmarks.environments import InstallError
-from tests.fake_api import Sandbox, make_account
+from tests.fake_api import FakeAPI, make_account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ class Habit:
 
     Attributes:
         title: What it does.
-        sandbox: How the sandbox is made to do it.
+        api: How the fake API is made to do it.
         limit_param: What the readers are told of the size of a page.
         settings: What the tap is told beside URL and credentials.
         moves: Whether records are deleted while the list is read.
@@ -44,7 +44,7 @@ class Habit:
     """
 
     title: str
-    sandbox: dict[str, Any]
+    api: dict[str, Any]
     limit_param: str = "limit"
     settings: dict[str, Any] = field(default_factory=dict)
     moves: bool = False
@@ -75,11 +75,11 @@ HABITS = (
 def lost(contender: Contender, habit: Habit) -> str:
     """Have a reader read a list, and say what of it is missing."""
     account = make_account(charges=habit.charges, seed=1)
-    with Sandbox(account, **habit.sandbox) as sandbox, tempfile.TemporaryDirectory() as folder:
-        stood = set(sandbox.account.keys("charges"))
+    with FakeAPI(account, **habit.api) as api, tempfile.TemporaryDirectory() as folder:
+        stood = set(api.account.keys("charges"))
         if habit.moves:
-            sandbox.before_each(deletes_once(stood))
-        job = Job(sandbox.url, Path(folder), count=True, limit_param=habit.limit_param)
+            api.before_each(deletes_once(stood))
+        job = Job(api.url, Path(folder), count=True, limit_param=habit.limit_param)
         settings = habit.settings | {"requests_per_minute": 1_000_000}
         command = tap_command(job, **settings) if contender.name == "tap" else contender.command(job)
         done = subprocess.run(
@@ -91,15 +91,15 @@ def lost(contender: Contender, habit: Habit) -> str:
     return f"**loses {len(missing)} of {len(stood)}**, exit 0" if missing else "none"
 
 
-def deletes_once(stood: set[str]) -> Callable[[Sandbox, LoggedRequest, dict[str, str]], None]:
+def deletes_once(stood: set[str]) -> Callable[[FakeAPI, LoggedRequest, dict[str, str]], None]:
     """Make what deletes the newest records when the second page is asked for."""
     asked = []
 
-    def delete(sandbox: Sandbox, request: LoggedRequest, params: dict[str, str]) -> None:
+    def delete(api: FakeAPI, request: LoggedRequest, params: dict[str, str]) -> None:
         asked.append(request)
         if len(asked) == 2:
-            for key in sandbox.account.keys("charges")[:DELETED]:
-                sandbox.account.delete("charges", key)
+            for key in api.account.keys("charges")[:DELETED]:
+                api.account.delete("charges", key)
                 stood.discard(key)
 
     return delete

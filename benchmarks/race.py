@@ -64,7 +64,7 @@ class Run:
         peak: Bytes in memory at most.
         requests: Requests sent.
         most_in_flight: The most requests that were in flight at once.
-        sandbox_cpu: Seconds of processor time that the sandbox took to answer them.
+        api_cpu: Seconds of processor time that the fake API took to answer them.
     """
 
     contender: str
@@ -76,14 +76,14 @@ class Run:
     peak: int
     requests: int
     most_in_flight: int
-    sandbox_cpu: float
+    api_cpu: float
 
 
 def run_once(server: AccountServer, contender: Contender, leg: Leg, *, count: bool = False) -> Run:
     """Run a contender over a list.
 
     Args:
-        server: The sandbox.
+        server: The fake API.
         contender: Who is to read.
         leg: What is to be read.
         count: Whether to count what it writes; its times are then not to be used.
@@ -172,8 +172,8 @@ def ratios(runs: Sequence[Run], contender: str, base: str = "loop") -> list[floa
     return [one / other for one, other in pairs]
 
 
-def sandbox_rate(server: AccountServer, charges: int) -> float:
-    """Give how many full pages a second the sandbox serves a client that throws them away."""
+def api_rate(server: AccountServer, charges: int) -> float:
+    """Give how many full pages a second the fake API serves a client that throws them away."""
     server.serve(charges)
     parts = urlsplit(server.url)
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=60)

@@ -25,7 +25,7 @@ class Results:
         versions: The version of each package that took part.
         runs: The readings of the list.
         loads: The runs into PostgreSQL.
-        sandbox_rate: Full pages a second that the sandbox serves to a client that throws them away.
+        api_rate: Full pages a second that the fake API serves to a client that throws them away.
         left_out: What could not be installed or does not work, and why.
         load_average: Processes that wanted a processor when the run began.
     """
@@ -34,7 +34,7 @@ class Results:
     versions: Mapping[str, str]
     runs: list[Run]
     loads: list[Load]
-    sandbox_rate: float
+    api_rate: float
     left_out: Mapping[str, str]
     load_average: float
 
@@ -46,7 +46,7 @@ class Results:
             "load_average": self.load_average,
             "versions": dict(self.versions),
             "left_out": dict(self.left_out),
-            "sandbox_pages_per_second": self.sandbox_rate,
+            "api_pages_per_second": self.api_rate,
             "runs": [asdict(run) for run in self.runs],
             "loads": [asdict(load) for load in self.loads],
         }
@@ -71,10 +71,10 @@ class Results:
         """Give the most requests that a run sent."""
         return max((run.requests for run in figures(self.runs, contender, WHOLE)), default=0)
 
-    def sandbox_cpu_per_page(self) -> float:
-        """Give the seconds of processor time that the sandbox took for a page."""
+    def api_cpu_per_page(self) -> float:
+        """Give the seconds of processor time that the fake API took for a page."""
         whole = [run for run in self.runs if run.leg == WHOLE and run.requests]
-        return middle(run.sandbox_cpu / run.requests for run in whole)
+        return middle(run.api_cpu / run.requests for run in whole)
 
     def fastest_rate(self) -> float:
         """Give the most pages a second that any contender asked for."""

@@ -89,8 +89,8 @@ def _notes(results: Results) -> Iterator[str]:
         )
     if results.runs:
         yield (
-            f"The sandbox is not the bottleneck: it takes {results.sandbox_cpu_per_page() * 1e3:.1f} ms of CPU for a "
-            f"page of 500 and serves {results.sandbox_rate:.0f} pages a second to a client that throws them away; the "
+            f"The fake API is not the bottleneck: it takes {results.api_cpu_per_page() * 1e3:.1f} ms of CPU for a "
+            f"page of 500 and serves {results.api_rate:.0f} pages a second to a client that throws them away; the "
             f"fastest reader asked for {results.fastest_rate():.0f}."
         )
     if results.loads:

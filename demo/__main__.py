@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from demo import report
 from tests.fake_api.data import make_account
-from tests.fake_api.server import Sandbox
+from tests.fake_api.server import FakeAPI
 from tests.support.meltano import ROOT, MeltanoError, Project, end
 from tests.support.postgres import Postgres, PostgresError
 
@@ -70,14 +70,14 @@ def demo(folder: Path) -> int:
     """Load the account, and show what is in the tables."""
     say(f"A payments API on loopback with a made-up account: {_list_sizes()}.")
     with ExitStack() as stack:
-        sandbox = stack.enter_context(Sandbox(_make_account(), username="demo", password="demo", latency=LATENCY))
+        api = stack.enter_context(FakeAPI(_make_account(), username="demo", password="demo", latency=LATENCY))
         postgres = stack.enter_context(Postgres(folder / "postgres"))
         connection = stack.enter_context(postgres.connect())
         before = report.count_rows(connection, SCHEMA)
         if before["charges"]:
-            refunded = _refund_some(sandbox)
+            refunded = _refund_some(api)
             say(f"Since the last run, {refunded} of its charges have been refunded.")
-        project = Project(folder, _settings(sandbox, postgres))
+        project = Project(folder, _settings(api, postgres))
         seconds = _load(project)
         say(f"Loaded in {seconds:.0f} s, of which Meltano takes most to start. In PostgreSQL there are now:\n")
         say(report.tell_rows(before, report.count_rows(connection, SCHEMA)))
@@ -141,22 +141,22 @@ def _list_sizes() -> str:
     return ", ".join(f"{size:,} {stream}" for stream, size in SIZES.items())
 
 
-def _refund_some(sandbox: Sandbox) -> int:
+def _refund_some(api: FakeAPI) -> int:
     """Refund charges in full, the newest among them."""
-    paid = [charge for charge in sandbox.account.records("charges") if charge["status"] == "successful"]
+    paid = [charge for charge in api.account.records("charges") if charge["status"] == "successful"]
     refunded = paid[::REFUNDED_EVERY]
     for charge in refunded:
         changes = {"status": "refunded", "status_text": "Refunded", "amount_refunded": charge["amount"]}
-        sandbox.account.update("charges", charge["charge_id"], changes)
+        api.account.update("charges", charge["charge_id"], changes)
     return len(refunded)
 
 
-def _settings(sandbox: Sandbox, postgres: Postgres) -> dict[str, str]:
+def _settings(api: FakeAPI, postgres: Postgres) -> dict[str, str]:
     """Give the settings as a user would: in environment variables."""
     return {
-        "TAP_PAYMENTS_BASE_URL": sandbox.url,
-        "TAP_PAYMENTS_USERNAME": sandbox.username,
-        "TAP_PAYMENTS_PASSWORD": sandbox.password,
+        "TAP_PAYMENTS_BASE_URL": api.url,
+        "TAP_PAYMENTS_USERNAME": api.username,
+        "TAP_PAYMENTS_PASSWORD": api.password,
         **postgres.target_settings,
     }
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.airflow.deployment import Airflow
-from tests.fake_api import Sandbox, make_account
+from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.providers import STREAMS
 from tests.support.meltano import ROOT, Project
 from tests.support.postgres import Postgres
@@ -43,7 +43,7 @@ class World:
     At the meeting, the first request of each account waits for that of every other; it breaks if one does not come.
     """
 
-    apis: dict[str, Sandbox]
+    apis: dict[str, FakeAPI]
     postgres: Postgres
     project: Project
     airflow: Airflow
@@ -73,7 +73,7 @@ class World:
             return dict(connection.execute("SELECT state_id, completed_state FROM state").fetchall())
 
 
-def accounts(apis: dict[str, Sandbox]) -> dict[str, Any]:
+def accounts(apis: dict[str, FakeAPI]) -> dict[str, Any]:
     """Give the list of accounts, with each way to name credentials and each kind of extractor."""
     common = {"requests_per_minute": NO_LIMIT, "request_timeout": 2 * SECONDS_TO_MEET}
     settings = {name: {"base_url": api.url, **common} for name, api in apis.items()}
@@ -116,9 +116,9 @@ def world() -> Iterator[World]:
     globex = make_account(charges=700, products=9, customers=60, subscriptions=20, seed=2)
     initech = make_account(charges=900, products=7, customers=50, subscriptions=30, seed=3, php=True)
     apis = {
-        "acme": Sandbox(acme, username="user-of-acme", password="password-of-acme"),
-        "globex": Sandbox(globex, username="key-of-globex"),
-        "initech": Sandbox(initech, username="key-of-initech", provider="chargedesk"),
+        "acme": FakeAPI(acme, username="user-of-acme", password="password-of-acme"),
+        "globex": FakeAPI(globex, username="key-of-globex"),
+        "initech": FakeAPI(initech, username="key-of-initech", provider="chargedesk"),
     }
     with Postgres(FOLDER / "postgres") as postgres:
         for api in apis.values():
@@ -161,7 +161,7 @@ def world() -> Iterator[World]:
 def night(world: World) -> dict[str, TaskRun]:
     """A run of the nightly DAG, in which the accounts meet, whenever a busy machine comes to start their tasks."""
 
-    def meet(api: Sandbox, request: LoggedRequest, _params: dict[str, str]) -> None:
+    def meet(api: FakeAPI, request: LoggedRequest, _params: dict[str, str]) -> None:
         if request is api.requests[0]:
             with suppress(BrokenBarrierError):
                 world.meeting.wait()

@@ -1,1 +1,1 @@
-"""End to end: the sandbox's API, the tap, real Meltano, and real targets."""
+"""End to end: the fake API's API, the tap, real Meltano, and real targets."""

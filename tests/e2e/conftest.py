@@ -15,9 +15,9 @@ from tests.support.postgres import Postgres
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.fake_api.server import Sandbox
+    from tests.fake_api.server import FakeAPI
 
-    ProjectMaker = Callable[[str, Sandbox], Project]
+    ProjectMaker = Callable[[str, FakeAPI], Project]
 
 
 @pytest.fixture(scope="session")
@@ -35,15 +35,15 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def make_project(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> ProjectMaker:
-    """Give a maker of projects that read a sandbox into a schema."""
+    """Give a maker of projects that read a fake API into a schema."""
 
-    def make(schema: str, sandbox: Sandbox) -> Project:
+    def make(schema: str, api: FakeAPI) -> Project:
         return Project(
             tmp_path_factory.mktemp(schema),
             {
-                "TAP_PAYMENTS_BASE_URL": sandbox.url,
-                "TAP_PAYMENTS_USERNAME": sandbox.username,
-                "TAP_PAYMENTS_PASSWORD": sandbox.password,
+                "TAP_PAYMENTS_BASE_URL": api.url,
+                "TAP_PAYMENTS_USERNAME": api.username,
+                "TAP_PAYMENTS_PASSWORD": api.password,
                 **postgres.target_settings,
                 "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": schema,
             },

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fake_api.data import make_account, make_charges
-from tests.fake_api.server import Sandbox
+from tests.fake_api.server import FakeAPI
 from tests.support.killed_runs import kill_tap_after
 from tests.support.warehouse import Warehouse
 
@@ -28,10 +28,10 @@ FAST = {"TAP_PAYMENTS_REQUESTS_PER_MINUTE": "1000000"}
 INCREMENTAL = ("run", "tap-payments--chargedesk-incremental", "target-postgres")
 
 
-def account_of(sizes: dict[str, int], newest: int) -> Sandbox:
-    """Make a sandbox whose records fill the five years before the newest one."""
+def account_of(sizes: dict[str, int], newest: int) -> FakeAPI:
+    """Make a fake API whose records fill the five years before the newest one."""
     account = make_account(**sizes, start=newest - YEARS, end=newest, php=True)
-    return Sandbox(account, provider="chargedesk", username="sk_live_example", password="")
+    return FakeAPI(account, provider="chargedesk", username="sk_live_example", password="")
 
 
 @pytest.fixture
@@ -41,20 +41,20 @@ def newest() -> int:
 
 
 @pytest.fixture
-def large(newest: int) -> Iterator[Sandbox]:
+def large(newest: int) -> Iterator[FakeAPI]:
     """Give an account with more subscriptions than the largest offset lets anyone read."""
-    with account_of({"charges": 700, "customers": 60, "products": 20, "subscriptions": 10_900}, newest) as sandbox:
-        yield sandbox
+    with account_of({"charges": 700, "customers": 60, "products": 20, "subscriptions": 10_900}, newest) as api:
+        yield api
 
 
 @pytest.fixture
-def growing(newest: int) -> Iterator[Sandbox]:
-    with account_of({"charges": 9000, "customers": 400, "products": 20, "subscriptions": 90}, newest) as sandbox:
-        yield sandbox
+def growing(newest: int) -> Iterator[FakeAPI]:
+    with account_of({"charges": 9000, "customers": 400, "products": 20, "subscriptions": 90}, newest) as api:
+        yield api
 
 
 def test_an_account_beyond_the_largest_offset_is_read_whole(
-    make_project: ProjectMaker, postgres: Postgres, large: Sandbox
+    make_project: ProjectMaker, postgres: Postgres, large: FakeAPI
 ) -> None:
     project, warehouse = make_project("large", large), Warehouse(postgres, "large")
     project.run("run", "tap-payments--chargedesk", "target-postgres", settings=FAST)
@@ -64,7 +64,7 @@ def test_an_account_beyond_the_largest_offset_is_read_whole(
 
 
 def test_a_backfill_that_was_killed_goes_on_and_then_reads_only_what_is_new(
-    make_project: ProjectMaker, postgres: Postgres, growing: Sandbox, newest: int
+    make_project: ProjectMaker, postgres: Postgres, growing: FakeAPI, newest: int
 ) -> None:
     project, warehouse = make_project("growing", growing), Warehouse(postgres, "growing")
     start = newest - YEARS

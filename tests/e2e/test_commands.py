@@ -10,7 +10,7 @@ import pytest
 
 from tests.fake_api.data import make_account
 from tests.fake_api.providers import STREAMS
-from tests.fake_api.server import Sandbox
+from tests.fake_api.server import FakeAPI
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,24 +26,24 @@ SIZES = {"charges": 60, "products": 5, "customers": 12, "subscriptions": 3}
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(make_account(**SIZES, php=False), username="right", password="secret-of-mine") as sandbox:
-        yield sandbox
+def api() -> Iterator[FakeAPI]:
+    with FakeAPI(make_account(**SIZES, php=False), username="right", password="secret-of-mine") as api:
+        yield api
 
 
 @pytest.fixture(scope="module")
-def project(make_project: ProjectMaker, sandbox: Sandbox) -> Project:
-    return make_project("commands", sandbox)
+def project(make_project: ProjectMaker, api: FakeAPI) -> Project:
+    return make_project("commands", api)
 
 
-def test_config_test_tells_a_wrong_password_from_a_wrong_url(project: Project, sandbox: Sandbox) -> None:
+def test_config_test_tells_a_wrong_password_from_a_wrong_url(project: Project, api: FakeAPI) -> None:
     words = ("config", "test", "tap-payments")
     assert "valid" in project.run(*words)
     password = project.run(*words, settings={"TAP_PAYMENTS_PASSWORD": "wrong-one"}, fails=True)
     assert "401" in password
     assert "check `username` and `password`" in password
     assert "wrong-one" not in password
-    url = project.run(*words, settings={"TAP_PAYMENTS_BASE_URL": f"{sandbox.url}v2/"}, fails=True)
+    url = project.run(*words, settings={"TAP_PAYMENTS_BASE_URL": f"{api.url}v2/"}, fails=True)
     assert "404" in url
     assert "`base_url`" in url
 
@@ -71,7 +71,7 @@ def test_chargedesk_needs_a_user_name_alone(project: Project) -> None:
     assert "right" not in output
 
 
-def test_selection_and_stream_maps_reach_the_files(project: Project, sandbox: Sandbox) -> None:
+def test_selection_and_stream_maps_reach_the_files(project: Project, api: FakeAPI) -> None:
     project.run("select", "tap-payments", "charges", "amount")
     project.run("select", "tap-payments", "customers", "*")
     project.run("select", "--exclude", "tap-payments", "customers", "logs")
@@ -86,10 +86,10 @@ def test_selection_and_stream_maps_reach_the_files(project: Project, sandbox: Sa
 
     charges = read_lines((folder / "charges.jsonl").read_text(encoding="utf-8"))
     assert charges == [
-        {"charge_id": charge["charge_id"], "amount": charge["amount"]} for charge in sandbox.account.records("charges")
+        {"charge_id": charge["charge_id"], "amount": charge["amount"]} for charge in api.account.records("charges")
     ]
     customers = read_lines((folder / "customers.jsonl").read_text(encoding="utf-8"))
-    for customer, served in zip(customers, sandbox.account.records("customers"), strict=True):
+    for customer, served in zip(customers, api.account.records("customers"), strict=True):
         assert customer["email"] == hashlib.sha256(f"salt{served['email']}".encode()).hexdigest()
         assert "name" not in customer
         assert "logs" not in customer
@@ -99,7 +99,7 @@ def test_selection_and_stream_maps_reach_the_files(project: Project, sandbox: Sa
 def test_meltano_keeps_the_bookmarks_on_quiet_nights(make_project: ProjectMaker) -> None:
     lists = make_account(**SIZES, php=True)
     newest = max(int(charge["occurred"]) for charge in lists["charges"])
-    with Sandbox(lists, provider="chargedesk", username="sk_live_example", password="") as quiet:
+    with FakeAPI(lists, provider="chargedesk", username="sk_live_example", password="") as quiet:
         project = make_project("nights", quiet)
         project.environment["TAP_PAYMENTS_REQUESTS_PER_MINUTE"] = "1000000"
         states = []

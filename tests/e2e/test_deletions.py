@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fake_api.data import make_account
-from tests.fake_api.server import Sandbox
+from tests.fake_api.server import FakeAPI
 from tests.support.killed_runs import kill_tap_after
 from tests.support.warehouse import Warehouse
 
@@ -22,8 +22,8 @@ RUN = ("run", "tap-payments", "target-postgres")
 
 def test_only_a_run_that_came_to_its_end_deletes(make_project: ProjectMaker, postgres: Postgres) -> None:
     sizes = {"charges": 1600, "products": 30, "customers": 120, "subscriptions": 12}
-    with Sandbox(make_account(**sizes, php=False)) as sandbox:
-        project, warehouse = make_project("deletions", sandbox), Warehouse(postgres, "deletions")
+    with FakeAPI(make_account(**sizes, php=False)) as api:
+        project, warehouse = make_project("deletions", api), Warehouse(postgres, "deletions")
         project.environment |= {
             "TAP_PAYMENTS_EMIT_ACTIVATE_VERSION_MESSAGES": "true",
             "TAP_PAYMENTS_PAGE_OVERLAP": "1",
@@ -32,10 +32,10 @@ def test_only_a_run_that_came_to_its_end_deletes(make_project: ProjectMaker, pos
         project.run(*RUN)
         assert warehouse.counts() == sizes
 
-        gone = sandbox.account.keys("charges")[100:140]
+        gone = api.account.keys("charges")[100:140]
         for key in gone:
-            sandbox.account.delete("charges", key)
-        kill_tap_after(project, sandbox, "charges", 3, *RUN)
+            api.account.delete("charges", key)
+        kill_tap_after(project, api, "charges", 3, *RUN)
         assert warehouse.counts() == sizes
 
         project.run(*RUN)

@@ -10,7 +10,7 @@ import pytest
 from tap_payments.tap import TapPayments
 from tests.fake_api.data import make_account, make_charges
 from tests.fake_api.providers import STREAMS
-from tests.fake_api.server import Sandbox
+from tests.fake_api.server import FakeAPI
 from tests.support.meltano import ROOT
 from tests.support.warehouse import Warehouse
 
@@ -31,18 +31,18 @@ AMOUNTS = ("34.00", "0.10", "-1250.55", "999999999999.99", "12345678901234567890
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
+def api() -> Iterator[FakeAPI]:
     account = make_account(**SIZES, php=False)
     for charge, amount in zip(account["charges"], AMOUNTS, strict=False):
         charge["amount"] = amount
     account["charges"][10]["description"] = NUL
-    with Sandbox(account, password="pass: wörd") as sandbox:
-        yield sandbox
+    with FakeAPI(account, password="pass: wörd") as api:
+        yield api
 
 
 @pytest.fixture(scope="module")
-def project(make_project: ProjectMaker, sandbox: Sandbox) -> Project:
-    return make_project("load", sandbox)
+def project(make_project: ProjectMaker, api: FakeAPI) -> Project:
+    return make_project("load", api)
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +56,11 @@ def warehouse(postgres: Postgres, output: str) -> Warehouse:
     return Warehouse(postgres, "load")
 
 
-def served(sandbox: Sandbox, stream: str) -> dict[str, dict[str, Any]]:
+def served(api: FakeAPI, stream: str) -> dict[str, dict[str, Any]]:
     """Give what the API serves, as PostgreSQL is to hold it: money as numbers, without NUL."""
     declared = TapPayments(config={"username": "anybody"}).streams[stream].schema["properties"]
     records = {}
-    for record in sandbox.account.records(stream):
+    for record in api.account.records(stream):
         for name, value in record.items():
             if declared[name].get("format") == "x-singer.decimal" and value is not None:
                 record[name] = Decimal(value)
@@ -75,13 +75,13 @@ def test_every_record_is_there_once(warehouse: Warehouse) -> None:
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-def test_every_field_has_the_value_that_the_api_served(sandbox: Sandbox, warehouse: Warehouse, stream: str) -> None:
-    assert warehouse.rows(stream) == served(sandbox, stream)
+def test_every_field_has_the_value_that_the_api_served(api: FakeAPI, warehouse: Warehouse, stream: str) -> None:
+    assert warehouse.rows(stream) == served(api, stream)
 
 
-def test_amounts_keep_every_digit(sandbox: Sandbox, warehouse: Warehouse) -> None:
+def test_amounts_keep_every_digit(api: FakeAPI, warehouse: Warehouse) -> None:
     rows = warehouse.rows("charges")
-    newest = sandbox.account.keys("charges")
+    newest = api.account.keys("charges")
     assert [format(rows[key]["amount"], "f") for key in newest[: len(AMOUNTS)]] == list(AMOUNTS)
 
 
@@ -101,26 +101,26 @@ def test_columns_have_the_declared_types(warehouse: Warehouse) -> None:
         assert warehouse.types(table)["first_seen"] == "numeric"
 
 
-def test_no_secret_is_in_what_meltano_writes(output: str, sandbox: Sandbox) -> None:
+def test_no_secret_is_in_what_meltano_writes(output: str, api: FakeAPI) -> None:
     assert "Run complete" in output
-    assert sandbox.username not in output
-    assert sandbox.password not in output
+    assert api.username not in output
+    assert api.password not in output
 
 
 def test_a_second_run_by_the_schedule_updates_and_does_not_duplicate(
-    sandbox: Sandbox, project: Project, output: str, warehouse: Warehouse
+    api: FakeAPI, project: Project, output: str, warehouse: Warehouse
 ) -> None:
-    keys = sandbox.account.keys("charges")
+    keys = api.account.keys("charges")
     for key in keys[100:110]:
-        amount = sandbox.account["charges"].record(key)["amount"]
-        sandbox.account.update("charges", key, {"status": "refunded", "amount_refunded": amount})
-    customer = sandbox.account.keys("customers")[7]
-    sandbox.account.update("customers", customer, {"name": 'Łucja "Lu" Ångström', "metadata": {"moved": [1, "2"]}})
-    sandbox.account.insert("charges", make_charges(1, seed=1)[0])
+        amount = api.account["charges"].record(key)["amount"]
+        api.account.update("charges", key, {"status": "refunded", "amount_refunded": amount})
+    customer = api.account.keys("customers")[7]
+    api.account.update("customers", customer, {"name": 'Łucja "Lu" Ångström', "metadata": {"moved": [1, "2"]}})
+    api.account.insert("charges", make_charges(1, seed=1)[0])
     project.run("schedule", "run", "nightly")
     assert warehouse.counts() == {**SIZES, "charges": SIZES["charges"] + 1}
     for stream in STREAMS:
-        assert warehouse.rows(stream) == served(sandbox, stream)
+        assert warehouse.rows(stream) == served(api, stream)
 
 
 def test_meltano_leaves_the_project_as_it_is(project: Project, output: str) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from tests.fake_api.data import make_account
 from tests.fake_api.providers import STREAMS
-from tests.fake_api.server import Sandbox
+from tests.fake_api.server import FakeAPI
 from tests.support.meltano import PLUGINS, ROOT
-from tests.support.tap_runs import JSON, TAP, bookmark_in, catalog_with, discovered, tap_config
+from tests.support.tap_runs import JSON, TAP, bookmark_in, catalog_with, discovered_catalog, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,20 +29,20 @@ LOOKBACK = 30 * 86_400
 
 
 @pytest.fixture(scope="module", params=["generic", "chargedesk"])
-def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+def api(request: pytest.FixtureRequest) -> Iterator[FakeAPI]:
     account = make_account(**SIZES, php=request.param == "chargedesk")
-    with Sandbox(account, provider=request.param) as sandbox:
-        yield sandbox
+    with FakeAPI(account, provider=request.param) as api:
+        yield api
 
 
 @pytest.fixture
-def config(sandbox: Sandbox, tmp_path: Path) -> Path:
+def config(api: FakeAPI, tmp_path: Path) -> Path:
     file = tmp_path / "c.json"
-    file.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+    file.write_text(json.dumps(tap_config(api)), encoding="utf-8")
     return file
 
 
-def test_a_pipe_into_target_jsonl_writes_every_record(sandbox: Sandbox, config: Path, tmp_path: Path) -> None:
+def test_a_pipe_into_target_jsonl_writes_every_record(api: FakeAPI, config: Path, tmp_path: Path) -> None:
     with subprocess.Popen([TAP, "--config", config], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as tap:
         target = subprocess.run([TARGET], stdin=tap.stdout, cwd=tmp_path, capture_output=True, check=False)
     assert tap.returncode == 0
@@ -52,12 +52,12 @@ def test_a_pipe_into_target_jsonl_writes_every_record(sandbox: Sandbox, config: 
         # The time of the run is in the file's name.
         (file,) = tmp_path.glob(f"{name}-*.jsonl")
         lines = file.read_text(encoding="utf-8").splitlines()
-        assert sorted(json.loads(line)[stream.key] for line in lines) == sorted(sandbox.account.keys(name))
+        assert sorted(json.loads(line)[stream.key] for line in lines) == sorted(api.account.keys(name))
 
 
 @pytest.mark.parametrize("method", ["FULL_TABLE", "INCREMENTAL"])
 def test_a_foreign_checker_finds_nothing_wrong(config: Path, tmp_path: Path, method: str) -> None:
-    catalog = copy.deepcopy(discovered())
+    catalog = copy.deepcopy(discovered_catalog())
     for entry in catalog["streams"]:
         if entry["tap_stream_id"] in INCREMENTAL:
             entry["replication_method"] = method
@@ -74,7 +74,7 @@ def test_a_foreign_checker_finds_nothing_wrong(config: Path, tmp_path: Path, met
         assert str(size) in checked.stdout, checked.stdout
 
 
-def test_a_pipe_keeps_its_bookmarks_on_quiet_nights(sandbox: Sandbox, config: Path, tmp_path: Path) -> None:
+def test_a_pipe_keeps_its_bookmarks_on_quiet_nights(api: FakeAPI, config: Path, tmp_path: Path) -> None:
     catalog = tmp_path / "catalog.json"
     catalog.write_text(json.dumps(catalog_with(incremental=INCREMENTAL)), encoding="utf-8")
     states: list[JSON] = []
@@ -93,8 +93,8 @@ def test_a_pipe_keeps_its_bookmarks_on_quiet_nights(sandbox: Sandbox, config: Pa
     assert all(bookmark_in(states[0], stream) is not None for stream in INCREMENTAL)
     assert states[0] == states[1] == states[2]
     # What is older than the look-back was read on the first night alone.
-    first = max(int(charge["occurred"]) for charge in sandbox.account.records("charges")) - LOOKBACK
-    recent = [charge for charge in sandbox.account.records("charges") if int(charge["occurred"]) >= first]
+    first = max(int(charge["occurred"]) for charge in api.account.records("charges")) - LOOKBACK
+    recent = [charge for charge in api.account.records("charges") if int(charge["occurred"]) >= first]
     written = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in tmp_path.glob("charges-*.jsonl"))
     assert written == SIZES["charges"] + 2 * len(recent)
     assert 0 < len(recent) < SIZES["charges"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fake_api.data import make_account
-from tests.fake_api.server import Sandbox
+from tests.fake_api.server import FakeAPI
 from tests.support.meltano import end
 from tests.support.warehouse import Warehouse
 
@@ -34,8 +34,8 @@ def test_a_first_run_that_is_stopped_goes_on_from_a_kept_bookmark(
     make_project: ProjectMaker, postgres: Postgres
 ) -> None:
     account = make_account(charges=RECORDS, customers=20, start=START, end=START + SPAN, php=True)
-    with Sandbox(account, provider="chargedesk", username="sk_live_example", password="") as sandbox:
-        project, warehouse = make_project("stopped", sandbox), Warehouse(postgres, "stopped")
+    with FakeAPI(account, provider="chargedesk", username="sk_live_example", password="") as api:
+        project, warehouse = make_project("stopped", api), Warehouse(postgres, "stopped")
         project.environment |= {
             "TAP_PAYMENTS_REQUESTS_PER_MINUTE": "1000000",
             "TAP_PAYMENTS_START_DATE": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(START)),
@@ -44,13 +44,13 @@ def test_a_first_run_that_is_stopped_goes_on_from_a_kept_bookmark(
         }
         reached, ended = threading.Event(), threading.Event()
 
-        def watch(_: Sandbox, request: LoggedRequest, __: dict[str, str]) -> None:
+        def watch(_: FakeAPI, request: LoggedRequest, __: dict[str, str]) -> None:
             # Half of the records are out, and the target has the time to load them.
             if int(request.params.get("occurred[min]", 0)) > START + SPAN // 2 and not ended.is_set():
                 reached.set()
                 ended.wait(SECONDS_TO_WAIT)
 
-        sandbox.before_each(watch)
+        api.before_each(watch)
         process = project.start(*INCREMENTAL)
         try:
             assert reached.wait(SECONDS_TO_WAIT), "the tap did not come that far"
@@ -65,12 +65,12 @@ def test_a_first_run_that_is_stopped_goes_on_from_a_kept_bookmark(
         assert BATCH <= len(arrived) < RECORDS
         newest = max(int(row["occurred"]) for row in arrived.values())
 
-        seen = len(sandbox.requests)
+        seen = len(api.requests)
         project.run(*INCREMENTAL)
         assert warehouse.counts() == {"charges": RECORDS, "customers": 20, "products": 0, "subscriptions": 0}
-        bookmark = int(sandbox.requests[seen].params["occurred[min]"]) + LOOKBACK
+        bookmark = int(api.requests[seen].params["occurred[min]"]) + LOOKBACK
         # What was loaded behind the last full batch is read again, and what the window before it holds.
-        times = sorted(int(record["occurred"]) for record in sandbox.account.records("charges"))
+        times = sorted(int(record["occurred"]) for record in api.account.records("charges"))
         again = [moment for moment in times if bookmark < moment <= newest]
         assert START + LOOKBACK < bookmark <= newest
         assert len(again) <= 2 * BATCH

@@ -14,7 +14,7 @@ from psycopg import sql
 
 from tests.fake_api.data import make_account
 from tests.fake_api.providers import STREAMS
-from tests.fake_api.server import Sandbox
+from tests.fake_api.server import FakeAPI
 from tests.support.meltano import PLUGINS
 from tests.support.tap_runs import TAP, tap_config
 
@@ -158,10 +158,10 @@ def test_every_type_arrives_as_with_the_original(postgres: Postgres, *, keyed: b
 
 def test_an_account_arrives_as_with_the_original(postgres: Postgres, tmp_path: Path) -> None:
     account = make_account(charges=30, products=8, customers=20, subscriptions=10, php=True)
-    with Sandbox(account) as sandbox:
-        keys = {name: len(sandbox.account.keys(name)) for name in STREAMS}
+    with FakeAPI(account) as api:
+        keys = {name: len(api.account.keys(name)) for name in STREAMS}
         file = tmp_path / "tap.json"
-        file.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+        file.write_text(json.dumps(tap_config(api)), encoding="utf-8")
         lines = subprocess.run([TAP, "--config", file], capture_output=True, check=True).stdout
     found = load_with_both(postgres, "account", [lines], STREAMS)
     assert {name: len(rows) for name, rows in found.items()} == keys

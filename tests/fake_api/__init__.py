@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tests.fake_api.chaos import Chaos
 from tests.fake_api.data import make_account
-from tests.fake_api.server import Sandbox
-from tests.fake_api.storm import Storm
+from tests.fake_api.server import FakeAPI
 
-__all__ = ["Sandbox", "Storm", "make_account"]
+__all__ = ["Chaos", "FakeAPI", "make_account"]

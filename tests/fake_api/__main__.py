@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.fake_api.data import Drawing
 from tests.fake_api.providers import PROVIDERS, STREAMS
-from tests.fake_api.server import Sandbox
+from tests.fake_api.server import FakeAPI
 
 STOPPING = {signal.SIGTERM, signal.SIGINT}
 
@@ -35,14 +35,14 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def summary(sandbox: Sandbox) -> dict[str, object]:
-    """Sum up the requests a sandbox got."""
-    streams = [stream for stream in STREAMS if sandbox.requests_for(stream)]
+def summary(api: FakeAPI) -> dict[str, object]:
+    """Sum up the requests a fake API got."""
+    streams = [stream for stream in STREAMS if api.requests_for(stream)]
     return {
-        "requests": {stream: len(sandbox.requests_for(stream)) for stream in streams},
-        "records": {stream: sum(one.records for one in sandbox.requests_for(stream)) for stream in streams},
-        "statuses": Counter(str(request.status) for request in sandbox.requests),
-        "most_in_flight": sandbox.most_in_flight,
+        "requests": {stream: len(api.requests_for(stream)) for stream in streams},
+        "records": {stream: sum(one.records for one in api.requests_for(stream)) for stream in streams},
+        "statuses": Counter(str(request.status) for request in api.requests),
+        "most_in_flight": api.most_in_flight,
     }
 
 
@@ -60,7 +60,7 @@ def main() -> int:
     php = given.provider == "chargedesk"
     sizes = {stream: getattr(given, stream) for stream in STREAMS}
     drawing = Drawing(**sizes, seed=given.seed, php=php)
-    sandbox = Sandbox(
+    api = FakeAPI(
         {stream: drawing.draw(stream) for stream in STREAMS},
         provider=given.provider,
         username=given.username,
@@ -73,13 +73,13 @@ def main() -> int:
     )
     # Held back before any thread starts, so that none of them takes the signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-    with sandbox:
+    with api:
         if given.url_file:
-            publish(sandbox.url, given.url_file)
-        print(sandbox.url, flush=True)  # noqa: T201 -- the first line tells where it is
+            publish(api.url, given.url_file)
+        print(api.url, flush=True)  # noqa: T201 -- the first line tells where it is
         signal.sigwait(STOPPING)
     if given.log_requests:
-        given.log_requests.write_text(json.dumps(summary(sandbox), indent=1) + "\n", encoding="utf-8")
+        given.log_requests.write_text(json.dumps(summary(api), indent=1) + "\n", encoding="utf-8")
     return 0
 
 

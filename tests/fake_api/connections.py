@@ -1,4 +1,4 @@
-"""HTTP/1.1 for the sandbox: connections that stay open, one thread for each."""
+"""HTTP/1.1 for the fake API: connections that stay open, one thread for each."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from typing_extensions import override
 from tests.fake_api.wire import Wire
 
 if TYPE_CHECKING:
-    from tests.fake_api.server import Sandbox
+    from tests.fake_api.server import FakeAPI
 
 SECONDS_TO_HANG_UP = 5.0
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Reads requests off one connection and has the sandbox answer them."""
+    """Reads requests off one connection and has the fake API answer them."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -33,13 +33,13 @@ class Handler(BaseHTTPRequestHandler):
         """Answer one request."""
         parts = urlsplit(self.path)
         params = dict(parse_qsl(parts.query, keep_blank_values=True))
-        sandbox = self.server.sandbox
-        request = sandbox.receive(
+        api = self.server.api
+        request = api.receive(
             parts.path, params, self.headers.get("User-Agent", ""), self.headers.get("Authorization", "")
         )
-        wire = Wire(self.connection, request, sandbox.stopping)
+        wire = Wire(self.connection, request, api.stopping)
         try:
-            sandbox.answer(request, wire)
+            api.answer(request, wire)
         finally:
             request.done()
         if not wire.open:
@@ -57,19 +57,19 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on loopback for one sandbox.
+    """Listens on loopback for one fake API.
 
     Args:
         port: The port, or 0 for any free one.
-        sandbox: What answers.
+        api: What answers.
     """
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, port: int, sandbox: Sandbox) -> None:
-        self.sandbox = sandbox
+    def __init__(self, port: int, api: FakeAPI) -> None:
+        self.api = api
         self._connections: set[socket] = set()
         self._lock = Lock()
         super().__init__(("127.0.0.1", port), Handler)
@@ -114,6 +114,6 @@ class Server(ThreadingHTTPServer):
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Pass over a client that hung up; any other error is the sandbox's own and is shown."""
+        """Pass over a client that hung up; any other error is the fake API's own and is shown."""
         if not isinstance(sys.exc_info()[1], (ConnectionError, OSError)):
             super().handle_error(request, client_address)

@@ -79,7 +79,7 @@ class Redirect:
 
 @dataclass(frozen=True)
 class Hang:
-    """Silence for so many seconds before the right answer; with `None` until the sandbox stops."""
+    """Silence for so many seconds before the right answer; with `None` until the fake API stops."""
 
     seconds: float | None = None
     kind: str = "Hang"
@@ -221,7 +221,7 @@ class _Order:
 
 
 class Faults:
-    """The faults ordered from one sandbox; `thrown` counts those that happened, by kind."""
+    """The faults ordered from one fake API; `thrown` counts those that happened, by kind."""
 
     def __init__(self) -> None:
         self.thrown: Counter[str] = Counter()

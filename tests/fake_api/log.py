@@ -1,4 +1,4 @@
-"""What the sandbox remembers of the requests it got."""
+"""What the fake API remembers of the requests it got."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sets the two payments APIs of the sandbox apart, as data."""
+"""What sets the two payments APIs of the fake API apart, as data."""
 
 from __future__ import annotations
 

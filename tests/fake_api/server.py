@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tests.fake_api import answers
-from tests.fake_api.api import Account
+from tests.fake_api.account import Account
 from tests.fake_api.connections import Server
 from tests.fake_api.faults import Faults
 from tests.fake_api.log import InFlight, LoggedRequest
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from tests.fake_api.storm import Storm
+    from tests.fake_api.chaos import Chaos
     from tests.fake_api.wire import Reply, Wire
 
 ROOT = "/v1/"
-POLL = 0.005  # seconds; every test waits for it once, when its sandbox stops
+POLL = 0.005  # seconds; every test waits for it once, when its fake API stops
 
 
-class Sandbox:
+class FakeAPI:
     """A payments API that behaves as told; every switch is an attribute and may be turned while it runs.
 
     Attributes:
@@ -96,10 +96,10 @@ class Sandbox:
         self.port = port
         self.requests: list[LoggedRequest] = []
         self.faults = Faults()
-        self.storm: Storm | None = None
+        self.chaos: Chaos | None = None
         self.rewrite: Callable[[dict[str, Any], dict[str, str]], dict[str, Any]] | None = None
         self.stopping = Event()
-        self._callbacks: list[Callable[[Sandbox, LoggedRequest, dict[str, str]], object]] = []
+        self._callbacks: list[Callable[[FakeAPI, LoggedRequest, dict[str, str]], object]] = []
         self._rate = RateLimit()
         self._in_flight = InFlight()
         self._server: Server | None = None
@@ -126,7 +126,7 @@ class Sandbox:
         """Give the requests for one list, in the order they came."""
         return [request for request in self.requests if request.stream == stream]
 
-    def before_each(self, callback: Callable[[Sandbox, LoggedRequest, dict[str, str]], object]) -> None:
+    def before_each(self, callback: Callable[[FakeAPI, LoggedRequest, dict[str, str]], object]) -> None:
         """Call back before each list answer is made, with the request as far as it is known and its query."""
         self._callbacks.append(callback)
 
@@ -167,8 +167,8 @@ class Sandbox:
     def answer(self, request: LoggedRequest, wire: Wire) -> None:
         """Answer a request, rightly or by the fault that is due."""
         fault = self.faults.due(request.stream, request.params)
-        if fault is None and self.storm is not None:
-            fault = self.storm.due(request.stream, request.params)
+        if fault is None and self.chaos is not None:
+            fault = self.chaos.due(request.stream, request.params)
         if self.latency:
             wire.pause(self.latency)
         if fault is None:
@@ -187,8 +187,8 @@ class Sandbox:
             return answers.error(429, "Too many requests.", headers)
         for callback in self._callbacks:
             callback(self, request, request.params)
-        if self.storm is not None:
-            self.storm.move(self.account, request.stream)
+        if self.chaos is not None:
+            self.chaos.move(self.account, request.stream)
         reply = answers.page(self, request.stream, request.params)
         if self.rewrite is not None and reply.status == HTTPStatus.OK:
             body = self.rewrite(msgspec.json.decode(reply.body), request.params)

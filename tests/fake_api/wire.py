@@ -1,4 +1,4 @@
-"""An answer of the sandbox, and the connection it goes out on."""
+"""An answer of the fake API, and the connection it goes out on."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Wire:
     Args:
         connection: The socket.
         request: The entry of the request in the log.
-        stopping: Set when the sandbox stops, which ends every pause.
+        stopping: Set when the fake API stops, which ends every pause.
     """
 
     def __init__(self, connection: socket.socket, request: LoggedRequest, stopping: Event) -> None:
@@ -69,7 +69,7 @@ class Wire:
         self.open = True
 
     def pause(self, seconds: float | None) -> None:
-        """Wait so many seconds, or with `None` until the sandbox stops."""
+        """Wait so many seconds, or with `None` until the fake API stops."""
         self._stopping.wait(seconds)
 
     def send(self, reply: Reply) -> None:
@@ -93,7 +93,7 @@ class Wire:
             self._connection.sendall(whole[start : start + step])
 
     def trickle(self, head: bytes, piece: bytes, interval: float) -> None:
-        """Send pieces, one each so many seconds, until the client hangs up or the sandbox stops."""
+        """Send pieces, one each so many seconds, until the client hangs up or the fake API stops."""
         self._request.answered(200, 0)
         self._connection.sendall(head)
         while not self._stopping.wait(interval):

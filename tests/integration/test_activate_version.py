@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fake_api import Sandbox, make_account
+from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Status
 from tests.support.tap_runs import TapRun, catalog_with, run_tap, tap_config
 
 STREAMS = ("charges", "customers", "products")
 
 
-def read(sandbox: Sandbox, **catalog: tuple[str, ...]) -> TapRun:
-    config = tap_config(sandbox, page_overlap=1, page_size=10, emit_activate_version_messages=True)
+def read(api: FakeAPI, **catalog: tuple[str, ...]) -> TapRun:
+    config = tap_config(api, page_overlap=1, page_size=10, emit_activate_version_messages=True)
     return run_tap(config, catalog=catalog_with(only=STREAMS, **catalog))
 
 
@@ -23,10 +23,10 @@ def activated(run: TapRun) -> list[str]:
 
 @pytest.mark.parametrize("deselect", [(), ("charges.amount", "customers.name")], ids=["lean", "each record by itself"])
 def test_an_empty_list_is_no_command_to_delete_everything(deselect: tuple[str, ...]) -> None:
-    with Sandbox(make_account(charges=25, products=10)) as sandbox:
-        run = read(sandbox, deselect=deselect).expect_success()
+    with FakeAPI(make_account(charges=25, products=10)) as api:
+        run = read(api, deselect=deselect).expect_success()
         assert activated(run) == ["charges", "products"]
-        (warning,) = run.told("WARNING")
+        (warning,) = run.logged("WARNING")
         assert "customers: the list is empty" in warning
         assert "ACTIVATE_VERSION" in warning
         for stream in ("charges", "products"):
@@ -36,22 +36,22 @@ def test_an_empty_list_is_no_command_to_delete_everything(deselect: tuple[str, .
 
 
 def test_a_list_that_was_not_read_to_its_end_activates_nothing() -> None:
-    with Sandbox(make_account(charges=25, customers=3)) as sandbox:
-        sandbox.faults.add(Status(403), when=lambda params: params["offset"] != "0")
-        run = read(sandbox).expect_failure("charges", "403")
+    with FakeAPI(make_account(charges=25, customers=3)) as api:
+        api.faults.add(Status(403), when=lambda params: params["offset"] != "0")
+        run = read(api).expect_failure("charges", "403")
     assert run.records("charges")
     assert not activated(run)
 
 
 def test_incremental_streams_activate_nothing_and_say_nothing_of_an_empty_list() -> None:
-    with Sandbox(make_account(charges=5)) as sandbox:
-        run = read(sandbox, incremental=("charges", "customers")).expect_success()
+    with FakeAPI(make_account(charges=5)) as api:
+        run = read(api, incremental=("charges", "customers")).expect_success()
     assert not activated(run)
-    assert [line for line in run.told("the list is empty") if "products" not in line] == []
+    assert [line for line in run.logged("the list is empty") if "products" not in line] == []
 
 
 def test_without_the_setting_an_empty_list_is_as_good_as_any() -> None:
-    with Sandbox(make_account(charges=5)) as sandbox:
-        run = run_tap(tap_config(sandbox), catalog=catalog_with(only=STREAMS)).expect_success()
+    with FakeAPI(make_account(charges=5)) as api:
+        run = run_tap(tap_config(api), catalog=catalog_with(only=STREAMS)).expect_success()
     assert not activated(run)
-    assert not run.told("WARNING")
+    assert not run.logged("WARNING")

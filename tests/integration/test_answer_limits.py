@@ -15,9 +15,9 @@ import pytest
 
 from tap_payments import errors
 from tap_payments.api import transport
-from tests.fake_api import Sandbox, make_account
+from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Body, Bomb, Fault, Status, Trickle
-from tests.support.in_process import expect_told_once, read_only
+from tests.support.in_process import expect_one_error, read_stream
 from tests.support.proxies import forward_proxy, make_certificate, tls_end
 from tests.support.tap_runs import environment, tap_config
 
@@ -35,21 +35,21 @@ MOST_MEMORY = 450 << 20
 
 @pytest.mark.parametrize("fault", TRICKLES.values(), ids=TRICKLES)
 def test_a_trickle_of_bytes_is_a_timeout(fault: Fault) -> None:
-    with Sandbox(make_account(charges=5)) as sandbox:
-        sandbox.faults.add(fault, times=2)
+    with FakeAPI(make_account(charges=5)) as api:
+        api.faults.add(fault, times=2)
         begun = time.monotonic()
-        run = read_only(sandbox, "charges", request_timeout=0.1, max_retries=2)
+        run = read_stream(api, "charges", request_timeout=0.1, max_retries=2)
         assert 2 <= time.monotonic() - begun < 15
         run.expect_success()
-        assert run.keys("charges") == sandbox.account.keys("charges")
-    assert len(run.told("did not finish its answer within 1 s; trying again")) == 2
+        assert run.keys("charges") == api.account.keys("charges")
+    assert len(run.logged("did not finish its answer within 1 s; trying again")) == 2
 
 
 def test_a_trickle_that_does_not_pass_is_told_once() -> None:
-    with Sandbox(make_account(charges=5)) as sandbox:
-        sandbox.faults.add(Trickle(0.02), times=None)
-        run = read_only(sandbox, "charges", request_timeout=0.1, max_retries=1)
-    expect_told_once(run, "did not finish its answer within 1 s, 2 times in a row", errors.TIMEOUT_ADVICE)
+    with FakeAPI(make_account(charges=5)) as api:
+        api.faults.add(Trickle(0.02), times=None)
+        run = read_stream(api, "charges", request_timeout=0.1, max_retries=1)
+    expect_one_error(run, "did not finish its answer within 1 s, 2 times in a row", errors.TIMEOUT_ADVICE)
 
 
 def test_a_trickle_through_tls_and_a_proxy_is_a_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,23 +57,23 @@ def test_a_trickle_through_tls_and_a_proxy_is_a_timeout(tmp_path: Path, monkeypa
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    with Sandbox(make_account(charges=5)) as sandbox, tls_end(sandbox.port, certificate, key) as (port, _):
-        sandbox.faults.add(Trickle(0.05), times=None)
+    with FakeAPI(make_account(charges=5)) as api, tls_end(api.port, certificate, key) as (port, _):
+        api.faults.add(Trickle(0.05), times=None)
         url = f"https://127.0.0.1:{port}/v1/"
-        expect_told_once(read_only(sandbox, "charges", base_url=url, request_timeout=0.3, max_retries=0), "within 3 s")
+        expect_one_error(read_stream(api, "charges", base_url=url, request_timeout=0.3, max_retries=0), "within 3 s")
         with forward_proxy() as (proxy, asked):
             monkeypatch.setenv("HTTPS_PROXY", proxy)
-            run = read_only(sandbox, "charges", base_url=url, request_timeout=0.3, max_retries=0)
-        expect_told_once(run, "within 3 s")
+            run = read_stream(api, "charges", base_url=url, request_timeout=0.3, max_retries=0)
+        expect_one_error(run, "within 3 s")
         assert asked
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
 def test_a_gzip_bomb_is_refused_while_it_is_read(tmp_path: Path, *, chunked: bool) -> None:
-    with Sandbox(make_account(charges=5)) as sandbox:
-        sandbox.faults.add(Bomb(1024, chunked=chunked), times=None)
+    with FakeAPI(make_account(charges=5)) as api:
+        api.faults.add(Bomb(1024, chunked=chunked), times=None)
         config = tmp_path / "config.json"
-        config.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+        config.write_text(json.dumps(tap_config(api)), encoding="utf-8")
         command = [sys.executable, "-m", "tap_payments", "--config", str(config)]
         with (tmp_path / "stderr").open("wb") as stderr:
             process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL, stderr=stderr)
@@ -83,25 +83,25 @@ def test_a_gzip_bomb_is_refused_while_it_is_read(tmp_path: Path, *, chunked: boo
     log = (tmp_path / "stderr").read_text(encoding="utf-8").splitlines()
     assert [line for line in log if "| ERROR" in line] == log[-1:]
     assert f"charges: /v1/charges answered with more than 256 MiB: {errors.SIZE_ADVICE}" in log[-1]
-    assert len(sandbox.requests) == 1
+    assert len(api.requests) == 1
     assert usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) < MOST_MEMORY
 
 
 @pytest.mark.parametrize("fault", [Bomb(2), Bomb(2, chunked=True), Body(b'{"data":[%b]}' % (b" " * (1 << 20)))])
 def test_the_largest_size_holds_however_a_body_comes(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "MAX_BODY", 1 << 20)
-    with Sandbox(make_account(charges=5)) as sandbox:
-        sandbox.faults.add(fault, times=None)
-        expect_told_once(read_only(sandbox, "charges"), "answered with more than", errors.SIZE_ADVICE)
-    assert len(sandbox.requests) == 1
+    with FakeAPI(make_account(charges=5)) as api:
+        api.faults.add(fault, times=None)
+        expect_one_error(read_stream(api, "charges"), "answered with more than", errors.SIZE_ADVICE)
+    assert len(api.requests) == 1
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "gzip, gzip", "deflate", "identity"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
 def test_a_body_of_several_pieces_arrives_whole(encoding: str, *, chunked: bool) -> None:
     account = make_account(charges=600)
-    with Sandbox(account) as sandbox:
-        records = sandbox.account.records("charges")
+    with FakeAPI(account) as api:
+        records = api.account.records("charges")
         body = json.dumps({"data": records}).encode()
         assert len(body) > transport.PIECE > transport.DECOMPRESSED_PIECE
         for one in encoding.split(", "):
@@ -111,7 +111,7 @@ def test_a_body_of_several_pieces_arrives_whole(encoding: str, *, chunked: bool)
             parts = [body[start : start + 7_000] for start in range(0, len(body), 7_000)]
             body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in [*parts, b""])
             headers["Transfer-Encoding"] = "chunked"
-        sandbox.faults.add(Status(200, headers, body))
-        run = read_only(sandbox, "charges", page_size=600)
+        api.faults.add(Status(200, headers, body))
+        run = read_stream(api, "charges", page_size=600)
     run.expect_success()
-    assert run.keys("charges") == sandbox.account.keys("charges")
+    assert run.keys("charges") == api.account.keys("charges")

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from tests.fake_api import Sandbox, make_account
+from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Body, DropMidBody, Fault, Truncate
 from tests.fake_api.providers import STREAMS
-from tests.support.in_process import BODY_MARKER, expect_told_once, read_only, serve_wire
+from tests.support.in_process import BODY_MARKER, expect_one_error, read_served_records, read_stream
 from tests.support.tap_runs import catalog_with, run_tap, tap_config
 
 HTML = f"<!doctype html><html><body>Sign in, {BODY_MARKER}</body></html>".encode()
@@ -62,22 +62,22 @@ WRONG = {
 
 @pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
 def test_what_is_no_json_is_tried_again_and_then_told(body: bytes) -> None:
-    with Sandbox() as sandbox:
-        sandbox.faults.add(Body(body), times=None)
-        run = read_only(sandbox, "charges")
-    expect_told_once(run, "charges", "/v1/charges", "200", "4 times in a row", "check `base_url`")
+    with FakeAPI() as api:
+        api.faults.add(Body(body), times=None)
+        run = read_stream(api, "charges")
+    expect_one_error(run, "charges", "/v1/charges", "200", "4 times in a row", "check `base_url`")
     assert run.records("charges") == []
-    assert len(sandbox.requests) == 4
+    assert len(api.requests) == 4
 
 
 @pytest.mark.parametrize("body", WRONG.values(), ids=WRONG)
 def test_json_of_another_shape_is_told_at_once(body: str) -> None:
-    with Sandbox() as sandbox:
-        sandbox.faults.add(Body(body.replace("KEY", "charge_id").encode()), times=None)
-        run = read_only(sandbox, "charges")
-    expect_told_once(run, "charges", "/v1/charges", "200", "check `base_url`")
+    with FakeAPI() as api:
+        api.faults.add(Body(body.replace("KEY", "charge_id").encode()), times=None)
+        run = read_stream(api, "charges")
+    expect_one_error(run, "charges", "/v1/charges", "200", "check `base_url`")
     assert set(run.keys("charges")) <= {"a"}, "only what stands before the fault may go out"
-    assert len(sandbox.requests) == 1
+    assert len(api.requests) == 1
 
 
 @pytest.mark.parametrize("rest", [b"\xff\xfe", b"\xc3", b"\\q", b"\\u12", b"\x01", b"\n"], ids=repr)
@@ -88,21 +88,21 @@ def test_bytes_that_are_no_json_inside_a_record_are_asked_for_again(rest: bytes)
         + rest
         + b'"},{"charge_id":"c"}]}'
     )
-    with Sandbox() as sandbox:
-        sandbox.faults.add(Body(page), times=None)
-        run = read_only(sandbox, "charges")
-    expect_told_once(run, "charges: /v1/charges ", "4 times in a row")
-    assert len(sandbox.requests) == 4
+    with FakeAPI() as api:
+        api.faults.add(Body(page), times=None)
+        run = read_stream(api, "charges")
+    expect_one_error(run, "charges: /v1/charges ", "4 times in a row")
+    assert len(api.requests) == 4
     assert run.keys("charges") == []
 
 
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize("case", ["data is null", "a record without its key", "a record whose key is null"])
 def test_every_stream_holds_its_own_key(stream: str, case: str) -> None:
-    with Sandbox() as sandbox:
-        sandbox.faults.add(Body(WRONG[case].replace("KEY", STREAMS[stream].key).encode()), times=None)
-        run = read_only(sandbox, stream)
-    expect_told_once(run, f"{stream}: /v1/{stream} ")
+    with FakeAPI() as api:
+        api.faults.add(Body(WRONG[case].replace("KEY", STREAMS[stream].key).encode()), times=None)
+        run = read_stream(api, stream)
+    expect_one_error(run, f"{stream}: /v1/{stream} ")
     assert run.records(stream) == []
 
 
@@ -110,53 +110,51 @@ def test_every_stream_holds_its_own_key(stream: str, case: str) -> None:
 @pytest.mark.parametrize("case", ["html", "data is null", "nothing in it", "a record without its key"])
 def test_a_bad_page_in_the_middle_ends_the_run_behind_the_good_ones(case: str, concurrency: int) -> None:
     body = BROKEN[case] if case in BROKEN else WRONG[case].replace("KEY", "charge_id").encode()
-    with Sandbox(make_account(charges=30)) as sandbox:
-        sandbox.faults.add(Body(body), times=None, when=lambda params: params["offset"] == "20")
-        run = read_only(sandbox, "charges", page_size=10, concurrency=concurrency)
-        expect_told_once(run, "charges: /v1/charges ")
-        assert run.keys("charges") == sandbox.account.keys("charges")[:20]
+    with FakeAPI(make_account(charges=30)) as api:
+        api.faults.add(Body(body), times=None, when=lambda params: params["offset"] == "20")
+        run = read_stream(api, "charges", page_size=10, concurrency=concurrency)
+        expect_one_error(run, "charges: /v1/charges ")
+        assert run.keys("charges") == api.account.keys("charges")[:20]
 
 
 @pytest.mark.parametrize("fault", [Body(HTML), Body(b""), Truncate(), DropMidBody()], ids=lambda fault: str(fault.kind))
 def test_a_broken_body_that_passes_loses_nothing(fault: Fault) -> None:
-    with Sandbox(make_account(charges=30)) as sandbox:
-        sandbox.faults.add(fault, times=3, when=lambda params: params["offset"] == "10")
-        run = read_only(sandbox, "charges", page_size=10)
+    with FakeAPI(make_account(charges=30)) as api:
+        api.faults.add(fault, times=3, when=lambda params: params["offset"] == "10")
+        run = read_stream(api, "charges", page_size=10)
         run.expect_success()
-        assert run.keys("charges") == sandbox.account.keys("charges")
-        assert len(sandbox.requests) == 4 + 3
+        assert run.keys("charges") == api.account.keys("charges")
+        assert len(api.requests) == 4 + 3
 
 
 def test_a_byte_order_mark_changes_nothing() -> None:
-    run = serve_wire('{"charge_id":"a","amount":"34.00"}')
+    run = read_served_records('{"charge_id":"a","amount":"34.00"}')
     page = '\ufeff{"data":[{"charge_id":"a","amount":"34.00"}]}'.encode()
-    with Sandbox() as sandbox:
-        sandbox.faults.add(Body(page))
-        marked = read_only(sandbox, "charges").expect_success()
+    with FakeAPI() as api:
+        api.faults.add(Body(page))
+        marked = read_stream(api, "charges").expect_success()
     assert marked.records("charges") == run.records("charges") == [{"charge_id": "a", "amount": "34.00"}]
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "text/plain; charset=latin-1", ""])
 def test_the_content_type_is_not_believed(content_type: str) -> None:
     record = {"charge_id": "Ünïcödé-✓", "amount": "34.00"}
-    with Sandbox() as sandbox:
-        sandbox.faults.add(Body(json.dumps({"data": [record]}, ensure_ascii=False).encode(), content_type))
-        assert read_only(sandbox, "charges").expect_success().records("charges") == [record]
+    with FakeAPI() as api:
+        api.faults.add(Body(json.dumps({"data": [record]}, ensure_ascii=False).encode(), content_type))
+        assert read_stream(api, "charges").expect_success().records("charges") == [record]
 
 
 def test_a_key_that_would_break_the_line_does_not() -> None:
-    run = serve_wire('{"charge_id":"a\\n2026-01-01 | ERROR | b\\u001b[31m","is_paid":"maybe"}')
-    expect_told_once(run, "charges", "`is_paid`")
+    run = read_served_records('{"charge_id":"a\\n2026-01-01 | ERROR | b\\u001b[31m","is_paid":"maybe"}')
+    expect_one_error(run, "charges", "`is_paid`")
 
 
 @pytest.mark.parametrize("case", ["html", "no data", "a record without its key"])
 def test_as_a_process(case: str) -> None:
     body = BROKEN[case] if case in BROKEN else WRONG[case].replace("KEY", "charge_id").encode()
-    with Sandbox() as sandbox:
-        sandbox.faults.add(Body(body), times=None)
-        run = run_tap(
-            tap_config(sandbox), catalog=catalog_with(only=["charges"]), env={"TAP_PAYMENTS_LOGLEVEL": "DEBUG"}
-        )
-    expect_told_once(run, "charges: /v1/charges answered 200, but")
+    with FakeAPI() as api:
+        api.faults.add(Body(body), times=None)
+        run = run_tap(tap_config(api), catalog=catalog_with(only=["charges"]), env={"TAP_PAYMENTS_LOGLEVEL": "DEBUG"})
+    expect_one_error(run, "charges: /v1/charges answered 200, but")
     assert run.records("charges") == []
     assert BODY_MARKER not in json.dumps(run.messages)

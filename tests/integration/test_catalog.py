@@ -10,8 +10,8 @@ import pytest
 
 from tap_payments.catalog import resolve_catalog
 from tap_payments.errors import RunError
-from tests.fake_api import Sandbox, make_account
-from tests.support.tap_runs import catalog_with, discovered, run_tap, tap_config
+from tests.fake_api import FakeAPI, make_account
+from tests.support.tap_runs import catalog_with, discovered_catalog, run_tap, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -143,7 +143,7 @@ def test_streams_that_are_not_known_are_left_alone() -> None:
 
 
 def test_the_catalog_that_is_offered_has_replication_keys_but_reads_whole() -> None:
-    offered = {stream["tap_stream_id"]: stream for stream in discovered()["streams"]}
+    offered = {stream["tap_stream_id"]: stream for stream in discovered_catalog()["streams"]}
     roots = {
         name: next(item["metadata"] for item in stream["metadata"] if not item["breadcrumb"])
         for name, stream in offered.items()
@@ -170,18 +170,18 @@ def test_the_catalog_for_tests_says_no_more_than_meltano_does() -> None:
 
 
 def test_a_catalog_that_selects_nothing_is_refused() -> None:
-    with Sandbox(make_account(charges=3)) as sandbox:
-        run = run_tap(tap_config(sandbox), catalog=catalog_with(only=[]))
+    with FakeAPI(make_account(charges=3)) as api:
+        run = run_tap(tap_config(api), catalog=catalog_with(only=[]))
     run.expect_failure("selects no stream")
-    assert sandbox.requests == []
+    assert api.requests == []
 
 
 # Catalogs of other forms.
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(make_account(charges=3, customers=2)) as running:
+def api() -> Iterator[FakeAPI]:
+    with FakeAPI(make_account(charges=3, customers=2)) as running:
         yield running
 
 
@@ -192,7 +192,7 @@ def two_streams(**said: object) -> JSON:
         said: The keys; a value that is a function is called.
     """
     said = {key: value() if callable(value) else value for key, value in said.items()}
-    entries = {entry["tap_stream_id"]: copy.deepcopy(entry) for entry in discovered()["streams"]}
+    entries = {entry["tap_stream_id"]: copy.deepcopy(entry) for entry in discovered_catalog()["streams"]}
     charges = {key: value for key, value in {**entries["charges"], **said}.items() if value is not ...}
     return {"streams": [charges, entries["customers"]]}
 
@@ -224,13 +224,13 @@ def root(**said: object) -> list[JSON]:
         {"schema": {"selected": False}, "metadata": root(selected=None)},
     ],
 )
-def test_a_stream_is_deselected_wherever_catalogs_say_so(said: JSON, sandbox: Sandbox) -> None:
-    run = run_tap(tap_config(sandbox), catalog=two_streams(**said)).expect_success()
+def test_a_stream_is_deselected_wherever_catalogs_say_so(said: JSON, api: FakeAPI) -> None:
+    run = run_tap(tap_config(api), catalog=two_streams(**said)).expect_success()
     assert "charges" not in run.schemas
     assert not run.records("charges")
-    assert run.keys("customers") == sandbox.account.keys("customers")
-    assert not run.told("WARNING")
-    assert len(run.told("INFO", "deselected", "charges")) == 1
+    assert run.keys("customers") == api.account.keys("customers")
+    assert not run.logged("WARNING")
+    assert len(run.logged("INFO", "deselected", "charges")) == 1
 
 
 @pytest.mark.parametrize(
@@ -257,21 +257,21 @@ def test_a_stream_is_deselected_wherever_catalogs_say_so(said: JSON, sandbox: Sa
         {"metadata": [{"breadcrumb": [], "metadata": None}, *root(selected=True)]},
     ],
 )
-def test_an_entry_that_says_little_reads_what_the_discovered_one_reads(said: JSON, sandbox: Sandbox) -> None:
-    expected = run_tap(tap_config(sandbox), catalog=two_streams()).expect_success()
-    run = run_tap(tap_config(sandbox), catalog=two_streams(**said)).expect_success()
+def test_an_entry_that_says_little_reads_what_the_discovered_one_reads(said: JSON, api: FakeAPI) -> None:
+    expected = run_tap(tap_config(api), catalog=two_streams()).expect_success()
+    run = run_tap(tap_config(api), catalog=two_streams(**said)).expect_success()
     assert run.schemas == expected.schemas
     assert run.records("charges") == expected.records("charges")
-    assert run.keys("charges") == sandbox.account.keys("charges")
+    assert run.keys("charges") == api.account.keys("charges")
 
 
-def test_fields_are_deselected_in_the_schema_too(sandbox: Sandbox) -> None:
+def test_fields_are_deselected_in_the_schema_too(api: FakeAPI) -> None:
     schema = charges_schema()
     for field in ("charge_id", "amount"):
         schema["properties"][field]["selected"] = False
     for said in ({"metadata": ...}, {"metadata": root(selected=True)}, {}):
-        run = run_tap(tap_config(sandbox), catalog=two_streams(schema=schema, **said)).expect_success()
-        assert run.keys("charges") == sandbox.account.keys("charges")
+        run = run_tap(tap_config(api), catalog=two_streams(schema=schema, **said)).expect_success()
+        assert run.keys("charges") == api.account.keys("charges")
         for fields in (run.schemas["charges"]["schema"]["properties"], *run.records("charges")):
             assert "amount" not in fields
             assert "currency" in fields
@@ -279,23 +279,23 @@ def test_fields_are_deselected_in_the_schema_too(sandbox: Sandbox) -> None:
             assert "charge_id" in fields
 
 
-def test_a_schema_gets_the_key_and_the_replication_key_that_it_lacks(sandbox: Sandbox) -> None:
+def test_a_schema_gets_the_key_and_the_replication_key_that_it_lacks(api: FakeAPI) -> None:
     schema = {"type": "object", "properties": {"amount": {"type": ["string", "null"]}}}
     catalog = two_streams(schema=schema, metadata=..., replication_method="INCREMENTAL")
-    run = run_tap(tap_config(sandbox), catalog=catalog).expect_success()
+    run = run_tap(tap_config(api), catalog=catalog).expect_success()
     assert set(run.schemas["charges"]["schema"]["properties"]) == {"charge_id", "occurred", "amount"}
-    assert run.keys("charges") == sandbox.account.keys("charges")
+    assert run.keys("charges") == api.account.keys("charges")
     assert run.bookmark("charges") is not None
 
 
-def test_another_name_in_stream_is_told(sandbox: Sandbox) -> None:
-    run = run_tap(tap_config(sandbox), catalog=two_streams(stream="payments")).expect_success()
-    assert len(run.told("INFO", "charges", "`tap_stream_id`", "`__alias__`")) == 1
+def test_another_name_in_stream_is_told(api: FakeAPI) -> None:
+    run = run_tap(tap_config(api), catalog=two_streams(stream="payments")).expect_success()
+    assert len(run.logged("INFO", "charges", "`tap_stream_id`", "`__alias__`")) == 1
 
 
-def test_a_stream_that_the_api_has_no_list_for_is_told(sandbox: Sandbox) -> None:
+def test_a_stream_that_the_api_has_no_list_for_is_told(api: FakeAPI) -> None:
     catalog = two_streams()
     catalog["streams"].append({"tap_stream_id": "refunds\nof charges", "stream": "charges", "schema": {}})
-    run = run_tap(tap_config(sandbox), catalog=catalog).expect_success()
-    assert len(run.told("WARNING", r"'refunds\nof charges'")) == 1
-    assert run.keys("charges") == sandbox.account.keys("charges")
+    run = run_tap(tap_config(api), catalog=catalog).expect_success()
+    assert len(run.logged("WARNING", r"'refunds\nof charges'")) == 1
+    assert run.keys("charges") == api.account.keys("charges")

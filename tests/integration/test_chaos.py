@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.chaos import Figures, play
 from tests.support.fork_server import preloaded
-from tests.support.tap_runs import discovered
+from tests.support.tap_runs import discovered_catalog
 
 FIRST, COUNT = int(os.environ.get("CHAOS_FIRST_SEED", "0")), int(os.environ.get("CHAOS_SEEDS", "160"))
 SEEDS = range(FIRST, FIRST + COUNT)
@@ -26,7 +26,7 @@ def _try(seed: int) -> Figures | str:
 @pytest.mark.alone
 def test_every_seed_keeps_the_promise(capsys: pytest.CaptureFixture[str]) -> None:
     # Made once, before several threads ask for them.
-    discovered()
+    discovered_catalog()
     preloaded()
     total, broken = Figures(), []
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_payments import client, errors
-from tests.fake_api import Sandbox, make_account
+from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Drop, Fault, Hang, Status, Trickle
-from tests.support.in_process import HereRun, command_here, expect_told_once
+from tests.support.in_process import InProcessRun, expect_one_error, invoke_in_process
 from tests.support.tap_runs import tap_config
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 BATCHES = {"encoding": {"format": "jsonl", "compression": "none"}}
 
 
-def run_test(sandbox: Sandbox, tmp_path: Path, **settings: object) -> HereRun:
+def run_test(api: FakeAPI, tmp_path: Path, **settings: object) -> InProcessRun:
     """Test the connection with the waits that are the default."""
     config = tmp_path / "config.json"
-    config.write_text(json.dumps(tap_config(sandbox, **{"backoff_factor": None, **settings})), encoding="utf-8")
-    return command_here("--config", str(config), "--test")
+    config.write_text(json.dumps(tap_config(api, **{"backoff_factor": None, **settings})), encoding="utf-8")
+    return invoke_in_process("--config", str(config), "--test")
 
 
 @pytest.mark.parametrize("batch", [False, True], ids=["records", "batches"])
@@ -32,13 +32,13 @@ def test_a_test_that_passes_says_nothing_of_a_failure(tmp_path: Path, *, batch: 
     folder = tmp_path / "batches"
     folder.mkdir()
     settings = {"batch_config": {**BATCHES, "storage": {"root": folder.as_uri()}}} if batch else {}
-    with Sandbox(make_account(charges=40, customers=3, products=1)) as sandbox:
-        run = run_test(sandbox, tmp_path, **settings)
+    with FakeAPI(make_account(charges=40, customers=3, products=1)) as api:
+        run = run_test(api, tmp_path, **settings)
     run.expect_success()
     for word in ("fail", "abort", "error"):
         assert word not in run.stderr.lower()
     assert run.stderr.count('"status":"succeeded"') == 4
-    assert run.told("Run complete")
+    assert run.logged("Run complete")
     assert {stream: len(run.records(stream)) for stream in run.schemas} == {
         "charges": 1 - batch,
         "customers": 1 - batch,
@@ -50,19 +50,19 @@ def test_a_test_that_passes_says_nothing_of_a_failure(tmp_path: Path, *, batch: 
 def test_a_host_that_says_nothing_is_told_after_one_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.TEST_TIMEOUT == 10
     monkeypatch.setattr(client, "TEST_TIMEOUT", 0.5)
-    with Sandbox(make_account(charges=40)) as sandbox:
-        sandbox.faults.add(Hang(None), times=None)
+    with FakeAPI(make_account(charges=40)) as api:
+        api.faults.add(Hang(None), times=None)
         begun = time.monotonic()
-        run = run_test(sandbox, tmp_path)
+        run = run_test(api, tmp_path)
         assert time.monotonic() - begun < 5
-    expect_told_once(run, "did not answer within 0.5 s, and --test tries once", errors.TIMEOUT_ADVICE)
-    assert len(sandbox.requests) == 1
+    expect_one_error(run, "did not answer within 0.5 s, and --test tries once", errors.TIMEOUT_ADVICE)
+    assert len(api.requests) == 1
 
 
 def test_a_shorter_timeout_stays(tmp_path: Path) -> None:
-    with Sandbox(make_account(charges=40)) as sandbox:
-        sandbox.faults.add(Hang(None), times=None)
-        expect_told_once(run_test(sandbox, tmp_path, request_timeout=0.25), "did not answer within 0.25 s")
+    with FakeAPI(make_account(charges=40)) as api:
+        api.faults.add(Hang(None), times=None)
+        expect_one_error(run_test(api, tmp_path, request_timeout=0.25), "did not answer within 0.25 s")
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
@@ -77,11 +77,11 @@ def test_a_shorter_timeout_stays(tmp_path: Path) -> None:
     ids=["503", "429", "drop", "trickle"],
 )
 def test_a_test_tries_once(fault: Fault, words: str, concurrency: int, tmp_path: Path) -> None:
-    with Sandbox(make_account(charges=40)) as sandbox:
-        sandbox.faults.add(fault, times=None)
+    with FakeAPI(make_account(charges=40)) as api:
+        api.faults.add(fault, times=None)
         begun = time.monotonic()
-        run = run_test(sandbox, tmp_path, concurrency=concurrency, request_timeout=0.1)
+        run = run_test(api, tmp_path, concurrency=concurrency, request_timeout=0.1)
         assert time.monotonic() - begun < 5
-    expect_told_once(run, words)
-    assert len(sandbox.requests) == 1
-    assert not run.told("trying again")
+    expect_one_error(run, words)
+    assert len(api.requests) == 1
+    assert not run.logged("trying again")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from tests.fake_api import Sandbox
+from tests.fake_api import FakeAPI
 from tests.fake_api.faults import Body
-from tests.support.minimal_records import plain, spread
+from tests.support.records import evenly_spaced, minimal_records
 from tests.support.tap_runs import JSON, TapRun, catalog_with, run_tap, tap_config
 
 if TYPE_CHECKING:
@@ -21,34 +21,34 @@ NOON_2024 = 1_717_243_200
 
 
 def charges(count: int = 2_000) -> dict[str, list[JSON]]:
-    return {"charges": plain("charges", spread(count, NOON_2024, NOON_2024 + 900_000))}
+    return {"charges": minimal_records("charges", evenly_spaced(count, NOON_2024, NOON_2024 + 900_000))}
 
 
-def read(sandbox: Sandbox, *, incremental: bool = False, **settings: object) -> TapRun:
+def read(api: FakeAPI, *, incremental: bool = False, **settings: object) -> TapRun:
     catalog = catalog_with(only=["charges"], incremental=["charges"] if incremental else [])
-    return run_tap(tap_config(sandbox, **settings), catalog=catalog)
+    return run_tap(tap_config(api, **settings), catalog=catalog)
 
 
-def rewrite(sandbox: Sandbox, change: Callable[[JSON, dict[str, str]], Any]) -> None:
+def rewrite(api: FakeAPI, change: Callable[[JSON, dict[str, str]], Any]) -> None:
     """Let every answer pass through a change of its body."""
-    sandbox.rewrite = change
+    api.rewrite = change
 
 
 @pytest.mark.parametrize("total", [0, 1, 500, 1_000, 1_999, "1000"])
 @pytest.mark.parametrize("incremental", [False, True])
 @pytest.mark.parametrize("provider", ["generic", "chargedesk"])
 def test_a_total_that_is_too_small_ends_no_list(total: object, incremental: bool, provider: str) -> None:  # noqa: FBT001
-    with Sandbox(charges(), provider=provider) as sandbox:
+    with FakeAPI(charges(), provider=provider) as api:
         # A window without a record would be contradicted by any total but 0.
-        rewrite(sandbox, lambda body, _params: body | {"total_count": total if body["data"] else 0})
-        run = read(sandbox, incremental=incremental, concurrency=4).expect_success()
-        assert set(run.keys("charges")) == set(sandbox.account.keys("charges"))
+        rewrite(api, lambda body, _params: body | {"total_count": total if body["data"] else 0})
+        run = read(api, incremental=incremental, concurrency=4).expect_success()
+        assert set(run.keys("charges")) == set(api.account.keys("charges"))
 
 
 def test_a_total_that_is_too_small_deletes_nothing() -> None:
-    with Sandbox(charges(), provider="chargedesk") as sandbox:
-        rewrite(sandbox, lambda body, _params: body | {"total_count": len(body["data"])})
-        run = read(sandbox, emit_activate_version_messages=True).expect_success()
+    with FakeAPI(charges(), provider="chargedesk") as api:
+        rewrite(api, lambda body, _params: body | {"total_count": len(body["data"])})
+        run = read(api, emit_activate_version_messages=True).expect_success()
     assert len(set(run.keys("charges"))) == 2_000
     assert [message["type"] for message in run.messages].count("ACTIVATE_VERSION") == 1
 
@@ -64,13 +64,13 @@ CONTRADICTIONS: dict[str, tuple[JSON, str]] = {
 @pytest.mark.parametrize("what", CONTRADICTIONS)
 def test_an_empty_page_that_is_contradicted_is_asked_for_again(what: str, offset: str) -> None:
     body, _ = CONTRADICTIONS[what]
-    with Sandbox(charges()) as sandbox:
+    with FakeAPI(charges()) as api:
         fault = Body(msgspec.json.encode(body), kind=what)
-        sandbox.faults.add(fault, times=3, when=lambda params: params["offset"] == offset)
-        run = read(sandbox).expect_success()
-        assert run.keys("charges") == sandbox.account.keys("charges")
-    assert sandbox.faults.thrown == {what: 3}
-    assert len(run.told("WARNING", "trying again")) == 3
+        api.faults.add(fault, times=3, when=lambda params: params["offset"] == offset)
+        run = read(api).expect_success()
+        assert run.keys("charges") == api.account.keys("charges")
+    assert api.faults.thrown == {what: 3}
+    assert len(run.logged("WARNING", "trying again")) == 3
 
 
 @pytest.mark.parametrize("settings", [{}, {"emit_activate_version_messages": True, "page_overlap": 1}])
@@ -78,18 +78,18 @@ def test_an_empty_page_that_is_contradicted_is_asked_for_again(what: str, offset
 @pytest.mark.parametrize("what", CONTRADICTIONS)
 def test_a_contradiction_that_stays_ends_the_run(what: str, offset: str, settings: dict[str, Any]) -> None:
     body, words = CONTRADICTIONS[what]
-    with Sandbox(charges()) as sandbox:
+    with FakeAPI(charges()) as api:
         # With an overlap the second page begins two records earlier.
         offsets = {offset, "498"} if offset == "500" else {offset}
         fault = Body(msgspec.json.encode(body), kind=what)
-        sandbox.faults.add(fault, times=None, when=lambda params: params["offset"] in offsets)
-        run = read(sandbox, **settings)
+        api.faults.add(fault, times=None, when=lambda params: params["offset"] in offsets)
+        run = read(api, **settings)
     if settings and offset == "500" and what != "error":
         # Such a page ends no list that is read with an overlap: what was read is searched for, and not found twice.
         run.expect_failure("charges", "do not fit together")
     else:
         run.expect_failure("charges", "/v1/charges", words, "4 times in a row")
-        assert sandbox.faults.thrown == {what: 4}
+        assert api.faults.thrown == {what: 4}
     assert "shard 3" not in run.stderr
     assert not [message for message in run.messages if message["type"] == "ACTIVATE_VERSION"]
 
@@ -97,27 +97,27 @@ def test_a_contradiction_that_stays_ends_the_run(what: str, offset: str, setting
 @pytest.mark.parametrize("what", CONTRADICTIONS)
 def test_no_bookmark_passes_a_page_that_is_contradicted(what: str) -> None:
     body, words = CONTRADICTIONS[what]
-    with Sandbox(charges(), provider="chargedesk") as sandbox:
+    with FakeAPI(charges(), provider="chargedesk") as api:
         fault = Body(msgspec.json.encode(body), kind=what)
-        sandbox.faults.add(fault, times=None, when=lambda params: "occurred[min]" in params)
-        run = read(sandbox, incremental=True, start_date="2024-01-01", window_days=2)
+        api.faults.add(fault, times=None, when=lambda params: "occurred[min]" in params)
+        run = read(api, incremental=True, start_date="2024-01-01", window_days=2)
     run.expect_failure("charges", words)
     assert run.bookmark("charges") is None
 
 
 def test_totals_that_are_inexact_can_be_set_aside() -> None:
-    with Sandbox(charges()) as sandbox:
-        rewrite(sandbox, lambda body, _params: body | {"total_count": 2_100})
-        read(sandbox).expect_failure("`total_count` is 2100", "check_total")
-        run = read(sandbox, check_total=False).expect_success()
-        assert run.keys("charges") == sandbox.account.keys("charges")
+    with FakeAPI(charges()) as api:
+        rewrite(api, lambda body, _params: body | {"total_count": 2_100})
+        read(api).expect_failure("`total_count` is 2100", "check_total")
+        run = read(api, check_total=False).expect_success()
+        assert run.keys("charges") == api.account.keys("charges")
 
 
 @pytest.mark.parametrize("error", [None, False, "", []])
 def test_an_error_that_says_there_is_none_is_no_contradiction(error: object) -> None:
-    with Sandbox(charges(700)) as sandbox:
-        rewrite(sandbox, lambda body, _params: body | {"error": error})
-        assert len(read(sandbox).expect_success().keys("charges")) == 700
+    with FakeAPI(charges(700)) as api:
+        rewrite(api, lambda body, _params: body | {"error": error})
+        assert len(read(api).expect_success().keys("charges")) == 700
 
 
 # APIs that page in another way, or not at all.
@@ -125,40 +125,40 @@ def test_an_error_that_says_there_is_none_is_no_contradiction(error: object) -> 
 
 @pytest.mark.parametrize("length", [10, 20, 25, 50, 75, 100])
 def test_the_first_page_of_an_api_that_pages_in_another_way_is_not_the_list(length: int) -> None:
-    with Sandbox(charges(), ignore_offset=True, page_cap=length) as sandbox:
-        run = read(sandbox).expect_failure("charges", "ignores the offset", f"same {length} records", 'set it to ""')
+    with FakeAPI(charges(), ignore_offset=True, page_cap=length) as api:
+        run = read(api).expect_failure("charges", "ignores the offset", f"same {length} records", 'set it to ""')
     assert len(run.keys("charges")) == length
 
 
 @pytest.mark.parametrize("provider", ["generic", "chargedesk"])
 @pytest.mark.parametrize("length", [0, 2, 20, 100, 499])
 def test_an_api_without_paging_is_read_in_one_page(length: int, provider: str) -> None:
-    with Sandbox(charges(length), provider=provider, ignore_offset=True) as sandbox:
-        run = read(sandbox, offset_param="").expect_success()
-        assert run.keys("charges") == sandbox.account.keys("charges")
-    (request,) = sandbox.requests
+    with FakeAPI(charges(length), provider=provider, ignore_offset=True) as api:
+        run = read(api, offset_param="").expect_success()
+        assert run.keys("charges") == api.account.keys("charges")
+    (request,) = api.requests
     assert "offset" not in request.params
     assert "" not in request.params
 
 
 def test_one_page_that_is_full_or_says_more_is_not_the_list() -> None:
-    with Sandbox(charges(20), ignore_offset=True) as sandbox:
-        read(sandbox, offset_param="", page_size=20).expect_failure("`offset_param` is empty", "20 records is full")
-        rewrite(sandbox, lambda body, _params: body | {"total_count": 21})
-        read(sandbox, offset_param="").expect_failure("`offset_param` is empty", "`total_count` is 21")
-        read(sandbox, offset_param="", check_total=False).expect_success()
-        rewrite(sandbox, lambda body, _params: body | {"has_more": "1"})
-        read(sandbox, offset_param="").expect_failure("`offset_param` is empty", "`has_more` is true")
+    with FakeAPI(charges(20), ignore_offset=True) as api:
+        read(api, offset_param="", page_size=20).expect_failure("`offset_param` is empty", "20 records is full")
+        rewrite(api, lambda body, _params: body | {"total_count": 21})
+        read(api, offset_param="").expect_failure("`offset_param` is empty", "`total_count` is 21")
+        read(api, offset_param="", check_total=False).expect_success()
+        rewrite(api, lambda body, _params: body | {"has_more": "1"})
+        read(api, offset_param="").expect_failure("`offset_param` is empty", "`has_more` is true")
 
 
 # Lists whose pages do not fit together.
 
 
-def _round_offset(_sandbox: Sandbox, _request: LoggedRequest, params: dict[str, str]) -> None:
+def _round_offset(_api: FakeAPI, _request: LoggedRequest, params: dict[str, str]) -> None:
     params["offset"] = str(int(params["offset"]) // 500 * 500)
 
 
-def _hide_beyond_700(_sandbox: Sandbox, _request: LoggedRequest, params: dict[str, str]) -> None:
+def _hide_beyond_700(_api: FakeAPI, _request: LoggedRequest, params: dict[str, str]) -> None:
     if int(params["offset"]) > 700:
         params["offset"] = "40000"
 
@@ -166,19 +166,19 @@ def _hide_beyond_700(_sandbox: Sandbox, _request: LoggedRequest, params: dict[st
 @pytest.mark.parametrize("concurrency", [1, 8])
 @pytest.mark.parametrize("habit", [_round_offset, _hide_beyond_700])
 def test_pages_that_do_not_fit_together_end_the_run(habit: Callable[..., None], concurrency: int) -> None:
-    with Sandbox(charges(), provider="chargedesk") as sandbox:
-        sandbox.before_each(habit)
-        run = read(sandbox, concurrency=concurrency)
+    with FakeAPI(charges(), provider="chargedesk") as api:
+        api.before_each(habit)
+        run = read(api, concurrency=concurrency)
     run.expect_failure("charges", "do not fit together", "offset_param")
-    assert len(sandbox.requests) <= 120 + 8 * concurrency
+    assert len(api.requests) <= 120 + 8 * concurrency
 
 
 def test_an_offset_parameter_that_means_pages_ends_the_run() -> None:
-    with Sandbox(charges(), provider="chargedesk") as sandbox:
+    with FakeAPI(charges(), provider="chargedesk") as api:
 
-        def count_pages(_sandbox: Sandbox, _request: LoggedRequest, params: dict[str, str]) -> None:
+        def count_pages(_api: FakeAPI, _request: LoggedRequest, params: dict[str, str]) -> None:
             params["offset"] = str(min(int(params.pop("page")) * 500, 50_000))
 
-        sandbox.before_each(count_pages)
-        read(sandbox, offset_param="page").expect_failure("charges", "do not fit together", "offset_param")
-    assert len(sandbox.requests) <= 250
+        api.before_each(count_pages)
+        read(api, offset_param="page").expect_failure("charges", "do not fit together", "offset_param")
+    assert len(api.requests) <= 250

@@ -1,4 +1,4 @@
-"""The sandbox behaves as the APIs are documented, and its faults happen as ordered."""
+"""The fake API behaves as the APIs are documented, and its faults happen as ordered."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import msgspec
 import pytest
 import requests
 
-from tests.fake_api.api import Account, Window
+from tests.fake_api.account import Account, Window
+from tests.fake_api.chaos import Chaos
 from tests.fake_api.data import (
     make_account,
     make_charges,
@@ -34,8 +35,7 @@ from tests.fake_api.faults import (
     Truncate,
 )
 from tests.fake_api.providers import STREAMS
-from tests.fake_api.server import Sandbox
-from tests.fake_api.storm import Storm
+from tests.fake_api.server import FakeAPI
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,16 +52,16 @@ MAKERS: dict[str, Callable[..., list[dict[str, Any]]]] = {
 
 
 class Client:
-    """Asks a sandbox for pages over one connection."""
+    """Asks a fake API for pages over one connection."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self.sandbox = sandbox
+    def __init__(self, api: FakeAPI) -> None:
+        self.api = api
         self.session = requests.Session()
-        self.session.auth = (sandbox.username, sandbox.password)
+        self.session.auth = (api.username, api.password)
 
     def get(self, stream: str, **params: object) -> requests.Response:
         """Ask once."""
-        url = self.sandbox.url + stream
+        url = self.api.url + stream
         return self.session.get(url, params=params, timeout=10, allow_redirects=False)  # type: ignore[arg-type]
 
     def keys(self, stream: str, **params: object) -> list[str]:
@@ -77,14 +77,14 @@ def lists() -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.fixture
-def sandbox(lists: dict[str, list[dict[str, Any]]]) -> Iterator[Sandbox]:
-    with Sandbox(lists, provider="chargedesk") as running:
+def api(lists: dict[str, list[dict[str, Any]]]) -> Iterator[FakeAPI]:
+    with FakeAPI(lists, provider="chargedesk") as running:
         yield running
 
 
 @pytest.fixture
-def client(sandbox: Sandbox) -> Iterator[Client]:
-    asking = Client(sandbox)
+def client(api: FakeAPI) -> Iterator[Client]:
+    asking = Client(api)
     yield asking
     asking.session.close()
 
@@ -127,15 +127,15 @@ def test_php_sends_types_as_it_likes() -> None:
 
 
 def test_generic_pages_by_limit_and_offset(lists: dict[str, list[dict[str, Any]]]) -> None:
-    with Sandbox(lists, total_count=True) as sandbox:
-        client = Client(sandbox)
+    with FakeAPI(lists, total_count=True) as api:
+        client = Client(api)
         expected = [charge["charge_id"] for charge in lists["charges"]]
         pages = [client.keys("charges", limit=500, offset=offset) for offset in (0, 500, 1_000, 1_500)]
         assert [len(page) for page in pages] == [500, 500, 200, 0]
         assert [key for page in pages for key in page] == expected
         assert len(client.keys("charges", limit=900)) == 500
         assert client.get("charges", limit=1, **{"occurred[min]": 9**10}).json()["total_count"] == 1_200
-        sandbox.page_cap = 70
+        api.page_cap = 70
         assert len(client.keys("charges", limit=500)) == 70
         client.session.close()
 
@@ -156,22 +156,22 @@ def test_chargedesk_counts_twenty_and_ignores_limit(client: Client) -> None:
         ("products", "created"),
     ],
 )
-def test_filters_hold_both_ends(client: Client, sandbox: Sandbox, stream: str, filtered: str) -> None:
-    times = [int(record[STREAMS[stream].time]) for record in sandbox.account.records(stream)]
+def test_filters_hold_both_ends(client: Client, api: FakeAPI, stream: str, filtered: str) -> None:
+    times = [int(record[STREAMS[stream].time]) for record in api.account.records(stream)]
     low, high = times[20], times[5]
     window = {f"{filtered}[min]": low, f"{filtered}[max]": high, "count": 500}
-    assert client.keys(stream, **window) == sandbox.account.keys(stream)[5:21]
-    sandbox.total_count = True
+    assert client.keys(stream, **window) == api.account.keys(stream)[5:21]
+    api.total_count = True
     assert client.get(stream, **window).json()["total_count"] == 16
-    sandbox.exclusive_max = True
-    assert client.keys(stream, **window) == sandbox.account.keys(stream)[6:21]
-    sandbox.ignore_filter = True
+    api.exclusive_max = True
+    assert client.keys(stream, **window) == api.account.keys(stream)[6:21]
+    api.ignore_filter = True
     assert len(client.keys(stream, **window)) == min(500, len(times))
 
 
-def test_a_record_without_a_time_is_the_oldest_and_in_no_range(client: Client, sandbox: Sandbox) -> None:
-    sandbox.account.insert("customers", {"customer_id": "timeless", "first_seen": None})
-    every = sandbox.account.keys("customers")
+def test_a_record_without_a_time_is_the_oldest_and_in_no_range(client: Client, api: FakeAPI) -> None:
+    api.account.insert("customers", {"customer_id": "timeless", "first_seen": None})
+    every = api.account.keys("customers")
     assert client.keys("customers", count=500) == every
     assert every[-1] == "timeless"
     far = 10**11
@@ -181,77 +181,77 @@ def test_a_record_without_a_time_is_the_oldest_and_in_no_range(client: Client, s
         {"first_seen[min]": -far, "first_seen[max]": far},
     ):
         assert client.keys("customers", count=500, **window) == every[:-1]
-    sandbox.ignore_filter = True
+    api.ignore_filter = True
     assert client.keys("customers", count=500, **{"first_seen[max]": far}) == every
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-def test_too_large_an_offset_is_a_bad_request(client: Client, sandbox: Sandbox, stream: str) -> None:
+def test_too_large_an_offset_is_a_bad_request(client: Client, api: FakeAPI, stream: str) -> None:
     largest = 50_000 if stream in {"charges", "customers"} else 10_000
     assert client.keys(stream, offset=largest) == []
     refused = client.get(stream, offset=largest + 1)
     assert refused.status_code == 400
     assert str(largest) in refused.json()["error"]["message"]
-    sandbox.max_offset = {stream: 10}
+    api.max_offset = {stream: 10}
     assert client.get(stream, offset=11).status_code == 400
-    sandbox.max_offset = {stream: None}
+    api.max_offset = {stream: None}
     assert client.keys(stream, offset=largest + 1) == []
 
 
-def test_credentials_and_paths_are_checked(client: Client, sandbox: Sandbox) -> None:
+def test_credentials_and_paths_are_checked(client: Client, api: FakeAPI) -> None:
     assert client.get("refunds").status_code == 404
     client.session.auth = ("sk_wrong", "")
     assert client.get("charges").status_code == 401
-    sandbox.credentials_required = False
+    api.credentials_required = False
     assert client.get("charges").status_code == 200
-    assert [request.authorization_ok for request in sandbox.requests] == [True, False, False]
-    assert [request.records for request in sandbox.requests] == [0, 0, 20]
+    assert [request.authorization_ok for request in api.requests] == [True, False, False]
+    assert [request.records for request in api.requests] == [0, 0, 20]
 
 
-def test_order_may_turn_and_offset_be_ignored(client: Client, sandbox: Sandbox) -> None:
-    keys = sandbox.account.keys("charges")
-    sandbox.ascending = True
+def test_order_may_turn_and_offset_be_ignored(client: Client, api: FakeAPI) -> None:
+    keys = api.account.keys("charges")
+    api.ascending = True
     assert client.keys("charges", offset=3) == keys[::-1][3:23]
-    sandbox.ascending, sandbox.ignore_offset = False, True
+    api.ascending, api.ignore_offset = False, True
     assert client.keys("charges", offset=3) == keys[:20]
 
 
-def test_rate_limit_slides(client: Client, sandbox: Sandbox) -> None:
-    sandbox.rate_limit, sandbox.rate_window, sandbox.retry_after = 2, 0.3, 7
+def test_rate_limit_slides(client: Client, api: FakeAPI) -> None:
+    api.rate_limit, api.rate_window, api.retry_after = 2, 0.3, 7
     refused = [client.get("charges") for _ in range(3)][-1]
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "7")
-    sandbox.retry_after = None
+    api.retry_after = None
     assert "Retry-After" not in client.get("charges").headers
     time.sleep(0.35)
     assert client.get("charges").status_code == 200
 
 
-def test_lists_change_while_they_are_read(client: Client, sandbox: Sandbox) -> None:
-    keys = sandbox.account.keys("charges")
+def test_lists_change_while_they_are_read(client: Client, api: FakeAPI) -> None:
+    keys = api.account.keys("charges")
 
-    def delete_newest(running: Sandbox, request: LoggedRequest, params: dict[str, str]) -> None:
+    def delete_newest(running: FakeAPI, request: LoggedRequest, params: dict[str, str]) -> None:
         if request.stream == "charges" and params["offset"] == "20":
             running.account.delete("charges", keys[0])
 
-    sandbox.before_each(delete_newest)
+    api.before_each(delete_newest)
     assert client.keys("charges", offset=0) == keys[:20]
     # What was at place 20 moved up to 19, where this client has already been.
     assert client.keys("charges", offset=20) == keys[21:41]
 
-    record = sandbox.account["charges"].at(0)
-    sandbox.account.insert("charges", {**record, "charge_id": "ch_new"})
+    record = api.account["charges"].at(0)
+    api.account.insert("charges", {**record, "charge_id": "ch_new"})
     assert client.keys("charges", offset=0, count=2) == ["ch_new", keys[1]]
-    sandbox.account.update("charges", "ch_new", {"status": "refunded", "occurred": "1"})
-    assert sandbox.account.keys("charges")[-1] == "ch_new"
-    assert sandbox.account["charges"].record("ch_new")["status"] == "refunded"
+    api.account.update("charges", "ch_new", {"status": "refunded", "occurred": "1"})
+    assert api.account.keys("charges")[-1] == "ch_new"
+    assert api.account["charges"].record("ch_new")["status"] == "refunded"
     with pytest.raises(KeyError):
-        sandbox.account.delete("charges", keys[0])
+        api.account.delete("charges", keys[0])
 
 
-def test_a_second_may_be_crowded(client: Client, sandbox: Sandbox) -> None:
+def test_a_second_may_be_crowded(client: Client, api: FakeAPI) -> None:
     charges = tie(make_charges(100), 60, first=10)
     second = charges[10]["occurred"]
-    sandbox.account = Account({"charges": charges})
+    api.account = Account({"charges": charges})
     found = client.keys("charges", count=500, **{"occurred[min]": second, "occurred[max]": second})
     assert found == [charge["charge_id"] for charge in charges[10:70]]
 
@@ -261,71 +261,71 @@ def test_values_are_sent_as_spelled() -> None:
     assert b'"amount":34.10' in Account({"charges": [charge]})["charges"].page(Window(), 0, 1).records[0]
 
 
-def test_wrong_answers_come_as_ordered(client: Client, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Status(503, {"Retry-After": "1"}), times=2, stream="charges", after=1)
-    sandbox.faults.add(Body(b"<html>", content_type="text/html"), when=lambda params: "offset" in params)
-    sandbox.faults.add(Redirect("http://127.0.0.1:9/"), stream="products")
-    sandbox.faults.add(Truncate(), stream="customers")
+def test_wrong_answers_come_as_ordered(client: Client, api: FakeAPI) -> None:
+    api.faults.add(Status(503, {"Retry-After": "1"}), times=2, stream="charges", after=1)
+    api.faults.add(Body(b"<html>", content_type="text/html"), when=lambda params: "offset" in params)
+    api.faults.add(Redirect("http://127.0.0.1:9/"), stream="products")
+    api.faults.add(Truncate(), stream="customers")
     assert [client.get("charges").status_code for _ in range(4)] == [200, 503, 503, 200]
     assert client.get("charges", offset=1).headers["Content-Type"] == "text/html"
     assert client.get("charges", offset=1).json()["object"] == "list"
     assert client.get("products").headers["Location"] == "http://127.0.0.1:9/"
     with pytest.raises(requests.JSONDecodeError):
         client.get("customers").json()
-    assert sandbox.faults.thrown == {"Status 503": 2, "Body": 1, "Redirect": 1, "Truncate": 1}
-    sandbox.faults.add(Status(500), times=None)
+    assert api.faults.thrown == {"Status 503": 2, "Body": 1, "Redirect": 1, "Truncate": 1}
+    api.faults.add(Status(500), times=None)
     assert LEAK_MARKER in client.get("subscriptions").text
-    sandbox.faults.clear()
+    api.faults.clear()
     assert client.get("subscriptions").status_code == 200
 
 
-def test_connections_break_as_ordered(client: Client, sandbox: Sandbox) -> None:
+def test_connections_break_as_ordered(client: Client, api: FakeAPI) -> None:
     for fault in (Drop(), DropMidBody(), DropMidBody(reset=True)):
-        sandbox.faults.add(fault)
+        api.faults.add(fault)
         with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
             client.get("charges")
         assert len(client.keys("charges")) == 20
-    assert [request.records for request in sandbox.requests] == [0, 20, 0, 20, 0, 20]
+    assert [request.records for request in api.requests] == [0, 20, 0, 20, 0, 20]
 
 
-def test_answers_may_be_late_slow_or_never(client: Client, sandbox: Sandbox) -> None:
-    sandbox.faults.add(Hang(0.2))
-    sandbox.faults.add(Drip(0.2))
+def test_answers_may_be_late_slow_or_never(client: Client, api: FakeAPI) -> None:
+    api.faults.add(Hang(0.2))
+    api.faults.add(Drip(0.2))
     for _ in range(2):
         started = time.monotonic()
         assert len(client.keys("charges")) == 20
         assert time.monotonic() - started >= 0.2
-    sandbox.faults.add(Hang())
+    api.faults.add(Hang())
     with pytest.raises(requests.ReadTimeout):
-        client.session.get(sandbox.url + "charges", timeout=0.2)
+        client.session.get(api.url + "charges", timeout=0.2)
     started = time.monotonic()
-    sandbox.stop()
+    api.stop()
     assert time.monotonic() - started < 2
 
 
-def test_requests_served_at_once_are_counted(sandbox: Sandbox) -> None:
-    sandbox.latency = 0.2
+def test_requests_served_at_once_are_counted(api: FakeAPI) -> None:
+    api.latency = 0.2
 
     def ask(_: int) -> int:
-        with requests.get(sandbox.url + "charges", auth=(sandbox.username, ""), timeout=10) as response:
+        with requests.get(api.url + "charges", auth=(api.username, ""), timeout=10) as response:
             return response.status_code
 
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(ask, range(3))) == [200] * 3
-    assert sandbox.most_in_flight == 3
+    assert api.most_in_flight == 3
     assert ask(0) == 200
-    assert sandbox.requests[-1].in_flight == 1
+    assert api.requests[-1].in_flight == 1
 
 
 def test_a_storm_is_the_same_for_a_seed_and_blows_over(lists: dict[str, list[dict[str, Any]]]) -> None:
-    def weather() -> tuple[Storm, list[str], list[int]]:
-        with Sandbox(lists, provider="chargedesk") as sandbox:
-            sandbox.storm = storm = Storm(seed=5, rate=0.7, moves=0.5)
-            client = Client(sandbox)
+    def weather() -> tuple[Chaos, list[str], list[int]]:
+        with FakeAPI(lists, provider="chargedesk") as api:
+            api.chaos = chaos = Chaos(seed=5, rate=0.7, moves=0.5)
+            client = Client(api)
             for offset in range(0, 600, 20):
                 assert any(read(client, offset) for _ in range(4))
             client.session.close()
-            return storm, sandbox.account.keys("charges"), [request.status for request in sandbox.requests]
+            return chaos, api.account.keys("charges"), [request.status for request in api.requests]
 
     def read(client: Client, offset: int) -> bool:
         try:

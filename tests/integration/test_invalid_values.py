@@ -8,9 +8,16 @@ from typing import Any
 import pytest
 
 from tap_payments.errors import KEY_VALUE_ADVICE, VALUE_ADVICE
-from tests.fake_api import Sandbox
+from tests.fake_api import FakeAPI
 from tests.fake_api.faults import Body
-from tests.support.in_process import BODY_MARKER, HereRun, expect_told_once, run_here, serve_field, serve_wire
+from tests.support.in_process import (
+    BODY_MARKER,
+    InProcessRun,
+    expect_one_error,
+    read_served_field,
+    read_served_records,
+    run_in_process,
+)
 from tests.support.tap_runs import catalog_with, tap_config
 
 JSON = dict[str, Any]
@@ -20,9 +27,9 @@ ODD = "1,234.50"
 NULL = {"on_invalid_value": "null"}
 
 
-def told_of_nulls(run: HereRun) -> list[str]:
+def told_of_nulls(run: InProcessRun) -> list[str]:
     """Give the warnings that values became null."""
-    return run.told("WARNING", "invalid values become null")
+    return run.logged("WARNING", "invalid values become null")
 
 
 @pytest.mark.parametrize("lean", [True, False], ids=["lean path", "the SDK's path"])
@@ -32,9 +39,9 @@ def test_an_invalid_value_becomes_null_where_that_is_asked_for(*, lean: bool) ->
         f'{{"charge_id":"c","amount":{MARKED}}}'
     )
     deselect = [] if lean else ["charges.company"]
-    with Sandbox() as sandbox:
-        sandbox.faults.add(Body(f'{{"data":[{wire}]}}'.encode()))
-        run = run_here(tap_config(sandbox, **NULL), catalog=catalog_with(only=["charges"], deselect=deselect))
+    with FakeAPI() as api:
+        api.faults.add(Body(f'{{"data":[{wire}]}}'.encode()))
+        run = run_in_process(tap_config(api, **NULL), catalog=catalog_with(only=["charges"], deselect=deselect))
     assert run.expect_success().records("charges") == [
         {"charge_id": "a", "amount": None, "is_paid": None},
         {"charge_id": "b", "amount": "1.00"},
@@ -46,19 +53,19 @@ def test_an_invalid_value_becomes_null_where_that_is_asked_for(*, lean: bool) ->
         "`amount`",
         "`is_paid`",
     ]
-    assert run.told("Run complete. charges: 3 records, ", "3 invalid values made null")
+    assert run.logged("Run complete. charges: 3 records, ", "3 invalid values made null")
     assert ODD not in run.stderr
     assert BODY_MARKER not in run.stderr
 
 
 def test_a_run_without_invalid_values_does_not_speak_of_them() -> None:
-    run = serve_field("amount", '"1.00"', **NULL).expect_success()
+    run = read_served_field("amount", '"1.00"', **NULL).expect_success()
     assert "invalid" not in run.stderr
 
 
 def test_the_innermost_value_becomes_null() -> None:
     value = f'[{{"amount":"1.00"}},{{"amount":{MARKED},"items":[{{"amount":{MARKED}}},7]}},{MARKED}]'
-    run = serve_field("subscriptions", value, stream="customers", **NULL).expect_success()
+    run = read_served_field("subscriptions", value, stream="customers", **NULL).expect_success()
     assert run.records("customers")[0]["subscriptions"] == [
         {"amount": "1.00"},
         {"amount": None, "items": [{"amount": None}, None]},
@@ -72,28 +79,28 @@ def test_the_innermost_value_becomes_null() -> None:
         "subscriptions[]",
     ):
         assert told.count(f"`{path}`") == 1
-    assert run.told("Run complete", "4 invalid values made null")
+    assert run.logged("Run complete", "4 invalid values made null")
 
 
 @pytest.mark.parametrize("setting", [{}, NULL], ids=["error", "null"])
 def test_a_replication_key_is_never_made_null(setting: JSON) -> None:
     body = f'{{"data":[{{"customer_id":"key-1","first_seen":{MARKED}}}]}}'.encode()
-    with Sandbox() as sandbox:
-        sandbox.faults.add(Body(body))
-        run = run_here(
-            tap_config(sandbox, **setting), catalog=catalog_with(only=["customers"], incremental=["customers"])
+    with FakeAPI() as api:
+        api.faults.add(Body(body))
+        run = run_in_process(
+            tap_config(api, **setting), catalog=catalog_with(only=["customers"], incremental=["customers"])
         )
-    expect_told_once(run, "customers: /v1/customers ", "key-1", "`first_seen`", KEY_VALUE_ADVICE)
+    expect_one_error(run, "customers: /v1/customers ", "key-1", "`first_seen`", KEY_VALUE_ADVICE)
     assert VALUE_ADVICE not in run.lines[-1]
     assert run.records("customers") == []
 
 
 def test_a_key_is_never_made_null() -> None:
     nested = "[" * 150 + "0" + "]" * 150
-    assert serve_field("zz", "0", **NULL).expect_success().keys("charges") == ["key-1"]
-    run = serve_wire('{"charge_id":null,"amount":"1"}', **NULL)
-    expect_told_once(run, "charges", "lacks its key")
-    assert serve_wire(f'{{"charge_id":{nested}}}', **NULL).expect_success().keys("charges") != [None]
+    assert read_served_field("zz", "0", **NULL).expect_success().keys("charges") == ["key-1"]
+    run = read_served_records('{"charge_id":null,"amount":"1"}', **NULL)
+    expect_one_error(run, "charges", "lacks its key")
+    assert read_served_records(f'{{"charge_id":{nested}}}', **NULL).expect_success().keys("charges") != [None]
 
 
 def test_a_field_whose_schema_allows_no_null_is_never_made_null() -> None:
@@ -101,20 +108,20 @@ def test_a_field_whose_schema_allows_no_null_is_never_made_null() -> None:
     charges = next(entry for entry in catalog["streams"] if entry["tap_stream_id"] == "charges")
     charges["schema"]["properties"]["amount"] = {"type": "number"}
     for value in (MARKED, '""', "null", "NaN"):
-        with Sandbox() as sandbox:
-            sandbox.faults.add(Body(f'{{"data":[{{"charge_id":"key-1","amount":{value}}}]}}'.encode()))
-            run = run_here(tap_config(sandbox, **NULL), catalog=catalog)
-        expect_told_once(run, "charges: /v1/charges ", "key-1", "`amount`", KEY_VALUE_ADVICE)
+        with FakeAPI() as api:
+            api.faults.add(Body(f'{{"data":[{{"charge_id":"key-1","amount":{value}}}]}}'.encode()))
+            run = run_in_process(tap_config(api, **NULL), catalog=catalog)
+        expect_one_error(run, "charges: /v1/charges ", "key-1", "`amount`", KEY_VALUE_ADVICE)
 
 
 def test_a_field_that_is_deselected_is_not_checked() -> None:
     body = f'{{"data":[{{"charge_id":"a","amount":"{ODD}","is_paid":NaN,"logs":{{"x":NaN}}}}]}}'.encode()
-    with Sandbox() as sandbox:
-        sandbox.faults.add(Body(body), times=2)
-        config, only = tap_config(sandbox), ["charges"]
-        run_here(config, catalog=catalog_with(only=only, deselect=["charges.amount"])).expect_failure("`is_paid`")
+    with FakeAPI() as api:
+        api.faults.add(Body(body), times=2)
+        config, only = tap_config(api), ["charges"]
+        run_in_process(config, catalog=catalog_with(only=only, deselect=["charges.amount"])).expect_failure("`is_paid`")
         deselect = ["charges.amount", "charges.is_paid", "charges.logs"]
-        run = run_here(config, catalog=catalog_with(only=only, deselect=deselect)).expect_success()
+        run = run_in_process(config, catalog=catalog_with(only=only, deselect=deselect)).expect_success()
     assert run.records("charges") == [{"charge_id": "a"}]
 
 
@@ -128,10 +135,10 @@ def test_a_field_inside_another_that_is_deselected_is_not_checked() -> None:
     breadcrumb = ["properties", "metadata", "properties", "score"]
     charges["metadata"].append({"breadcrumb": breadcrumb, "metadata": {"selected": False}})
     for odd in (MARKED, "NaN"):
-        with Sandbox() as sandbox:
+        with FakeAPI() as api:
             body = f'{{"data":[{{"charge_id":"a","metadata":{{"score":{odd},"seats":"7"}}}}]}}'
-            sandbox.faults.add(Body(body.encode()))
-            run = run_here(tap_config(sandbox), catalog=catalog).expect_success()
+            api.faults.add(Body(body.encode()))
+            run = run_in_process(tap_config(api), catalog=catalog).expect_success()
         assert run.records("charges") == [{"charge_id": "a", "metadata": {"seats": 7}}]
 
 
@@ -161,12 +168,12 @@ USED: dict[str, JSON] = {
 }
 
 
-def read_mapped(maps: JSON, odd: str, **settings: object) -> HereRun:
+def read_mapped(maps: JSON, odd: str, **settings: object) -> InProcessRun:
     """Read a charge whose amount is odd, with stream maps."""
-    with Sandbox() as sandbox:
+    with FakeAPI() as api:
         body = f'{{"data":[{{"charge_id":"a","currency":"EUR","amount":{odd}}}]}}'
-        sandbox.faults.add(Body(body.encode()))
-        return run_here(tap_config(sandbox, stream_maps=maps, **settings), catalog=catalog_with(only=["charges"]))
+        api.faults.add(Body(body.encode()))
+        return run_in_process(tap_config(api, stream_maps=maps, **settings), catalog=catalog_with(only=["charges"]))
 
 
 @pytest.mark.parametrize("odd", [MARKED, "NaN", '{"x":[Infinity]}'])
@@ -180,11 +187,11 @@ def test_a_field_that_stream_maps_remove_is_not_checked(maps: JSON, odd: str) ->
 
 @pytest.mark.parametrize("maps", USED.values(), ids=USED)
 def test_a_field_that_stream_maps_remove_and_use_is_checked(maps: JSON) -> None:
-    expect_told_once(read_mapped(maps, MARKED), "charges: /v1/charges ", "`amount`", VALUE_ADVICE)
+    expect_one_error(read_mapped(maps, MARKED), "charges: /v1/charges ", "`amount`", VALUE_ADVICE)
 
 
 def test_a_field_that_stream_maps_remove_is_checked_where_fields_are_flattened() -> None:
-    expect_told_once(
+    expect_one_error(
         read_mapped(REMOVED["removed"], MARKED, flattening_enabled=True, flattening_max_depth=1), "`amount`"
     )
 
@@ -209,22 +216,22 @@ def test_nan_and_infinity_are_invalid_values_by_name(
 ) -> None:
     before = f'{{"charge_id":"key-0","amount":1.10,"email_last_sent":{"9" * 30}}}'
     wire = f'{before},{{"charge_id":"key-1","{name}":{value.replace("WORD", word)},"currency":"EUR"}}'
-    run = serve_wire(wire)
-    expect_told_once(run, "charges: /v1/charges ", "key-1", f"`{named}`", VALUE_ADVICE)
+    run = read_served_records(wire)
+    expect_one_error(run, "charges: /v1/charges ", "key-1", f"`{named}`", VALUE_ADVICE)
     assert "jane" not in run.stderr
     assert run.keys("charges") == ["key-0"]
-    nulled = serve_wire(wire, **NULL).expect_success()
+    nulled = read_served_records(wire, **NULL).expect_success()
     first, second = nulled.records("charges")
     assert first == {"charge_id": "key-0", "amount": "1.10", "email_last_sent": int("9" * 30)}
     assert second == {"charge_id": "key-1", name: wanted, "currency": "EUR"}
     assert len(told_of_nulls(nulled)) == 1
     assert f"`{named.replace('[1]', '[]')}`" in told_of_nulls(nulled)[0]
-    assert nulled.told("Run complete", "1 invalid value made null")
+    assert nulled.logged("Run complete", "1 invalid value made null")
     assert "jane" not in nulled.stderr
 
 
 def test_nan_elsewhere_in_the_answer_harms_no_record() -> None:
-    with Sandbox() as sandbox:
-        sandbox.faults.add(Body(b'{"took":NaN,"data":[{"charge_id":"a"}],"total_count":NaN}'))
-        run = run_here(tap_config(sandbox), catalog=catalog_with(only=["charges"])).expect_success()
+    with FakeAPI() as api:
+        api.faults.add(Body(b'{"took":NaN,"data":[{"charge_id":"a"}],"total_count":NaN}'))
+        run = run_in_process(tap_config(api), catalog=catalog_with(only=["charges"])).expect_success()
     assert run.keys("charges") == ["a"]

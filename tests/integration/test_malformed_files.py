@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tap_payments.client import PaymentsStream
 from tap_payments.errors import RunError
 from tap_payments.tap import TapPayments
-from tests.fake_api import Sandbox, make_account
-from tests.support.tap_runs import JSON, catalog_with, discovered, invoke, run_tap, tap_config
+from tests.fake_api import FakeAPI, make_account
+from tests.support.tap_runs import JSON, catalog_with, discovered_catalog, invoke, run_tap, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,21 +139,21 @@ STATES: dict[str, tuple[Any, tuple[str, ...]]] = {
 @pytest.mark.parametrize("case", CATALOGS)
 def test_a_malformed_catalog_is_named_in_one_line(case: str) -> None:
     make, words = CATALOGS[case]
-    with Sandbox(make_account(charges=3)) as sandbox:
-        run = run_tap(tap_config(sandbox), catalog=make())
+    with FakeAPI(make_account(charges=3)) as api:
+        run = run_tap(tap_config(api), catalog=make())
     line = run.expect_failure("the catalog", *words).lines[-1]
     assert MARKER not in line
-    assert not sandbox.requests
+    assert not api.requests
 
 
 @pytest.mark.parametrize("case", STATES)
 def test_a_malformed_state_is_named_in_one_line(case: str) -> None:
     state, words = STATES[case]
-    with Sandbox(make_account(charges=3)) as sandbox:
-        run = run_tap(tap_config(sandbox), catalog=catalog_with(incremental=["charges"]), state=state)
+    with FakeAPI(make_account(charges=3)) as api:
+        run = run_tap(tap_config(api), catalog=catalog_with(incremental=["charges"]), state=state)
     line = run.expect_failure("the state", *words).lines[-1]
     assert MARKER not in line
-    assert not sandbox.requests
+    assert not api.requests
 
 
 @pytest.mark.parametrize(
@@ -166,20 +166,20 @@ def test_a_malformed_state_is_named_in_one_line(case: str) -> None:
     ],
 )
 def test_null_in_a_state_is_as_good_as_missing(state: JSON) -> None:
-    with Sandbox(make_account(charges=3)) as sandbox:
+    with FakeAPI(make_account(charges=3)) as api:
         catalog = catalog_with(incremental=["charges"])
-        run = run_tap(tap_config(sandbox), catalog=catalog, state=state).expect_success()
-        assert run.keys("charges") == sandbox.account.keys("charges")
-    assert not run.told("WARNING")
+        run = run_tap(tap_config(api), catalog=catalog, state=state).expect_success()
+        assert run.keys("charges") == api.account.keys("charges")
+    assert not run.logged("WARNING")
     assert run.bookmark("charges") is not None
 
 
 def test_a_state_without_bookmarks_is_read_with_a_warning() -> None:
     message = {"type": "STATE", "value": {"bookmarks": {}}}
-    with Sandbox(make_account(charges=3)) as sandbox:
-        run = run_tap(tap_config(sandbox), state=message).expect_success()
-        assert run.keys("charges") == sandbox.account.keys("charges")
-    assert len(run.told("WARNING", "the state", "`bookmarks`")) == 1
+    with FakeAPI(make_account(charges=3)) as api:
+        run = run_tap(tap_config(api), state=message).expect_success()
+        assert run.keys("charges") == api.account.keys("charges")
+    assert len(run.logged("WARNING", "the state", "`bookmarks`")) == 1
 
 
 @pytest.mark.parametrize("depth", [300, 100_000])
@@ -193,8 +193,8 @@ def test_a_file_that_is_nested_too_deeply_is_named(option: str, depth: int, tmp_
     config, file = tmp_path / "config.json", tmp_path / f"{option}.json"
     text = beginning[option] + '{"items": ' * depth + "{}" + "}" * depth + end[option]
     file.write_text(text, encoding="utf-8")
-    with Sandbox(make_account(charges=3)) as sandbox:
-        config.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+    with FakeAPI(make_account(charges=3)) as api:
+        config.write_text(json.dumps(tap_config(api)), encoding="utf-8")
         ended = invoke("--config", str(config), f"--{option}", str(file))
     assert ended.returncode in {0, 1}
     if ended.returncode:
@@ -233,7 +233,7 @@ def begin(tap_of: Callable[[], TapPayments]) -> None:
 @given(st.data())
 @settings(max_examples=300, deadline=None, derandomize=True, database=None)
 def test_no_odd_value_in_a_catalog_is_an_internal_error(data: st.DataObject) -> None:
-    catalog = copy.deepcopy(discovered())
+    catalog = copy.deepcopy(discovered_catalog())
     for entry in catalog["streams"]:
         entry["schema"]["properties"] = dict(list(entry["schema"]["properties"].items())[:3])
         entry["metadata"] = entry["metadata"][-1:] + entry["metadata"][:2]

@@ -7,17 +7,17 @@ from random import Random
 import msgspec
 import pytest
 
-from tests.fake_api import Sandbox
-from tests.fake_api.api import Listing, Page, Window
+from tests.fake_api import FakeAPI
+from tests.fake_api.account import Listing, Page, Window
 from tests.fake_api.providers import STREAMS, Stream
-from tests.support.minimal_records import plain, spread
+from tests.support.records import evenly_spaced, minimal_records
 from tests.support.tap_runs import JSON, TapRun, catalog_with, run_tap, tap_config
 
 YEAR_2020, YEAR_2025 = 1_577_836_800, 1_735_689_600
 
 
-def read(sandbox: Sandbox, **settings: object) -> TapRun:
-    return run_tap(tap_config(sandbox, **settings), catalog=catalog_with(only=["subscriptions"]))
+def read(api: FakeAPI, **settings: object) -> TapRun:
+    return run_tap(tap_config(api, **settings), catalog=catalog_with(only=["subscriptions"]))
 
 
 def with_ties(count: int, seed: int = 1) -> list[JSON]:
@@ -25,21 +25,21 @@ def with_ties(count: int, seed: int = 1) -> list[JSON]:
     draw = Random(seed)
     busy = [draw.randrange(YEAR_2020, YEAR_2025) for _ in range(count // 40)]
     times = [draw.choice(busy) + draw.choice([0, 0, 0, draw.randrange(3)]) for _ in range(count)]
-    return plain("subscriptions", times)
+    return minimal_records("subscriptions", times)
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_26000_subscriptions_come_past_a_cap_of_10000(concurrency: int) -> None:
-    with Sandbox({"subscriptions": with_ties(26_000)}, provider="chargedesk") as sandbox:
-        run = read(sandbox, concurrency=concurrency).expect_success()
-        keys = sandbox.account.keys("subscriptions")
+    with FakeAPI({"subscriptions": with_ties(26_000)}, provider="chargedesk") as api:
+        run = read(api, concurrency=concurrency).expect_success()
+        keys = api.account.keys("subscriptions")
     assert set(run.keys("subscriptions")) == set(keys)
     assert len(run.keys("subscriptions")) <= len(keys) * 1.005
-    assert {request.status for request in sandbox.requests} == {200}
-    assert max(int(request.params["offset"]) for request in sandbox.requests) <= 10_000
+    assert {request.status for request in api.requests} == {200}
+    assert max(int(request.params["offset"]) for request in api.requests) <= 10_000
     if concurrency == 1:
-        assert len(sandbox.requests) <= 58
-    narrowed = {request.params.get("created[max]") for request in sandbox.requests}
+        assert len(api.requests) <= 58
+    narrowed = {request.params.get("created[max]") for request in api.requests}
     assert len(narrowed) == 3
 
 
@@ -47,72 +47,72 @@ def test_26000_subscriptions_come_past_a_cap_of_10000(concurrency: int) -> None:
 @pytest.mark.parametrize("tied", [1, 40, 700])
 def test_ties_at_the_seam_are_sent_once(overlap: int, tied: int) -> None:
     # The last page before the cap ends in the middle of the tied records.
-    times = [*spread(10_480 - tied // 2, YEAR_2020 + 1, YEAR_2025), *[YEAR_2020] * tied]
-    times += spread(1_300, YEAR_2020 - 1_000_000, YEAR_2020)
-    with Sandbox({"subscriptions": plain("subscriptions", times)}, provider="chargedesk") as sandbox:
-        run = read(sandbox, page_overlap=overlap).expect_success()
-        assert sorted(run.keys("subscriptions")) == sorted(sandbox.account.keys("subscriptions"))
-    assert any("created[max]" in request.params for request in sandbox.requests)
+    times = [*evenly_spaced(10_480 - tied // 2, YEAR_2020 + 1, YEAR_2025), *[YEAR_2020] * tied]
+    times += evenly_spaced(1_300, YEAR_2020 - 1_000_000, YEAR_2020)
+    with FakeAPI({"subscriptions": minimal_records("subscriptions", times)}, provider="chargedesk") as api:
+        run = read(api, page_overlap=overlap).expect_success()
+        assert sorted(run.keys("subscriptions")) == sorted(api.account.keys("subscriptions"))
+    assert any("created[max]" in request.params for request in api.requests)
 
 
 def test_more_records_in_one_second_than_the_cap_are_an_error_that_names_it() -> None:
     times = [
-        *spread(700, YEAR_2020 + 10, YEAR_2025),
+        *evenly_spaced(700, YEAR_2020 + 10, YEAR_2025),
         *[YEAR_2020 + 5] * 11_000,
-        *spread(50, YEAR_2020 - 9_999, YEAR_2020),
+        *evenly_spaced(50, YEAR_2020 - 9_999, YEAR_2020),
     ]
-    with Sandbox({"subscriptions": plain("subscriptions", times)}, provider="chargedesk") as sandbox:
-        run = read(sandbox)
+    with FakeAPI({"subscriptions": minimal_records("subscriptions", times)}, provider="chargedesk") as api:
+        run = read(api)
     run.expect_failure("subscriptions", str(YEAR_2020 + 5), "10000", "share the second")
     # All that can be read is out, and the table must not be taken for whole.
     assert len(set(run.keys("subscriptions"))) >= 10_500
-    assert {request.status for request in sandbox.requests} == {200}
+    assert {request.status for request in api.requests} == {200}
 
 
 @pytest.mark.parametrize("tied", [9_000, 10_000])
 def test_as_many_records_in_one_second_as_the_cap_reaches_come_through(tied: int) -> None:
     times = [
-        *spread(1_700, YEAR_2020 + 10, YEAR_2025),
+        *evenly_spaced(1_700, YEAR_2020 + 10, YEAR_2025),
         *[YEAR_2020 + 5] * tied,
-        *spread(50, YEAR_2020 - 9_999, YEAR_2020),
+        *evenly_spaced(50, YEAR_2020 - 9_999, YEAR_2020),
     ]
-    with Sandbox({"subscriptions": plain("subscriptions", times)}, provider="chargedesk") as sandbox:
-        run = read(sandbox).expect_success()
-        assert sorted(run.keys("subscriptions")) == sorted(sandbox.account.keys("subscriptions"))
+    with FakeAPI({"subscriptions": minimal_records("subscriptions", times)}, provider="chargedesk") as api:
+        run = read(api).expect_success()
+        assert sorted(run.keys("subscriptions")) == sorted(api.account.keys("subscriptions"))
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
 @pytest.mark.parametrize("breach", ["oldest first", "no time shown"])
 def test_a_long_list_that_cannot_be_narrowed_is_split_and_read_whole(breach: str, concurrency: int) -> None:
-    records = plain("subscriptions", spread(26_000, YEAR_2020, YEAR_2025))
+    records = minimal_records("subscriptions", evenly_spaced(26_000, YEAR_2020, YEAR_2025))
     if breach == "no time shown":
         for record in records:
             del record["created"]
     ascending = breach == "oldest first"
-    with Sandbox({"subscriptions": records}, provider="chargedesk", ascending=ascending) as sandbox:
-        run = read(sandbox, concurrency=concurrency).expect_success()
-    assert set(run.keys("subscriptions")) == set(sandbox.account.keys("subscriptions"))
-    assert {request.status for request in sandbox.requests} == {200}
-    assert any("created[min]" in request.params for request in sandbox.requests)
+    with FakeAPI({"subscriptions": records}, provider="chargedesk", ascending=ascending) as api:
+        run = read(api, concurrency=concurrency).expect_success()
+    assert set(run.keys("subscriptions")) == set(api.account.keys("subscriptions"))
+    assert {request.status for request in api.requests} == {200}
+    assert any("created[min]" in request.params for request in api.requests)
 
 
 def test_more_records_than_the_cap_in_a_span_that_cannot_be_split_are_an_error() -> None:
-    records = plain("subscriptions", [YEAR_2020] * 11_000)
+    records = minimal_records("subscriptions", [YEAR_2020] * 11_000)
     for record in records:
         del record["created"]
-    with Sandbox({"subscriptions": records}, provider="chargedesk") as sandbox:
-        read(sandbox).expect_failure("subscriptions", "10000", "between the seconds", str(YEAR_2020))
+    with FakeAPI({"subscriptions": records}, provider="chargedesk") as api:
+        read(api).expect_failure("subscriptions", "10000", "between the seconds", str(YEAR_2020))
 
 
 @pytest.mark.parametrize("breach", ["ignore_filter", "exclusive_max"])
 def test_a_filter_that_means_something_else_is_an_error_or_loses_nothing(breach: str) -> None:
     # An exclusive end would lose the records of the last second read that the cap cut off.
-    for times in (spread(12_000, YEAR_2020, YEAR_2025), [YEAR_2020 + number // 30 for number in range(12_000)]):
-        with Sandbox({"subscriptions": plain("subscriptions", times)}, provider="chargedesk") as sandbox:
-            setattr(sandbox, breach, True)
-            run = read(sandbox)
+    for times in (evenly_spaced(12_000, YEAR_2020, YEAR_2025), [YEAR_2020 + number // 30 for number in range(12_000)]):
+        with FakeAPI({"subscriptions": minimal_records("subscriptions", times)}, provider="chargedesk") as api:
+            setattr(api, breach, True)
+            run = read(api)
             if run.exit_code == 0:
-                assert set(run.keys("subscriptions")) == set(sandbox.account.keys("subscriptions"))
+                assert set(run.keys("subscriptions")) == set(api.account.keys("subscriptions"))
                 assert breach == "exclusive_max"
             else:
                 run.expect_failure("subscriptions", "filter")
@@ -129,7 +129,7 @@ def by_created(count: int, *, first_seen: str) -> list[JSON]:
     apart = {"weeks before": (-9, 0), "weeks after": (0, 9), "any": (-9, 9)}[first_seen]
     return [
         {"subscription_id": f"r{number}", "first_seen": time + draw.randint(*apart) * WEEK, "created": time}
-        for number, time in enumerate(spread(count, YEAR_2020, YEAR_2025))
+        for number, time in enumerate(evenly_spaced(count, YEAR_2020, YEAR_2025))
     ]
 
 
@@ -151,12 +151,12 @@ def hide_created(body: JSON, _params: dict[str, str]) -> JSON:
 def test_a_filter_by_another_time_loses_nothing(first_seen: str, shown: bool, incremental: bool) -> None:  # noqa: FBT001
     records = by_created(16_000, first_seen=first_seen)
     catalog = catalog_with(only=["subscriptions"], incremental=["subscriptions"] if incremental else [])
-    with Sandbox({"subscriptions": records}, provider="chargedesk") as sandbox:
+    with FakeAPI({"subscriptions": records}, provider="chargedesk") as api:
         if not shown:
-            sandbox.rewrite = hide_created
-        run = run_tap(tap_config(sandbox), catalog=catalog).expect_success()
-        assert set(run.keys("subscriptions")) == set(sandbox.account.keys("subscriptions"))
-    assert {request.status for request in sandbox.requests} == {200}
+            api.rewrite = hide_created
+        run = run_tap(tap_config(api), catalog=catalog).expect_success()
+        assert set(run.keys("subscriptions")) == set(api.account.keys("subscriptions"))
+    assert {request.status for request in api.requests} == {200}
 
 
 @pytest.mark.parametrize("shown", [False, True])
@@ -175,9 +175,9 @@ def test_a_list_that_comes_by_another_time_than_its_filter_loses_nothing(shown: 
             ]
             return Page([msgspec.json.encode(row) for row in rows[offset : offset + size]], len(rows))
 
-    with Sandbox(provider="chargedesk") as sandbox:
-        sandbox.account.listings["subscriptions"] = ByCreated("subscriptions", records)
+    with FakeAPI(provider="chargedesk") as api:
+        api.account.listings["subscriptions"] = ByCreated("subscriptions", records)
         if not shown:
-            sandbox.rewrite = hide_created
-        run = read(sandbox).expect_success()
-        assert set(run.keys("subscriptions")) == set(sandbox.account.keys("subscriptions"))
+            api.rewrite = hide_created
+        run = read(api).expect_success()
+        assert set(run.keys("subscriptions")) == set(api.account.keys("subscriptions"))

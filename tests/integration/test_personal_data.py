@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.fake_api import Sandbox, make_account
-from tests.support.in_process import HereRun, run_here
+from tests.fake_api import FakeAPI, make_account
+from tests.support.in_process import InProcessRun, run_in_process
 from tests.support.tap_runs import tap_config
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 SECTION = README.split("### Names and e-mail addresses\n", 1)[1].split("\n### ", 1)[0]
 EXAMPLE, HASHED = (yaml.safe_load(text)["config"] for text in re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL))
 SEED = "a secret of this test"
-# Fields in which the sandbox says less than an API may: people write into them what they like.
+# Fields in which the fake API says less than an API may: people write into them what they like.
 FREE_TEXT = {
     "charges": ("description", "payment_method_describe", "name_email", "name_send_email"),
     "customers": ("description", "customer_company", "fax", "website", "invoice_details", "tickets"),
@@ -59,7 +59,7 @@ def personal(customers: Iterable[JSON]) -> set[str]:
     return found
 
 
-def leaked(run: HereRun, customers: Iterable[JSON]) -> set[str]:
+def leaked(run: InProcessRun, customers: Iterable[JSON]) -> set[str]:
     """Give what standard output tells of customers."""
     output = run.expect_success().stdout.decode()
     return {text for text in personal(customers) if re.search(rf"(?<!\w){re.escape(text)}(?!\w)", output)}
@@ -67,16 +67,16 @@ def leaked(run: HereRun, customers: Iterable[JSON]) -> set[str]:
 
 def test_without_stream_maps_all_of_it_goes_out() -> None:
     lists = account()
-    with Sandbox(lists) as sandbox:
-        run = run_here(tap_config(sandbox))
+    with FakeAPI(lists) as api:
+        run = run_in_process(tap_config(api))
     assert leaked(run, lists["customers"]) == personal(lists["customers"])
 
 
 @pytest.mark.parametrize("php", [False, True], ids=["typed", "as PHP sends it"])
 def test_the_example_of_the_readme_lets_none_of_it_out(*, php: bool) -> None:
     lists = account(php=php)
-    with Sandbox(lists) as sandbox:
-        run = run_here(tap_config(sandbox, **EXAMPLE))
+    with FakeAPI(lists) as api:
+        run = run_in_process(tap_config(api, **EXAMPLE))
     assert leaked(run, lists["customers"]) == set()
     for stream, records in lists.items():
         assert len(run.records(stream)) == len(records)
@@ -85,16 +85,16 @@ def test_the_example_of_the_readme_lets_none_of_it_out(*, php: bool) -> None:
 
 
 def test_the_example_of_the_readme_takes_records_without_these_fields() -> None:
-    with Sandbox({"customers": [{"customer_id": "a"}], "charges": [{"charge_id": "b"}]}) as sandbox:
-        run = run_here(tap_config(sandbox, **EXAMPLE)).expect_success()
+    with FakeAPI({"customers": [{"customer_id": "a"}], "charges": [{"charge_id": "b"}]}) as api:
+        run = run_in_process(tap_config(api, **EXAMPLE)).expect_success()
     assert run.records("customers") == [{"customer_id": "a"}]
 
 
 def test_the_readmes_hash_has_a_seed_and_takes_records_without_an_address() -> None:
     maps = {"customers": EXAMPLE["stream_maps"]["customers"] | HASHED["stream_maps"]["customers"]}
     people = account()["customers"]
-    with Sandbox({"customers": [*people, {"customer_id": "a"}, {"customer_id": "b", "email": None}]}) as sandbox:
-        run = run_here(tap_config(sandbox, stream_maps=maps, stream_map_config={"hash_seed": SEED}))
+    with FakeAPI({"customers": [*people, {"customer_id": "a"}, {"customer_id": "b", "email": None}]}) as api:
+        run = run_in_process(tap_config(api, stream_maps=maps, stream_map_config={"hash_seed": SEED}))
     assert leaked(run, people) == set()
     digests = [hashlib.sha256((SEED + person["email"]).encode()).hexdigest() for person in people]
     assert [record["email"] for record in run.records("customers")] == [*digests, None, None]
@@ -102,7 +102,7 @@ def test_the_readmes_hash_has_a_seed_and_takes_records_without_an_address() -> N
 
 
 def test_the_readmes_hash_fails_without_its_seed() -> None:
-    with Sandbox({"customers": account()["customers"]}) as sandbox:
+    with FakeAPI({"customers": account()["customers"]}) as api:
         # What Meltano hands on where the variable is not set.
-        run = run_here(tap_config(sandbox, stream_maps=HASHED["stream_maps"], stream_map_config={"hash_seed": None}))
+        run = run_in_process(tap_config(api, stream_maps=HASHED["stream_maps"], stream_map_config={"hash_seed": None}))
     run.expect_failure("customers", "`stream_maps` cannot be applied")

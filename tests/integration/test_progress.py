@@ -13,7 +13,7 @@ from tap_payments.client import PaymentsStream
 from tap_payments.output import progress
 from tap_payments.output.progress import Progress, StreamProgress, describe_span
 from tap_payments.tap import TapPayments
-from tests.fake_api import Sandbox, make_account
+from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Hang
 from tests.support.tap_runs import run_tap, tap_config
 
@@ -96,8 +96,8 @@ def test_no_line_comes_of_a_stream_that_is_given_up(
 ) -> None:
     monkeypatch.setattr(progress, "INTERVAL", 0.01)
     caplog.set_level(logging.INFO)
-    with Sandbox(make_account(charges=30)) as sandbox:
-        tap = TapPayments(config=tap_config(sandbox, page_size=10))
+    with FakeAPI(make_account(charges=30)) as api:
+        tap = TapPayments(config=tap_config(api, page_size=10))
         stream = tap.streams["charges"]
         assert isinstance(stream, PaymentsStream)
         chunks = stream.chunks()
@@ -112,24 +112,24 @@ def test_no_line_comes_of_a_stream_that_is_given_up(
 
 
 def test_a_run_shows_that_it_waits_for_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Sandbox(make_account(charges=30)) as sandbox:
-        sandbox.faults.add(Hang(0.5), stream="charges", after=1)
+    with FakeAPI(make_account(charges=30)) as api:
+        api.faults.add(Hang(0.5), stream="charges", after=1)
         monkeypatch.setenv("TAP_PAYMENTS_LOGLEVEL", "INFO")
-        run = run_in_a_hurry(sandbox, monkeypatch)
+        run = run_in_a_hurry(api, monkeypatch)
     assert re.search(r"charges: \d+ records, 2 requests, 0 retries, reached \d{4}-", run)
 
 
-def run_in_a_hurry(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> str:
+def run_in_a_hurry(api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run the tap here with a line every 50 ms, and give what it logs."""
-    from tests.support.in_process import run_here  # noqa: PLC0415 - after the interval is set
+    from tests.support.in_process import run_in_process  # noqa: PLC0415 - after the interval is set
 
     monkeypatch.setattr(progress, "INTERVAL", 0.05)
-    return run_here(tap_config(sandbox, page_size=10)).stderr
+    return run_in_process(tap_config(api, page_size=10)).stderr
 
 
 def test_the_end_tells_what_each_stream_took() -> None:
-    with Sandbox(make_account(charges=12, customers=3)) as sandbox:
-        run = run_tap(tap_config(sandbox, requests_per_minute=3000)).expect_success()
+    with FakeAPI(make_account(charges=12, customers=3)) as api:
+        run = run_tap(tap_config(api, requests_per_minute=3000)).expect_success()
     last = run.stderr.splitlines()[-1]
     assert "Run complete. charges: 12 records, 2 requests, 0 retries, " in last
     assert "customers: 3 records, 2 requests, 0 retries, " in last

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.fake_api import Sandbox
-from tests.support.minimal_records import DAY, plain
+from tests.fake_api import FakeAPI
+from tests.support.records import DAY, minimal_records
 from tests.support.tap_runs import JSON, TapProcess, TapRun, bookmark_in, catalog_with, run_tap, start_tap, tap_config
 
 JAN_2023, JAN_2024 = 1_672_531_200, 1_704_067_200
@@ -24,10 +24,10 @@ SIGNALS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 @pytest.fixture
-def sandbox() -> Sandbox:
+def api() -> FakeAPI:
     draw = Random(7)
-    charges = plain("charges", [draw.randrange(JAN_2023, JAN_2024) for _ in range(RECORDS)])
-    return Sandbox({"charges": charges}, provider="chargedesk")
+    charges = minimal_records("charges", [draw.randrange(JAN_2023, JAN_2024) for _ in range(RECORDS)])
+    return FakeAPI({"charges": charges}, provider="chargedesk")
 
 
 def sent(run: TapRun) -> set[str]:
@@ -41,24 +41,24 @@ def sent(run: TapRun) -> set[str]:
     return keys
 
 
-def kill_at(sandbox: Sandbox, process: TapProcess, number: signal.Signals, pages: int, delay: float) -> None:
+def kill_at(api: FakeAPI, process: TapProcess, number: signal.Signals, pages: int, delay: float) -> None:
     """Send the signal a moment after this many pages with records were served."""
     end = time.monotonic() + POLL_INTERVAL
-    while process.running and sum(served.records > 0 for served in sandbox.requests) < pages:
+    while process.running and sum(served.records > 0 for served in api.requests) < pages:
         assert time.monotonic() < end, "it reads no pages"
         time.sleep(0.002)
     time.sleep(delay)
     process.send(number)
 
 
-def expect_true_last_state(run: TapRun, sandbox: Sandbox) -> int | None:
+def expect_true_last_state(run: TapRun, api: FakeAPI) -> int | None:
     """Hold that all the last STATE speaks of is out; give its bookmark."""
     bookmark = run.bookmark("charges")
     if bookmark is None:
         return None
     told = {
         str(record["charge_id"])
-        for record in sandbox.account.records("charges")
+        for record in api.account.records("charges")
         if int(record["occurred"]) <= int(bookmark)
     }
     assert told <= sent(run)
@@ -69,35 +69,33 @@ def expect_true_last_state(run: TapRun, sandbox: Sandbox) -> int | None:
 @pytest.mark.parametrize("start_date", ["2023-01-01", None])
 @pytest.mark.parametrize("number", SIGNALS)
 def test_two_runs_have_every_record_whenever_the_first_was_killed(
-    sandbox: Sandbox, tmp_path: Path, number: signal.Signals, start_date: str | None, *, batches: bool
+    api: FakeAPI, tmp_path: Path, number: signal.Signals, start_date: str | None, *, batches: bool
 ) -> None:
     draw = Random(f"{number} {start_date} {batches}")
     storage = {"root": tmp_path.as_uri()}
     encoding = {"format": "jsonl", "compression": "gzip"}
     batch_config = {"encoding": encoding, "storage": storage, "batch_size": 700} if batches else None
     catalog = catalog_with(only=["charges"], incremental=["charges"])
-    with sandbox:
+    with api:
         config = tap_config(
-            sandbox, start_date=start_date, lookback_days=LOOKBACK, window_days=20, batch_config=batch_config
+            api, start_date=start_date, lookback_days=LOOKBACK, window_days=20, batch_config=batch_config
         )
-        sandbox.latency = 0.02
+        api.latency = 0.02
         with start_tap(config, catalog=catalog) as process:
             # Slow enough that the moment falls into the run: its requests alone take longer.
-            kill_at(
-                sandbox, process, number, draw.randrange(*((8, 26) if start_date else (14, 26))), draw.random() * 0.05
-            )
+            kill_at(api, process, number, draw.randrange(*((8, 26) if start_date else (14, 26))), draw.random() * 0.05)
             first = process.finish()
         assert first.exit_code == SIGNALS[number], first.stderr
         assert not first.errors
         assert "Traceback" not in first.stderr
-        bookmark = expect_true_last_state(first, sandbox)
+        bookmark = expect_true_last_state(first, api)
         assert bookmark is not None
-        sandbox.requests.clear()
-        sandbox.latency = 0
+        api.requests.clear()
+        api.latency = 0
         second = run_tap(config, catalog=catalog, state=first.state).expect_success()
-        assert sent(first) | sent(second) == set(sandbox.account.keys("charges"))
+        assert sent(first) | sent(second) == set(api.account.keys("charges"))
     begin = bookmark - LOOKBACK * DAY
-    assert sandbox.requests[0].params["occurred[min]"] == str(max(begin, JAN_2023) if start_date else begin)
+    assert api.requests[0].params["occurred[min]"] == str(max(begin, JAN_2023) if start_date else begin)
     assert bookmark > JAN_2023 + LOOKBACK * DAY
     assert len(sent(first)) < RECORDS
     assert len(sent(second)) < RECORDS
@@ -112,41 +110,41 @@ def manifests(run: TapRun) -> list[str]:
     return [url for message in run.messages if message["type"] == "BATCH" for url in message["manifest"]]
 
 
-def test_any_number_of_kills_end_with_every_record_and_bookmarks_that_only_grow(sandbox: Sandbox) -> None:
+def test_any_number_of_kills_end_with_every_record_and_bookmarks_that_only_grow(api: FakeAPI) -> None:
     draw = Random(11)
     state: JSON | None = None
     keys: set[str] = set()
     marks = [0]
     catalog = catalog_with(only=["charges"], incremental=["charges"])
-    with sandbox:
-        config = tap_config(sandbox, start_date="2023-01-01", lookback_days=1, window_days=15, concurrency=4)
+    with api:
+        config = tap_config(api, start_date="2023-01-01", lookback_days=1, window_days=15, concurrency=4)
         for _ in range(4):
-            sandbox.requests.clear()
-            sandbox.latency = 0.02
+            api.requests.clear()
+            api.latency = 0.02
             with start_tap(config, catalog=catalog, state=state) as process:
-                kill_at(sandbox, process, signal.SIGKILL, draw.randrange(1, 12), draw.random() * 0.03)
+                kill_at(api, process, signal.SIGKILL, draw.randrange(1, 12), draw.random() * 0.03)
                 run = process.finish()
             keys |= sent(run)
             state = run.state or state
             marks += [int(bookmark_in(state, "charges") or 0)]
-        sandbox.latency = 0
+        api.latency = 0
         last = run_tap(config, catalog=catalog, state=state).expect_success()
-        assert keys | sent(last) == set(sandbox.account.keys("charges"))
+        assert keys | sent(last) == set(api.account.keys("charges"))
         assert marks == sorted(marks)
         assert int(last.bookmark("charges")) >= marks[-1]
 
 
-def test_a_full_table_run_that_is_killed_begins_anew(sandbox: Sandbox) -> None:
+def test_a_full_table_run_that_is_killed_begins_anew(api: FakeAPI) -> None:
     catalog = catalog_with(only=["charges"])
-    with sandbox:
-        sandbox.latency = 0.05
-        with start_tap(tap_config(sandbox), catalog=catalog) as process:
-            kill_at(sandbox, process, signal.SIGTERM, 4, 0)
+    with api:
+        api.latency = 0.05
+        with start_tap(tap_config(api), catalog=catalog) as process:
+            kill_at(api, process, signal.SIGTERM, 4, 0)
             first = process.finish()
-        sandbox.requests.clear()
-        sandbox.latency = 0
-        second = run_tap(tap_config(sandbox), catalog=catalog, state=first.state).expect_success()
+        api.requests.clear()
+        api.latency = 0
+        second = run_tap(tap_config(api), catalog=catalog, state=first.state).expect_success()
     assert first.exit_code == 143
     assert 0 < len(sent(first)) < RECORDS
-    assert set(sandbox.requests[0].params) == {"count", "offset"}
-    assert sent(second) == set(sandbox.account.keys("charges"))
+    assert set(api.requests[0].params) == {"count", "offset"}
+    assert sent(second) == set(api.account.keys("charges"))

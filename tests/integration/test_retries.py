@@ -18,9 +18,9 @@ from tap_payments.api.fetcher import MAX_WAIT
 from tap_payments.api.rate_limiter import RateLimiter
 from tap_payments.api.transport import read_retry_after
 from tap_payments.records.timestamps import describe
-from tests.fake_api import Sandbox, make_account
+from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import LEAK_MARKER, Body, Drip, Drop, DropMidBody, Fault, Hang, Status, Truncate
-from tests.support.in_process import HereRun, expect_told_once, run_here
+from tests.support.in_process import InProcessRun, expect_one_error, run_in_process
 from tests.support.tap_runs import catalog_with, run_tap, start_tap, tap_config
 
 if TYPE_CHECKING:
@@ -70,33 +70,33 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
+def api() -> Iterator[FakeAPI]:
     """An API with three pages of ten, of its own: a run that failed may still have a request under way."""
-    with Sandbox(make_account(charges=30)) as sandbox:
-        yield sandbox
+    with FakeAPI(make_account(charges=30)) as api:
+        yield api
 
 
-def read(sandbox: Sandbox, **settings: object) -> HereRun:
+def read(api: FakeAPI, **settings: object) -> InProcessRun:
     """Read the charges with the waits that are the default."""
     given = {"page_size": 10, "backoff_factor": None, **settings}
-    return run_here(tap_config(sandbox, **given), catalog=catalog_with(only=["charges"]))
+    return run_in_process(tap_config(api, **given), catalog=catalog_with(only=["charges"]))
 
 
-def expect_all(run: HereRun, sandbox: Sandbox) -> None:
+def expect_all(run: InProcessRun, api: FakeAPI) -> None:
     """Hold that the run went well and every record is out, once."""
     run.expect_success()
-    assert run.keys("charges") == sandbox.account.keys("charges")
+    assert run.keys("charges") == api.account.keys("charges")
 
 
 @pytest.mark.parametrize("offset", ["0", "10", "30"])
 @pytest.mark.parametrize(("fault", "advice"), PASSING.values(), ids=PASSING)
-def test_what_passes_is_tried_again(fault: Fault, advice: str, offset: str, sandbox: Sandbox, waits: Waits) -> None:
-    sandbox.faults.add(fault, times=3, when=lambda params: params["offset"] == offset)
+def test_what_passes_is_tried_again(fault: Fault, advice: str, offset: str, api: FakeAPI, waits: Waits) -> None:
+    api.faults.add(fault, times=3, when=lambda params: params["offset"] == offset)
     # Long enough for every answer that does come, on a busy machine too.
-    run = read(sandbox, request_timeout=1 if isinstance(fault, Hang) else None)
-    expect_all(run, sandbox)
+    run = read(api, request_timeout=1 if isinstance(fault, Hang) else None)
+    expect_all(run, api)
     assert waits.asked == [2, 4, 8]
-    assert len(sandbox.requests) == 4 + 3
+    assert len(api.requests) == 4 + 3
     assert [number for line in run.lines for number in re.findall(r"trying again in (\d+) s \(\d of 3\)", line)] == [
         "2",
         "4",
@@ -105,30 +105,30 @@ def test_what_passes_is_tried_again(fault: Fault, advice: str, offset: str, sand
 
 
 @pytest.mark.parametrize(("fault", "advice"), PASSING.values(), ids=PASSING)
-def test_what_does_not_pass_is_told_after_four_tries(fault: Fault, advice: str, sandbox: Sandbox, waits: Waits) -> None:
-    sandbox.faults.add(fault, times=None)
-    run = read(sandbox, request_timeout=0.3 if isinstance(fault, Hang) else None)
-    expect_told_once(run, "charges: /v1/charges ", "4 times in a row", advice)
+def test_what_does_not_pass_is_told_after_four_tries(fault: Fault, advice: str, api: FakeAPI, waits: Waits) -> None:
+    api.faults.add(fault, times=None)
+    run = read(api, request_timeout=0.3 if isinstance(fault, Hang) else None)
+    expect_one_error(run, "charges: /v1/charges ", "4 times in a row", advice)
     assert LEAK_MARKER not in run.stderr
     assert waits.asked == [2, 4, 8]
-    assert len(sandbox.requests) == 4
+    assert len(api.requests) == 4
 
 
 @pytest.mark.parametrize("retries", [0, 1, 5])
-def test_the_number_of_tries_is_a_setting(retries: int, sandbox: Sandbox, waits: Waits) -> None:
-    sandbox.faults.add(Status(503), times=None)
-    expect_told_once(read(sandbox, max_retries=retries, backoff_factor=0.5), "503 Service Unavailable")
+def test_the_number_of_tries_is_a_setting(retries: int, api: FakeAPI, waits: Waits) -> None:
+    api.faults.add(Status(503), times=None)
+    expect_one_error(read(api, max_retries=retries, backoff_factor=0.5), "503 Service Unavailable")
     assert waits.asked == [0.5 * 2**n for n in range(retries)]
-    assert len(sandbox.requests) == retries + 1
+    assert len(api.requests) == retries + 1
 
 
 @pytest.mark.parametrize("concurrency", [1, 4, 8])
-def test_a_page_fetched_ahead_gets_no_more_tries(concurrency: int, sandbox: Sandbox, waits: Waits) -> None:
-    sandbox.faults.add(Status(500), times=None, when=lambda params: params["offset"] == "20")
-    run = read(sandbox, concurrency=concurrency)
-    expect_told_once(run, "500 Internal Server Error, 4 times in a row")
-    assert run.keys("charges") == sandbox.account.keys("charges")[:20]
-    assert sum(request.params["offset"] == "20" for request in sandbox.requests) == 4
+def test_a_page_fetched_ahead_gets_no_more_tries(concurrency: int, api: FakeAPI, waits: Waits) -> None:
+    api.faults.add(Status(500), times=None, when=lambda params: params["offset"] == "20")
+    run = read(api, concurrency=concurrency)
+    expect_one_error(run, "500 Internal Server Error, 4 times in a row")
+    assert run.keys("charges") == api.account.keys("charges")[:20]
+    assert sum(request.params["offset"] == "20" for request in api.requests) == 4
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -151,17 +151,17 @@ def test_a_page_fetched_ahead_gets_no_more_tries(concurrency: int, sandbox: Sand
     ],
 )
 def test_the_longer_of_backoff_and_what_the_api_asks(
-    header: str, expected: list[float], status: int, sandbox: Sandbox, waits: Waits
+    header: str, expected: list[float], status: int, api: FakeAPI, waits: Waits
 ) -> None:
-    sandbox.faults.add(Status(status, {"Retry-After": header}), times=3)
-    expect_all(read(sandbox), sandbox)
+    api.faults.add(Status(status, {"Retry-After": header}), times=3)
+    expect_all(read(api), api)
     assert waits.asked == expected
     assert bool(waits.all) == (status == 429)
 
 
-def test_what_the_api_asks_may_be_a_date(sandbox: Sandbox, waits: Waits) -> None:
-    sandbox.faults.add(Status(503, {"Retry-After": formatdate(time.time() + 250, usegmt=True)}), times=1)
-    expect_all(read(sandbox), sandbox)
+def test_what_the_api_asks_may_be_a_date(api: FakeAPI, waits: Waits) -> None:
+    api.faults.add(Status(503, {"Retry-After": formatdate(time.time() + 250, usegmt=True)}), times=1)
+    expect_all(read(api), api)
     (wait,) = waits.asked
     assert 100 < wait <= 250
 
@@ -181,31 +181,31 @@ def test_what_the_api_asks_may_be_a_date(sandbox: Sandbox, waits: Waits) -> None
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_too_long_a_wait_ends_the_run_and_says_when_to_come_back(
-    status: int, header: str, sandbox: Sandbox, waits: Waits
+    status: int, header: str, api: FakeAPI, waits: Waits
 ) -> None:
-    sandbox.faults.add(Status(status, {"Retry-After": header}), times=None)
-    run = read(sandbox)
-    expect_told_once(run, f"answered {status} ", "run again after ")
+    api.faults.add(Status(status, {"Retry-After": header}), times=None)
+    run = read(api)
+    expect_one_error(run, f"answered {status} ", "run again after ")
     assert re.search(r"run again after \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", run.lines[-1])
-    assert len(sandbox.requests) == 1
+    assert len(api.requests) == 1
     assert waits.asked == []
 
 
-def test_a_long_backoff_is_cut_to_what_may_be_waited(sandbox: Sandbox, waits: Waits) -> None:
-    sandbox.faults.add(Status(503), times=3)
-    expect_all(read(sandbox, backoff_factor=200), sandbox)
+def test_a_long_backoff_is_cut_to_what_may_be_waited(api: FakeAPI, waits: Waits) -> None:
+    api.faults.add(Status(503), times=3)
+    expect_all(read(api, backoff_factor=200), api)
     assert waits.asked == [200, MAX_WAIT, MAX_WAIT]
 
 
 @pytest.mark.parametrize("status", AT_ONCE)
-def test_all_else_ends_the_run_at_once(status: int, sandbox: Sandbox, waits: Waits) -> None:
+def test_all_else_ends_the_run_at_once(status: int, api: FakeAPI, waits: Waits) -> None:
     body = b"" if status in {204, 304} else f'{{"data":[{{"charge_id":"{LEAK_MARKER}"}}]}}'.encode()
-    sandbox.faults.add(Status(status, {"Location": sandbox.url, "Retry-After": "1"}, body), times=None)
-    run = read(sandbox)
-    expect_told_once(run, f"charges: /v1/charges answered {status}", errors.advise(status))
+    api.faults.add(Status(status, {"Location": api.url, "Retry-After": "1"}, body), times=None)
+    run = read(api)
+    expect_one_error(run, f"charges: /v1/charges answered {status}", errors.advise(status))
     assert LEAK_MARKER not in run.stderr + run.stdout.decode()
     assert run.records("charges") == []
-    assert len(sandbox.requests) == 1
+    assert len(api.requests) == 1
     assert waits.asked == []
 
 
@@ -221,54 +221,52 @@ def test_every_advice_is_of_one_line_and_says_what_to_do() -> None:
     assert "`base_url`" in errors.advise(302)
 
 
-def test_a_host_that_refuses_connections(sandbox: Sandbox, waits: Waits) -> None:
+def test_a_host_that_refuses_connections(api: FakeAPI, waits: Waits) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        run = read(sandbox, base_url=f"http://127.0.0.1:{taken.getsockname()[1]}/v1/")
-    expect_told_once(run, "charges: /v1/charges ", "4 times in a row", errors.UNREACHABLE_ADVICE)
+        run = read(api, base_url=f"http://127.0.0.1:{taken.getsockname()[1]}/v1/")
+    expect_one_error(run, "charges: /v1/charges ", "4 times in a row", errors.UNREACHABLE_ADVICE)
     assert waits.asked == [2, 4, 8]
 
 
-def test_a_host_that_has_no_address(sandbox: Sandbox, waits: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_has_no_address(api: FakeAPI, waits: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_address(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", no_address)
-    run = read(sandbox, base_url="https://nowhere.invalid/v1/")
-    expect_told_once(run, "charges: /v1/charges ", "nowhere.invalid", "4 times in a row", errors.UNREACHABLE_ADVICE)
+    run = read(api, base_url="https://nowhere.invalid/v1/")
+    expect_one_error(run, "charges: /v1/charges ", "nowhere.invalid", "4 times in a row", errors.UNREACHABLE_ADVICE)
     assert waits.asked == [2, 4, 8]
 
 
 def test_an_answer_that_drips_is_no_timeout() -> None:
-    with Sandbox(make_account(charges=5)) as sandbox:
-        sandbox.faults.add(Drip(3.0, pieces=30))
-        run = read(sandbox, request_timeout=2)
-        expect_all(run, sandbox)
-        assert not run.told("trying again")
+    with FakeAPI(make_account(charges=5)) as api:
+        api.faults.add(Drip(3.0, pieces=30))
+        run = read(api, request_timeout=2)
+        expect_all(run, api)
+        assert not run.logged("trying again")
 
 
 def test_a_429_holds_all_requests() -> None:
-    with Sandbox(make_account(charges=400)) as sandbox:
-        sandbox.faults.add(Status(429, {"Retry-After": "2"}), after=20)
-        run = start_tap(
-            tap_config(sandbox, page_size=4, concurrency=4), catalog=catalog_with(only=["charges"])
-        ).finish()
+    with FakeAPI(make_account(charges=400)) as api:
+        api.faults.add(Status(429, {"Retry-After": "2"}), after=20)
+        run = start_tap(tap_config(api, page_size=4, concurrency=4), catalog=catalog_with(only=["charges"])).finish()
         run.expect_success()
-        assert run.keys("charges") == sandbox.account.keys("charges")
-    refused = next(request.time for request in sandbox.requests if request.status == 429)
+        assert run.keys("charges") == api.account.keys("charges")
+    refused = next(request.time for request in api.requests if request.status == 429)
     # What was in flight already may still come, one request for each thread.
-    meanwhile = [request for request in sandbox.requests if refused < request.time < refused + 1.9]
+    meanwhile = [request for request in api.requests if refused < request.time < refused + 1.9]
     assert len(meanwhile) <= 4
-    assert len(sandbox.requests) > 100
+    assert len(api.requests) > 100
 
 
 def test_as_a_process() -> None:
-    with Sandbox(make_account(charges=5)) as sandbox:
-        sandbox.faults.add(Status(503), times=None)
-        run = run_tap(tap_config(sandbox), catalog=catalog_with(only=["charges"]))
-    expect_told_once(run, "answered 503 Service Unavailable, 4 times in a row: the API is down or overloaded")
-    assert len(run.told("WARNING", "trying again in 0 s")) == 3
-    assert len(sandbox.requests) == 4
+    with FakeAPI(make_account(charges=5)) as api:
+        api.faults.add(Status(503), times=None)
+        run = run_tap(tap_config(api), catalog=catalog_with(only=["charges"]))
+    expect_one_error(run, "answered 503 Service Unavailable, 4 times in a row: the API is down or overloaded")
+    assert len(run.logged("WARNING", "trying again in 0 s")) == 3
+    assert len(api.requests) == 4
 
 
 @given(

@@ -10,7 +10,7 @@ from singer_sdk.testing import get_tap_test_class
 
 from tap_payments.tap import TapPayments
 from tests.fake_api.data import make_account
-from tests.fake_api.server import Sandbox
+from tests.fake_api.server import FakeAPI
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,13 +26,13 @@ def served() -> Iterator[None]:
     """Serve an account to each class of tests."""
     with ExitStack() as stack:
         for settings in (GENERIC, CHARGEDESK):
-            sandbox = Sandbox(
+            api = FakeAPI(
                 make_account(**SIZES, php=settings["provider"] == "chargedesk"),
                 provider=settings["provider"],
                 username=settings["username"],
                 password=settings.get("password", ""),
             )
-            settings["base_url"] = stack.enter_context(sandbox).url
+            settings["base_url"] = stack.enter_context(api).url
         yield
 
 

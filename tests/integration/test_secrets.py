@@ -16,9 +16,9 @@ from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.paginator import ListPaginator
 from tap_payments.records.coercion import Coercer
 from tap_payments.settings import BY_NAME
-from tests.fake_api import Sandbox, make_account
+from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import LEAK_MARKER, Body, Drop, DropMidBody, Fault, Hang, Redirect, Status
-from tests.support.in_process import BODY_MARKER, HereRun, command_here, expect_told_once, run_here
+from tests.support.in_process import BODY_MARKER, InProcessRun, expect_one_error, invoke_in_process, run_in_process
 from tests.support.proxies import forward_proxy, make_certificate, tls_end
 from tests.support.tap_runs import catalog_with, invoke, run_tap, tap_config
 
@@ -56,18 +56,18 @@ def _everything_logged(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
+def api() -> Iterator[FakeAPI]:
     """An API that asks for the secrets."""
-    with Sandbox(make_account(charges=30), username=USERNAME, password=PASSWORD) as sandbox:
-        yield sandbox
+    with FakeAPI(make_account(charges=30), username=USERNAME, password=PASSWORD) as api:
+        yield api
 
 
-def read(sandbox: Sandbox, **settings: object) -> HereRun:
+def read(api: FakeAPI, **settings: object) -> InProcessRun:
     """Read the charges."""
-    return run_here(tap_config(sandbox, **settings), catalog=catalog_with(only=["charges"]))
+    return run_in_process(tap_config(api, **settings), catalog=catalog_with(only=["charges"]))
 
 
-def expect_silence(run: HereRun) -> None:
+def expect_silence(run: InProcessRun) -> None:
     """Hold that nothing secret is in any output, and no traceback."""
     for output in (run.stderr, run.stdout.decode()):
         assert [secret for secret in SECRETS if secret in output] == []
@@ -76,46 +76,46 @@ def expect_silence(run: HereRun) -> None:
         assert "Traceback" not in output
 
 
-def test_the_needles_are_what_goes_over_the_wire(sandbox: Sandbox) -> None:
-    run = read(sandbox).expect_success()
-    assert all(request.authorization_ok for request in sandbox.requests)
+def test_the_needles_are_what_goes_over_the_wire(api: FakeAPI) -> None:
+    run = read(api).expect_success()
+    assert all(request.authorization_ok for request in api.requests)
     assert "DEBUG" in run.stderr
     assert "GET /v1/charges" in run.stderr
     expect_silence(run)
 
 
 @pytest.mark.parametrize("faults", FAILURES.values(), ids=FAILURES)
-def test_failures_keep_the_secrets(faults: tuple[Fault, ...], sandbox: Sandbox) -> None:
+def test_failures_keep_the_secrets(faults: tuple[Fault, ...], api: FakeAPI) -> None:
     for fault in faults:
-        sandbox.faults.add(fault, times=None)
-    run = read(sandbox, request_timeout=0.3, max_retries=1)
-    expect_told_once(run, "charges: /v1/charges ")
+        api.faults.add(fault, times=None)
+    run = read(api, request_timeout=0.3, max_retries=1)
+    expect_one_error(run, "charges: /v1/charges ")
     expect_silence(run)
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_wrong_settings_keep_the_secrets(name: str, sandbox: Sandbox) -> None:
+def test_wrong_settings_keep_the_secrets(name: str, api: FakeAPI) -> None:
     for wrong in ([USERNAME, PASSWORD], {"a": PASSWORD}, PASSWORD if name == "check_total" else True):
-        run = run_here({**tap_config(sandbox), name: wrong})
-        expect_told_once(run, f"`{name}`")
+        run = run_in_process({**tap_config(api), name: wrong})
+        expect_one_error(run, f"`{name}`")
         expect_silence(run)
 
 
-def test_wrong_secrets_keep_themselves(sandbox: Sandbox) -> None:
+def test_wrong_secrets_keep_themselves(api: FakeAPI) -> None:
     for settings in (
         {"password": PASSWORD + "\n"},
         {"username": USERNAME + ":"},
         {"base_url": f"https://{USERNAME}@a/"},
     ):
-        expect_silence(run := read(sandbox, **settings))
-        expect_told_once(run, "setting `")
-    assert sandbox.requests == []
+        expect_silence(run := read(api, **settings))
+        expect_one_error(run, "setting `")
+    assert api.requests == []
 
 
-def test_a_setting_that_is_not_known_keeps_its_value(sandbox: Sandbox) -> None:
-    run = read(sandbox, passwrod=PASSWORD)
+def test_a_setting_that_is_not_known_keeps_its_value(api: FakeAPI) -> None:
+    run = read(api, passwrod=PASSWORD)
     run.expect_success()
-    assert run.told("WARNING", "`passwrod`")
+    assert run.logged("WARNING", "`passwrod`")
     expect_silence(run)
 
 
@@ -135,7 +135,7 @@ def test_a_setting_that_is_not_known_keeps_its_value(sandbox: Sandbox) -> None:
     ids=lambda part: getattr(part, "__name__", part),
 )
 def test_internal_errors_keep_the_secrets(
-    owner: Any, name: str, error: type[Exception], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    owner: Any, name: str, error: type[Exception], api: FakeAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         told = f"{USERNAME} {PASSWORD} {HEADER} {BODY_MARKER}"
@@ -145,8 +145,8 @@ def test_internal_errors_keep_the_secrets(
             raise error(told) from cause
 
     monkeypatch.setattr(owner, name, fail)
-    run = read(sandbox, max_retries=1)
-    expect_told_once(run)
+    run = read(api, max_retries=1)
+    expect_one_error(run)
     expect_silence(run)
 
 
@@ -168,12 +168,12 @@ def test_internal_errors_keep_the_secrets(
     ],
     ids=str,
 )
-def test_stream_maps_that_fail_keep_the_secrets(maps: dict[str, Any], sandbox: Sandbox) -> None:
-    sandbox.faults.add(Body(f'{{"data":[{{"charge_id":"a","description":"{BODY_MARKER}{PASSWORD}"}}]}}'.encode()))
-    run = read(sandbox, stream_maps=maps, stream_map_config={"key": PASSWORD})
+def test_stream_maps_that_fail_keep_the_secrets(maps: dict[str, Any], api: FakeAPI) -> None:
+    api.faults.add(Body(f'{{"data":[{{"charge_id":"a","description":"{BODY_MARKER}{PASSWORD}"}}]}}'.encode()))
+    run = read(api, stream_maps=maps, stream_map_config={"key": PASSWORD})
     if run.exit_code == 0:
         return
-    expect_told_once(run)
+    expect_one_error(run)
     expect_silence(run)
     assert "stream_maps" in run.lines[-1]
 
@@ -183,39 +183,39 @@ def test_stream_maps_that_fail_keep_the_secrets(maps: dict[str, Any], sandbox: S
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("elsewhere", [True, False], ids=["another host", "the same host"])
-def test_a_redirect_is_an_error_and_followed_nowhere(status: int, sandbox: Sandbox, *, elsewhere: bool) -> None:
-    with Sandbox(make_account(charges=30), credentials_required=False) as other:
-        target = f"{other.url if elsewhere else sandbox.url}charges"
-        sandbox.faults.add(Redirect(target, status), times=None, when=lambda params: params["offset"] == "10")
-        run = read(sandbox, page_size=10)
+def test_a_redirect_is_an_error_and_followed_nowhere(status: int, api: FakeAPI, *, elsewhere: bool) -> None:
+    with FakeAPI(make_account(charges=30), credentials_required=False) as other:
+        target = f"{other.url if elsewhere else api.url}charges"
+        api.faults.add(Redirect(target, status), times=None, when=lambda params: params["offset"] == "10")
+        run = read(api, page_size=10)
         assert other.requests == []
-    expect_told_once(run, f"charges: /v1/charges answered {status} ", errors.REDIRECT_ADVICE)
+    expect_one_error(run, f"charges: /v1/charges answered {status} ", errors.REDIRECT_ADVICE)
     assert len(run.records("charges")) == 10
-    assert len(sandbox.requests) == 2
+    assert len(api.requests) == 2
     assert target not in run.lines[-1]
     expect_silence(run)
 
 
 @pytest.mark.parametrize("way", ["NETRC", "HOME"])
 def test_netrc_does_not_replace_the_credentials(
-    way: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    way: str, api: FakeAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login mallory password evil\ndefault login mallory password evil\n")
     netrc.chmod(0o600)
     monkeypatch.setenv(way, str(netrc if way == "NETRC" else tmp_path))
-    assert requests.utils.get_netrc_auth(sandbox.url) == ("mallory", "evil")
-    read(sandbox).expect_success()
-    assert all(request.authorization_ok for request in sandbox.requests)
+    assert requests.utils.get_netrc_auth(api.url) == ("mallory", "evil")
+    read(api).expect_success()
+    assert all(request.authorization_ok for request in api.requests)
 
 
 def test_an_empty_password_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("default login mallory password evil\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    with Sandbox(make_account(charges=3), username=USERNAME) as sandbox:
-        read(sandbox, password=None).expect_success()
-        assert all(request.authorization_ok for request in sandbox.requests)
+    with FakeAPI(make_account(charges=3), username=USERNAME) as api:
+        read(api, password=None).expect_success()
+        assert all(request.authorization_ok for request in api.requests)
 
 
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,71 +233,69 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 def test_proxy_variables_are_honoured(
-    variable: str, sandbox: Sandbox, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    variable: str, api: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_proxies(monkeypatch)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
-    with forward_proxy() as (proxy, asked), tls_end(sandbox.port, *certificate) as (port, _):
+    with forward_proxy() as (proxy, asked), tls_end(api.port, *certificate) as (port, _):
         monkeypatch.setenv(variable, proxy)
-        read(sandbox, base_url=f"https://127.0.0.1:{port}/v1/").expect_success()
+        read(api, base_url=f"https://127.0.0.1:{port}/v1/").expect_success()
         assert set(asked) == {f"127.0.0.1:{port}"}
-        assert len(sandbox.requests) == 2
+        assert len(api.requests) == 2
         asked.clear()
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        read(sandbox, base_url=f"https://127.0.0.1:{port}/v1/").expect_success()
+        read(api, base_url=f"https://127.0.0.1:{port}/v1/").expect_success()
         assert asked == []
-        assert len(sandbox.requests) == 4
+        assert len(api.requests) == 4
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_credentials_in_the_clear_go_to_no_proxy(
-    variable: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_credentials_in_the_clear_go_to_no_proxy(variable: str, api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     no_proxies(monkeypatch)
     with forward_proxy() as (proxy, asked):
         monkeypatch.setenv(variable, proxy)
-        read(sandbox).expect_success()
+        read(api).expect_success()
     assert asked == []
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_an_authority_of_ones_own_is_honoured(
-    variable: str, sandbox: Sandbox, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    variable: str, api: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_proxies(monkeypatch)
     for other in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(other, raising=False)
     monkeypatch.setenv(variable, str(certificate[0]))
-    with tls_end(sandbox.port, *certificate) as (port, _):
-        run = read(sandbox, base_url=f"https://127.0.0.1:{port}/v1/").expect_success()
+    with tls_end(api.port, *certificate) as (port, _):
+        run = read(api, base_url=f"https://127.0.0.1:{port}/v1/").expect_success()
     assert len(run.records("charges")) == 30
-    assert all(request.authorization_ok for request in sandbox.requests)
+    assert all(request.authorization_ok for request in api.requests)
 
 
 @pytest.mark.parametrize("settings", [{}, {"verify": False, "verify_ssl": False, "insecure": True}], ids=str)
 def test_a_certificate_that_is_not_trusted_ends_the_run_at_once(
-    settings: dict[str, Any], sandbox: Sandbox, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, Any], api: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_proxies(monkeypatch)
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(variable, raising=False)
-    with tls_end(sandbox.port, *certificate) as (port, handshakes):
-        run = read(sandbox, base_url=f"https://127.0.0.1:{port}/v1/", **settings)
-    expect_told_once(run, "charges: /v1/charges ", errors.CERTIFICATE_ADVICE)
+    with tls_end(api.port, *certificate) as (port, handshakes):
+        run = read(api, base_url=f"https://127.0.0.1:{port}/v1/", **settings)
+    expect_one_error(run, "charges: /v1/charges ", errors.CERTIFICATE_ADVICE)
     expect_silence(run)
     assert len(handshakes) <= 1, "nothing of that kind passes by itself"
-    assert sandbox.requests == []
+    assert api.requests == []
 
 
 def test_a_file_of_authorities_that_is_not_there(
-    sandbox: Sandbox, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    api: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     no_proxies(monkeypatch)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]) + ".nowhere")
-    with tls_end(sandbox.port, *certificate) as (port, _):
-        run = read(sandbox, base_url=f"https://127.0.0.1:{port}/v1/")
-    expect_told_once(run, "charges: /v1/charges ", errors.CERTIFICATE_ADVICE)
-    assert sandbox.requests == []
+    with tls_end(api.port, *certificate) as (port, _):
+        run = read(api, base_url=f"https://127.0.0.1:{port}/v1/")
+    expect_one_error(run, "charges: /v1/charges ", errors.CERTIFICATE_ADVICE)
+    assert api.requests == []
 
 
 def test_no_setting_switches_the_verification_off() -> None:
@@ -308,32 +306,32 @@ def test_no_setting_switches_the_verification_off() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--about"], ["--about", "--format", "json"], ["--discover"]])
-def test_what_is_printed_about_the_tap_has_no_secrets(arguments: list[str], sandbox: Sandbox, tmp_path: Path) -> None:
+def test_what_is_printed_about_the_tap_has_no_secrets(arguments: list[str], api: FakeAPI, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
-    config.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
-    expect_silence(command_here("--config", str(config), *arguments))
+    config.write_text(json.dumps(tap_config(api)), encoding="utf-8")
+    expect_silence(invoke_in_process("--config", str(config), *arguments))
 
 
 @pytest.mark.parametrize("status", [401, 503])
-def test_the_test_of_the_connection_keeps_the_secrets(status: int, sandbox: Sandbox, tmp_path: Path) -> None:
-    sandbox.faults.add(Status(status, body=MARKED), times=None)
+def test_the_test_of_the_connection_keeps_the_secrets(status: int, api: FakeAPI, tmp_path: Path) -> None:
+    api.faults.add(Status(status, body=MARKED), times=None)
     config = tmp_path / "config.json"
-    config.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
-    run = command_here("--config", str(config), "--test")
-    expect_told_once(run, f"answered {status} ", errors.advise(status))
+    config.write_text(json.dumps(tap_config(api)), encoding="utf-8")
+    run = invoke_in_process("--config", str(config), "--test")
+    expect_one_error(run, f"answered {status} ", errors.advise(status))
     expect_silence(run)
 
 
-def test_as_a_process(sandbox: Sandbox) -> None:
-    sandbox.faults.add(Status(401, body=MARKED), times=None)
-    run = run_tap(tap_config(sandbox), env={"TAP_PAYMENTS_LOGLEVEL": "DEBUG"})
-    expect_told_once(run, errors.ADVICE[401])
+def test_as_a_process(api: FakeAPI) -> None:
+    api.faults.add(Status(401, body=MARKED), times=None)
+    run = run_tap(tap_config(api), env={"TAP_PAYMENTS_LOGLEVEL": "DEBUG"})
+    expect_one_error(run, errors.ADVICE[401])
     for secret in SECRETS:
         assert secret not in run.stderr + json.dumps(run.messages, ensure_ascii=False)
 
 
-def test_from_the_environment_as_a_process(sandbox: Sandbox) -> None:
-    settings = tap_config(sandbox, page_size="x")
+def test_from_the_environment_as_a_process(api: FakeAPI) -> None:
+    settings = tap_config(api, page_size="x")
     env = {f"TAP_PAYMENTS_{name.upper()}": str(value) for name, value in settings.items()}
     ended = invoke("--config", "ENV", env={**env, "TAP_PAYMENTS_LOGLEVEL": "DEBUG"})
     assert ended.returncode == 1

@@ -11,8 +11,8 @@ from singer_sdk.exceptions import ConfigValidationError
 
 from tap_payments.settings import BY_NAME, SETTINGS
 from tap_payments.tap import TapPayments
-from tests.fake_api import Sandbox, make_account
-from tests.support.in_process import BODY_MARKER, HereRun, command_here, expect_told_once, run_here
+from tests.fake_api import FakeAPI, make_account
+from tests.support.in_process import BODY_MARKER, InProcessRun, expect_one_error, invoke_in_process, run_in_process
 from tests.support.tap_runs import catalog_with, run_tap, tap_config
 
 if TYPE_CHECKING:
@@ -116,16 +116,16 @@ CREDENTIALS = [
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
+def api() -> Iterator[FakeAPI]:
     """An API that must not be asked anything."""
-    with Sandbox(make_account(charges=3)) as sandbox:
-        yield sandbox
-        assert sandbox.requests == []
+    with FakeAPI(make_account(charges=3)) as api:
+        yield api
+        assert api.requests == []
 
 
 def expect_refused(run: TapRun, name: str) -> str:
     """Hold that a setting was refused as it must be, and give what was said."""
-    expect_told_once(run, f"setting `{name}` ")
+    expect_one_error(run, f"setting `{name}` ")
     assert run.messages == []
     told = run.lines[-1].split("| tap-payments", 1)[1].partition("| ")[2]
     assert told.startswith(f"setting `{name}` ")
@@ -140,9 +140,9 @@ def _shown(value: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_every_setting_refuses_what_is_wrong(name: str, sandbox: Sandbox) -> None:
+def test_every_setting_refuses_what_is_wrong(name: str, api: FakeAPI) -> None:
     for value in WRONG[name]:
-        run = run_here({**tap_config(sandbox, page_overlap=1), name: value})
+        run = run_in_process({**tap_config(api, page_overlap=1), name: value})
         told = expect_refused(run, name)
         # Where and what the program is stands in other lines, and a rule may have a number of its own.
         told = told.replace(BY_NAME[name].rule, "").replace("such as https://api.example.com/v1/", "")
@@ -151,49 +151,49 @@ def test_every_setting_refuses_what_is_wrong(name: str, sandbox: Sandbox) -> Non
 
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_what_is_no_number_is_refused_where_json_could_not_say_it(name: str, value: float, sandbox: Sandbox) -> None:
-    expect_told_once(run_here({**tap_config(sandbox), name: value}), "--config ")
+def test_what_is_no_number_is_refused_where_json_could_not_say_it(name: str, value: float, api: FakeAPI) -> None:
+    expect_one_error(run_in_process({**tap_config(api), name: value}), "--config ")
     with pytest.raises(ConfigValidationError, match=f"^setting `{name}` must be a [^;]*$"):
-        TapPayments(config={**tap_config(sandbox, page_overlap=1), name: value})
+        TapPayments(config={**tap_config(api, page_overlap=1), name: value})
 
 
 @pytest.mark.parametrize("value", [None, "missing"])
-def test_what_is_required_must_be_there(value: str | None, sandbox: Sandbox) -> None:
-    config = {**tap_config(sandbox), "username": None}
+def test_what_is_required_must_be_there(value: str | None, api: FakeAPI) -> None:
+    config = {**tap_config(api), "username": None}
     if value == "missing":
         del config["username"]
-    assert "required" in expect_refused(run_here(config), "username")
+    assert "required" in expect_refused(run_in_process(config), "username")
 
 
-def test_null_is_as_good_as_missing(sandbox: Sandbox) -> None:
-    with Sandbox(make_account(charges=3)) as other:
+def test_null_is_as_good_as_missing(api: FakeAPI) -> None:
+    with FakeAPI(make_account(charges=3)) as other:
         config = dict.fromkeys(BY_NAME) | {"username": other.username, "base_url": other.url}
-        run = run_here(config, catalog=catalog_with(only=["charges"])).expect_success()
+        run = run_in_process(config, catalog=catalog_with(only=["charges"])).expect_success()
         assert len(run.records("charges")) == 3
 
 
 @pytest.mark.parametrize("url", INSECURE)
-def test_http_is_for_loopback_alone(url: str, sandbox: Sandbox) -> None:
-    told = expect_refused(run_here(tap_config(sandbox, base_url=url)), "base_url")
+def test_http_is_for_loopback_alone(url: str, api: FakeAPI) -> None:
+    told = expect_refused(run_in_process(tap_config(api, base_url=url)), "base_url")
     assert "https://" in told
     assert url not in told
 
 
 @pytest.mark.parametrize("url", TRICKS)
-def test_tricks_with_the_host_are_refused(url: str, sandbox: Sandbox) -> None:
-    expect_refused(run_here(tap_config(sandbox, base_url=url)), "base_url")
+def test_tricks_with_the_host_are_refused(url: str, api: FakeAPI) -> None:
+    expect_refused(run_in_process(tap_config(api, base_url=url)), "base_url")
 
 
 @pytest.mark.parametrize("url", CREDENTIALS)
-def test_credentials_in_the_url_are_refused(url: str, sandbox: Sandbox) -> None:
-    assert "`username` and `password`" in expect_refused(run_here(tap_config(sandbox, base_url=url)), "base_url")
+def test_credentials_in_the_url_are_refused(url: str, api: FakeAPI) -> None:
+    assert "`username` and `password`" in expect_refused(run_in_process(tap_config(api, base_url=url)), "base_url")
 
 
 @pytest.mark.parametrize("url", ["http://localhost:{}/v1", "http://LOCALHOST:{}/v1/", " http://127.0.0.1:{}/v1/ "])
 def test_loopback_may_be_http(url: str) -> None:
-    with Sandbox(make_account(charges=2)) as sandbox:
-        config = tap_config(sandbox, base_url=url.format(sandbox.port))
-        run = run_here(config, catalog=catalog_with(only=["charges"])).expect_success()
+    with FakeAPI(make_account(charges=2)) as api:
+        config = tap_config(api, base_url=url.format(api.port))
+        run = run_in_process(config, catalog=catalog_with(only=["charges"])).expect_success()
         assert len(run.records("charges")) == 2
 
 
@@ -215,8 +215,8 @@ def test_loopback_may_be_http(url: str) -> None:
         ),
     ],
 )
-def test_settings_that_do_not_go_together(settings: dict[str, Any], name: str, sandbox: Sandbox) -> None:
-    expect_refused(run_here(tap_config(sandbox, **settings)), name)
+def test_settings_that_do_not_go_together(settings: dict[str, Any], name: str, api: FakeAPI) -> None:
+    expect_refused(run_in_process(tap_config(api, **settings)), name)
 
 
 @pytest.mark.parametrize(
@@ -232,61 +232,59 @@ def test_settings_that_do_not_go_together(settings: dict[str, Any], name: str, s
         ("emit_activate_version_messages", BODY_MARKER),
     ],
 )
-def test_settings_of_the_sdk_are_refused_likewise(name: str, value: Any, sandbox: Sandbox) -> None:
-    expect_refused(run_here(tap_config(sandbox, page_overlap=1, **{name: value})), name)
+def test_settings_of_the_sdk_are_refused_likewise(name: str, value: Any, api: FakeAPI) -> None:
+    expect_refused(run_in_process(tap_config(api, page_overlap=1, **{name: value})), name)
 
 
-def test_all_that_is_wrong_is_told_in_the_same_line(sandbox: Sandbox) -> None:
-    run = run_here({**tap_config(sandbox), "username": None, "page_size": BODY_MARKER, "start_date": BODY_MARKER})
-    expect_told_once(run, "setting `username` ", "setting `page_size` ", "setting `start_date` ")
+def test_all_that_is_wrong_is_told_in_the_same_line(api: FakeAPI) -> None:
+    run = run_in_process({**tap_config(api), "username": None, "page_size": BODY_MARKER, "start_date": BODY_MARKER})
+    expect_one_error(run, "setting `username` ", "setting `page_size` ", "setting `start_date` ")
 
 
 # From the environment.
 
 
-def from_environment(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, **settings: object) -> HereRun:
+def from_environment(monkeypatch: pytest.MonkeyPatch, api: FakeAPI, **settings: object) -> InProcessRun:
     """Run with every setting in the environment."""
-    for name, value in tap_config(sandbox, **settings).items():
+    for name, value in tap_config(api, **settings).items():
         text = value if isinstance(value, str) else json.dumps(value)
         monkeypatch.setenv(f"TAP_PAYMENTS_{name.upper()}", text)
-    return command_here("--config", "ENV")
+    return invoke_in_process("--config", "ENV")
 
 
 @pytest.mark.parametrize("name", [setting.name for setting in SETTINGS if setting.kind != "string"])
 def test_numbers_of_the_environment_hold_to_the_same_rules(
-    name: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    name: str, api: FakeAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for value in (BODY_MARKER, "", "nan", "NaN", "inf", "-1", "1e999", "true", "[]", "{", "1,5", "0x10"):
         if (name, value) == ("check_total", "true"):
             continue
         monkeypatch.setenv(f"TAP_PAYMENTS_{name.upper()}", value)
-        expect_refused(from_environment(monkeypatch, sandbox, **{name: value}), name)
+        expect_refused(from_environment(monkeypatch, api, **{name: value}), name)
 
 
 @pytest.mark.parametrize("name", ["provider", "base_url", "username", "start_date", "limit_param", "user_agent"])
 def test_texts_of_the_environment_hold_to_the_same_rules(
-    name: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    name: str, api: FakeAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for value in [value for value in WRONG[name] if isinstance(value, str) and "\0" not in value]:
-        expect_refused(from_environment(monkeypatch, sandbox, **{name: value}), name)
+        expect_refused(from_environment(monkeypatch, api, **{name: value}), name)
 
 
-def test_what_is_required_must_be_in_the_environment(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_required_must_be_in_the_environment(api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TAP_PAYMENTS_USERNAME", raising=False)
-    monkeypatch.setenv("TAP_PAYMENTS_BASE_URL", sandbox.url)
-    expect_refused(command_here("--config", "ENV"), "username")
+    monkeypatch.setenv("TAP_PAYMENTS_BASE_URL", api.url)
+    expect_refused(invoke_in_process("--config", "ENV"), "username")
 
 
 @pytest.mark.parametrize("name", ["stream_maps", "batch_config"])
-def test_what_is_no_json_in_the_environment_is_named(
-    name: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_no_json_in_the_environment_is_named(name: str, api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     for value in ("{" + BODY_MARKER, BODY_MARKER, "[1"):
-        expect_refused(from_environment(monkeypatch, sandbox, **{name: value}), name)
+        expect_refused(from_environment(monkeypatch, api, **{name: value}), name)
 
 
 def test_numbers_of_the_environment_are_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Sandbox(make_account(charges=25)) as sandbox:
+    with FakeAPI(make_account(charges=25)) as api:
         for name, value in {
             "page_size": "10",
             "request_timeout": "12.5",
@@ -297,20 +295,20 @@ def test_numbers_of_the_environment_are_numbers(monkeypatch: pytest.MonkeyPatch)
             "username": "456",
         }.items():
             monkeypatch.setenv(f"TAP_PAYMENTS_{name.upper()}", value)
-        sandbox.username, sandbox.password = "456", "123"
-        sandbox.rewrite = lambda body, _params: body | {"total_count": 26}
-        monkeypatch.setenv("TAP_PAYMENTS_BASE_URL", sandbox.url)
-        run = command_here("--config", "ENV").expect_success()
+        api.username, api.password = "456", "123"
+        api.rewrite = lambda body, _params: body | {"total_count": 26}
+        monkeypatch.setenv("TAP_PAYMENTS_BASE_URL", api.url)
+        run = invoke_in_process("--config", "ENV").expect_success()
         assert len(run.records("charges")) == 25
-        assert {request.params["limit"] for request in sandbox.requests} == {"10"}
-        assert all(request.authorization_ok for request in sandbox.requests)
+        assert {request.params["limit"] for request in api.requests} == {"10"}
+        assert all(request.authorization_ok for request in api.requests)
 
 
-def test_the_environment_goes_over_the_file(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_environment_goes_over_the_file(api: FakeAPI, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "config.json"
-    file.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+    file.write_text(json.dumps(tap_config(api)), encoding="utf-8")
     monkeypatch.setenv("TAP_PAYMENTS_PAGE_SIZE", "0")
-    expect_refused(command_here("--config", str(file), "--config", "ENV"), "page_size")
+    expect_refused(invoke_in_process("--config", str(file), "--config", "ENV"), "page_size")
 
 
 # Files.
@@ -329,25 +327,25 @@ NO_OBJECT = {
 
 @pytest.mark.parametrize("option", ["config", "state", "catalog"])
 @pytest.mark.parametrize("content", NO_OBJECT.values(), ids=NO_OBJECT)
-def test_a_file_that_holds_no_object(option: str, content: str | bytes, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_file_that_holds_no_object(option: str, content: str | bytes, api: FakeAPI, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
-    good.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+    good.write_text(json.dumps(tap_config(api)), encoding="utf-8")
     bad.write_bytes(content if isinstance(content, bytes) else content.encode())
     arguments = ["--config", str(bad)] if option == "config" else ["--config", str(good), f"--{option}", str(bad)]
-    run = command_here(*arguments)
-    expect_told_once(run, f"--{option} ")
+    run = invoke_in_process(*arguments)
+    expect_one_error(run, f"--{option} ")
     assert run.messages == []
 
 
 def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
-    expect_told_once(command_here("--config", str(tmp_path / "nowhere.json")), "--config ")
+    expect_one_error(invoke_in_process("--config", str(tmp_path / "nowhere.json")), "--config ")
 
 
 @pytest.mark.parametrize("option", ["state", "catalog"])
-def test_a_file_that_is_not_there(option: str, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_file_that_is_not_there(option: str, api: FakeAPI, tmp_path: Path) -> None:
     good = tmp_path / "good.json"
-    good.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
-    run = command_here("--config", str(good), f"--{option}", str(tmp_path / "nowhere.json"))
+    good.write_text(json.dumps(tap_config(api)), encoding="utf-8")
+    run = invoke_in_process("--config", str(good), f"--{option}", str(tmp_path / "nowhere.json"))
     assert run.exit_code != 0
     assert "Traceback" not in run.stderr
     assert f"--{option}" in run.stderr
@@ -368,12 +366,12 @@ def test_a_file_that_is_not_there(option: str, sandbox: Sandbox, tmp_path: Path)
     ids=str,
 )
 def test_a_state_of_another_shape_is_told_or_read_as_none(state: Any) -> None:
-    with Sandbox(make_account(charges=5)) as sandbox:
-        run = run_here(
-            tap_config(sandbox), catalog=catalog_with(only=["charges"], incremental=["charges"]), state=state
+    with FakeAPI(make_account(charges=5)) as api:
+        run = run_in_process(
+            tap_config(api), catalog=catalog_with(only=["charges"], incremental=["charges"]), state=state
         )
         if run.exit_code:
-            expect_told_once(run)
+            expect_one_error(run)
         else:
             run.expect_success()
             assert len(run.records("charges")) == 5
@@ -384,7 +382,7 @@ def test_a_state_of_another_shape_is_told_or_read_as_none(state: Any) -> None:
 
 @pytest.mark.parametrize("arguments", [["--discover"], ["--about"], ["--about", "--format", "json"], ["--version"]])
 def test_these_need_no_configuration(arguments: list[str]) -> None:
-    run = command_here(*arguments)
+    run = invoke_in_process(*arguments)
     assert run.exit_code == 0
     assert run.errors == []
     if "--discover" in arguments:
@@ -392,33 +390,33 @@ def test_these_need_no_configuration(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_discovery_does_not_mind_a_wrong_configuration(name: str, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_discovery_does_not_mind_a_wrong_configuration(name: str, api: FakeAPI, tmp_path: Path) -> None:
     file = tmp_path / "config.json"
-    file.write_text(json.dumps({**tap_config(sandbox), name: WRONG[name][3]}), encoding="utf-8")
-    run = command_here("--config", str(file), "--discover")
+    file.write_text(json.dumps({**tap_config(api), name: WRONG[name][3]}), encoding="utf-8")
+    run = invoke_in_process("--config", str(file), "--discover")
     assert run.exit_code == 0
     assert len(json.loads(run.stdout)["streams"]) == 4
     assert BODY_MARKER not in run.stderr + run.stdout.decode()
 
 
-def test_as_a_process(sandbox: Sandbox) -> None:
+def test_as_a_process(api: FakeAPI) -> None:
     run = run_tap(
-        {**tap_config(sandbox), "password": [BODY_MARKER], "page_size": BODY_MARKER},
+        {**tap_config(api), "password": [BODY_MARKER], "page_size": BODY_MARKER},
         env={"TAP_PAYMENTS_LOGLEVEL": "DEBUG"},
     )
-    expect_told_once(run, "setting `password` must be text", "setting `page_size` must be a whole number")
+    expect_one_error(run, "setting `password` must be text", "setting `page_size` must be a whole number")
     assert run.messages == []
 
 
 @pytest.mark.parametrize("provider", ["generic", None, "chargedesk"])
 def test_the_examples_address_is_read_with_a_warning(provider: str | None) -> None:
-    with Sandbox() as sandbox:
-        config = tap_config(sandbox, provider=provider, base_url=None, max_retries=0)
+    with FakeAPI() as api:
+        config = tap_config(api, provider=provider, base_url=None, max_retries=0)
         # A proxy that lets nothing through, so that no test asks a host that is not ours.
-        run = run_tap(config, env={"HTTPS_PROXY": sandbox.url, "NO_PROXY": ""})
-        named = run_tap({**config, "base_url": "https://payments.example/v1/"}, env={"HTTPS_PROXY": sandbox.url})
-        read = run_tap(tap_config(sandbox)).expect_success()
-    warnings = run.expect_failure("`base_url`").told("WARNING", "`base_url`", "example")
+        run = run_tap(config, env={"HTTPS_PROXY": api.url, "NO_PROXY": ""})
+        named = run_tap({**config, "base_url": "https://payments.example/v1/"}, env={"HTTPS_PROXY": api.url})
+        read = run_tap(tap_config(api)).expect_success()
+    warnings = run.expect_failure("`base_url`").logged("WARNING", "`base_url`", "example")
     assert len(warnings) == (provider != "chargedesk")
-    assert not named.expect_failure("`base_url`").told("WARNING")
-    assert not read.told("WARNING")
+    assert not named.expect_failure("`base_url`").logged("WARNING")
+    assert not read.logged("WARNING")

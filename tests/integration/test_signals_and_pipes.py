@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fake_api import Sandbox, make_account
+from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Fault, Hang, Status
-from tests.support.in_process import expect_told_once, run_here
+from tests.support.in_process import expect_one_error, run_in_process
 from tests.support.tap_runs import TAP, bookmark_in, catalog_with, environment, start_tap, tap_config
 
 if TYPE_CHECKING:
@@ -56,16 +56,16 @@ def wait_until(condition: Any) -> None:
 def test_every_wait_ends_with_a_signal(
     fault: Fault | None, settings: Settings, number: signal.Signals, concurrency: int
 ) -> None:
-    with Sandbox(make_account(charges=40)) as sandbox:
+    with FakeAPI(make_account(charges=40)) as api:
         page = 1 if fault else 0
         if fault:
-            sandbox.faults.add(fault, times=None, when=lambda params: int(params["offset"]) >= 10)
+            api.faults.add(fault, times=None, when=lambda params: int(params["offset"]) >= 10)
         process = start_tap(
-            tap_config(sandbox, page_size=10, concurrency=concurrency, **settings),
+            tap_config(api, page_size=10, concurrency=concurrency, **settings),
             catalog=catalog_with(only=["charges"]),
             state=STATE,
         )
-        wait_until(lambda: len(sandbox.requests) > page)
+        wait_until(lambda: len(api.requests) > page)
         # The first page is out as soon as it is there, whatever the next one waits for.
         wait_until(lambda: sum(one["type"] == "RECORD" for one in process.written()) == 10)
         process.send(number)
@@ -73,7 +73,7 @@ def test_every_wait_ends_with_a_signal(
     assert run.exit_code == SIGNALS[number]
     assert run.errors == []
     assert "Traceback" not in run.stderr
-    assert run.keys("charges") == sandbox.account.keys("charges")[:10]
+    assert run.keys("charges") == api.account.keys("charges")[:10]
     assert run.bookmark("customers") == STATE["bookmarks"]["customers"]["replication_key_value"]
     assert run.bookmark("charges") is None
 
@@ -88,14 +88,14 @@ def test_the_last_state_is_true(number: signal.Signals, tmp_path: Path, *, batch
             "storage": {"root": tmp_path.as_uri()},
             "batch_size": 7,
         }
-    with Sandbox(make_account(charges=300), provider="chargedesk") as sandbox:
-        times = sorted(int(record["occurred"]) for record in sandbox.account.records("charges"))
+    with FakeAPI(make_account(charges=300), provider="chargedesk") as api:
+        times = sorted(int(record["occurred"]) for record in api.account.records("charges"))
         middle = times[len(times) // 2]
-        sandbox.faults.add(Hang(None), times=None, when=lambda params: int(params.get("occurred[min]", 0)) > middle)
+        api.faults.add(Hang(None), times=None, when=lambda params: int(params.get("occurred[min]", 0)) > middle)
         process = start_tap(
-            tap_config(sandbox, **settings), catalog=catalog_with(only=["charges"], incremental=["charges"])
+            tap_config(api, **settings), catalog=catalog_with(only=["charges"], incremental=["charges"])
         )
-        wait_until(lambda: sandbox.faults.thrown["Hang"])
+        wait_until(lambda: api.faults.thrown["Hang"])
         process.send(number)
         run = process.finish(timeout=SOON)
     assert run.exit_code == SIGNALS[number]
@@ -113,9 +113,7 @@ def test_the_last_state_is_true(number: signal.Signals, tmp_path: Path, *, batch
                 out.update(json.loads(line)["charge_id"] for line in lines)
         elif message["type"] == "STATE" and (bookmark := bookmark_in(message["value"], "charges")):
             promoted += 1
-            due = {
-                one["charge_id"] for one in sandbox.account.records("charges") if int(one["occurred"]) <= int(bookmark)
-            }
+            due = {one["charge_id"] for one in api.account.records("charges") if int(one["occurred"]) <= int(bookmark)}
             assert due <= out
     assert run.messages[-1]["type"] == "STATE"
     assert promoted > 2
@@ -125,7 +123,7 @@ def test_the_last_state_is_true(number: signal.Signals, tmp_path: Path, *, batch
 
 @contextmanager
 def piped(
-    sandbox: Sandbox,
+    api: FakeAPI,
     tmp_path: Path,
     env: dict[str, str] | None = None,
     *,
@@ -135,7 +133,7 @@ def piped(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run the tap into a pipe."""
     config, catalog = tmp_path / "config.json", tmp_path / "catalog.json"
-    config.write_text(json.dumps(tap_config(sandbox, **settings)), encoding="utf-8")
+    config.write_text(json.dumps(tap_config(api, **settings)), encoding="utf-8")
     catalog.write_text(json.dumps(catalog_with(only=["charges"], incremental=incremental)), encoding="utf-8")
     command = [sys.executable, "-m", "tap_payments", "--config", str(config), "--catalog", str(catalog)]
     if state is not None:
@@ -154,17 +152,17 @@ def piped(
             process.stdout.close()
 
 
-def stand_still(sandbox: Sandbox, process: subprocess.Popen[bytes]) -> None:
+def stand_still(api: FakeAPI, process: subprocess.Popen[bytes]) -> None:
     """Wait until nothing moves any more, because nobody reads what a run writes."""
-    wait_until(lambda: len(sandbox.requests) >= 2)
+    wait_until(lambda: len(api.requests) >= 2)
     standing = 0
-    while standing != len(sandbox.requests):
-        standing = len(sandbox.requests)
+    while standing != len(api.requests):
+        standing = len(api.requests)
         time.sleep(0.7)
     assert process.poll() is None, "it has written all"
 
 
-def told(tmp_path: Path) -> str:
+def log_text(tmp_path: Path) -> str:
     """Give what a run said, after holding that it said it without a traceback."""
     text = (tmp_path / "stderr").read_text(encoding="utf-8")
     assert "Traceback" not in text
@@ -177,10 +175,10 @@ def told(tmp_path: Path) -> str:
 def test_a_signal_in_the_middle_of_a_write_cuts_no_line(unbuffered: str, tmp_path: Path) -> None:
     env = {"PYTHONUNBUFFERED": unbuffered}
     with (
-        Sandbox(make_account(charges=3_000)) as sandbox,
-        piped(sandbox, tmp_path, env, page_size=500) as process,
+        FakeAPI(make_account(charges=3_000)) as api,
+        piped(api, tmp_path, env, page_size=500) as process,
     ):
-        wait_until(lambda: len(sandbox.requests) >= 2)
+        wait_until(lambda: len(api.requests) >= 2)
         time.sleep(1)
         process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
@@ -190,7 +188,7 @@ def test_a_signal_in_the_middle_of_a_write_cuts_no_line(unbuffered: str, tmp_pat
     assert output.endswith(b"\n")
     records = [json.loads(line) for line in output.splitlines() if line.startswith(b'{"type":"RECORD"')]
     assert 0 < len(records) < 3_000
-    assert "| ERROR" not in told(tmp_path)
+    assert "| ERROR" not in log_text(tmp_path)
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
@@ -199,10 +197,10 @@ def test_a_signal_ends_a_run_whose_target_does_not_read(
     number: signal.Signals, incremental: list[str], tmp_path: Path
 ) -> None:
     with (
-        Sandbox(make_account(charges=3_000), provider="chargedesk") as sandbox,
-        piped(sandbox, tmp_path, incremental=incremental, page_size=50, window_days=30) as process,
+        FakeAPI(make_account(charges=3_000), provider="chargedesk") as api,
+        piped(api, tmp_path, incremental=incremental, page_size=50, window_days=30) as process,
     ):
-        stand_still(sandbox, process)
+        stand_still(api, process)
         process.send_signal(number)
         begun = time.monotonic()
         assert process.wait(SOON) == SIGNALS[number]
@@ -211,7 +209,7 @@ def test_a_signal_ends_a_run_whose_target_does_not_read(
         output = process.stdout.read()
     assert output.endswith(b"\n"), "the last line is not whole"
     messages = [json.loads(line) for line in output.splitlines()]
-    times = {one["charge_id"]: int(one["occurred"]) for one in sandbox.account.records("charges")}
+    times = {one["charge_id"]: int(one["occurred"]) for one in api.account.records("charges")}
     out: set[str] = set()
     for message in messages:
         if message["type"] == "RECORD":
@@ -220,8 +218,8 @@ def test_a_signal_ends_a_run_whose_target_does_not_read(
             assert {key for key, occurred in times.items() if occurred <= int(bookmark)} <= out
     assert 0 < len(out) < 3_000
     assert any(message["type"] == "STATE" for message in messages) is bool(incremental)
-    assert "Stopped by signal" in told(tmp_path)
-    assert "| ERROR" not in told(tmp_path)
+    assert "Stopped by signal" in log_text(tmp_path)
+    assert "| ERROR" not in log_text(tmp_path)
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
@@ -229,8 +227,8 @@ def test_a_line_that_is_larger_than_a_pipe_goes_out_whole(number: signal.Signals
     account = make_account(charges=400)
     for record in account["charges"]:
         record["description"] = "long " * 20_000
-    with Sandbox(account) as sandbox, piped(sandbox, tmp_path, page_size=50) as process:
-        stand_still(sandbox, process)
+    with FakeAPI(account) as api, piped(api, tmp_path, page_size=50) as process:
+        stand_still(api, process)
         process.send_signal(number)
         assert process.wait(SOON) == SIGNALS[number]
         assert process.stdout
@@ -242,10 +240,10 @@ def test_a_line_that_is_larger_than_a_pipe_goes_out_whole(number: signal.Signals
 def test_the_last_state_goes_out_behind_records_that_a_slow_target_reads(tmp_path: Path) -> None:
     state = {"bookmarks": {"customers": {"replication_key": "first_seen", "replication_key_value": 1_700_000_000}}}
     with (
-        Sandbox(make_account(charges=3_000)) as sandbox,
-        piped(sandbox, tmp_path, state=state, page_size=500) as process,
+        FakeAPI(make_account(charges=3_000)) as api,
+        piped(api, tmp_path, state=state, page_size=500) as process,
     ):
-        stand_still(sandbox, process)
+        stand_still(api, process)
         process.send_signal(signal.SIGTERM)
         assert process.stdout
         lines = []
@@ -260,14 +258,14 @@ def test_the_last_state_goes_out_behind_records_that_a_slow_target_reads(tmp_pat
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_signal_ends_a_run_whose_log_nobody_reads(number: signal.Signals, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
-    with Sandbox(make_account(charges=20_000)) as sandbox:
-        config.write_text(json.dumps(tap_config(sandbox, page_size=1)), encoding="utf-8")
+    with FakeAPI(make_account(charges=20_000)) as api:
+        config.write_text(json.dumps(tap_config(api, page_size=1)), encoding="utf-8")
         command = [sys.executable, "-m", "tap_payments", "--config", str(config)]
         process = subprocess.Popen(
             command, env=environment({"LOGLEVEL": "DEBUG"}), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
         try:
-            stand_still(sandbox, process)
+            stand_still(api, process)
             process.send_signal(number)
             begun = time.monotonic()
             assert process.wait(SOON) == SIGNALS[number]
@@ -279,8 +277,8 @@ def test_a_signal_ends_a_run_whose_log_nobody_reads(number: signal.Signals, tmp_
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_a_second_signal_ends_at_once(number: signal.Signals, tmp_path: Path) -> None:
-    with Sandbox(make_account(charges=3_000)) as sandbox, piped(sandbox, tmp_path, page_size=500) as process:
-        stand_still(sandbox, process)
+    with FakeAPI(make_account(charges=3_000)) as api, piped(api, tmp_path, page_size=500) as process:
+        stand_still(api, process)
         process.send_signal(number)
         time.sleep(0.1)
         assert process.poll() is None, "it waits a moment for the target to read"
@@ -288,7 +286,7 @@ def test_a_second_signal_ends_at_once(number: signal.Signals, tmp_path: Path) ->
         begun = time.monotonic()
         assert process.wait(SOON) == SIGNALS[number]
         assert time.monotonic() - begun < 0.3
-    assert "| ERROR" not in told(tmp_path)
+    assert "| ERROR" not in log_text(tmp_path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which signals a process handles")
@@ -298,10 +296,10 @@ def test_a_second_signal_ends_at_once(number: signal.Signals, tmp_path: Path) ->
 def test_a_signal_while_the_tap_is_loaded_says_nothing(
     program: list[str], number: signal.Signals, delay: float, tmp_path: Path
 ) -> None:
-    with Sandbox(make_account(charges=5)) as sandbox:
-        sandbox.faults.add(Hang(None), times=None)
+    with FakeAPI(make_account(charges=5)) as api:
+        api.faults.add(Hang(None), times=None)
         config = tmp_path / "config.json"
-        config.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+        config.write_text(json.dumps(tap_config(api)), encoding="utf-8")
         process = subprocess.Popen(
             [*program, "--config", str(config)], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -326,28 +324,28 @@ def handles(pid: int, number: signal.Signals) -> bool:
 
 @pytest.mark.parametrize("lines", [0, 1, 50])
 def test_a_closed_pipe_ends_the_run(lines: int, tmp_path: Path) -> None:
-    with Sandbox(make_account(charges=3_000)) as sandbox, piped(sandbox, tmp_path, page_size=500) as process:
+    with FakeAPI(make_account(charges=3_000)) as api, piped(api, tmp_path, page_size=500) as process:
         assert process.stdout
         for _ in range(lines):
             assert json.loads(process.stdout.readline())
         process.stdout.close()
         assert process.wait(SOON) == 1
-    log = told(tmp_path).splitlines()
+    log = log_text(tmp_path).splitlines()
     assert [line for line in log if "| ERROR" in line] == log[-1:]
     assert "the target has gone" in log[-1]
 
 
 def test_a_closed_pipe_and_a_signal_as_meltano_sends_them(tmp_path: Path) -> None:
-    with Sandbox(make_account(charges=40)) as sandbox:
-        sandbox.faults.add(Hang(None), times=None, when=lambda params: params["offset"] != "0")
-        with piped(sandbox, tmp_path, page_size=10, request_timeout=300) as process:
+    with FakeAPI(make_account(charges=40)) as api:
+        api.faults.add(Hang(None), times=None, when=lambda params: params["offset"] != "0")
+        with piped(api, tmp_path, page_size=10, request_timeout=300) as process:
             assert process.stdout
             for _ in range(11):
                 assert json.loads(process.stdout.readline())
             process.stdout.close()
             process.send_signal(signal.SIGTERM)
             assert process.wait(SOON) == 143
-    assert "internal error" not in told(tmp_path)
+    assert "internal error" not in log_text(tmp_path)
 
 
 FAILING = {
@@ -366,8 +364,8 @@ FAILING = {
 def test_a_standard_output_that_takes_nothing(
     where: str, cause: str, unbuffered: str, arguments: list[str], tmp_path: Path
 ) -> None:
-    with Sandbox(make_account(charges=5)) as sandbox:
-        (tmp_path / "config.json").write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+    with FakeAPI(make_account(charges=5)) as api:
+        (tmp_path / "config.json").write_text(json.dumps(tap_config(api)), encoding="utf-8")
         command = f'ulimit -f 1; exec "{sys.executable}" -m tap_payments {" ".join(arguments)} {where}'
         ended = subprocess.run(
             ["/bin/sh", "-c", command],
@@ -388,9 +386,9 @@ def test_a_standard_output_that_takes_nothing(
 
 @pytest.mark.parametrize("arguments", [[], ["--discover"]], ids=["messages", "catalog"])
 def test_a_standard_output_that_does_not_block_gets_everything(arguments: list[str], tmp_path: Path) -> None:
-    with Sandbox(make_account(charges=3_000)) as sandbox:
+    with FakeAPI(make_account(charges=3_000)) as api:
         config = tmp_path / "config.json"
-        config.write_text(json.dumps(tap_config(sandbox)), encoding="utf-8")
+        config.write_text(json.dumps(tap_config(api)), encoding="utf-8")
         for ends in (os.pipe(), tuple(end.detach() for end in socket.socketpair())):
             reading, writing = ends
             os.set_blocking(writing, False)
@@ -404,8 +402,8 @@ def test_a_standard_output_that_does_not_block_gets_everything(arguments: list[s
             if arguments:
                 time.sleep(1)
             else:
-                stand_still(sandbox, process)
-                sandbox.requests.clear()
+                stand_still(api, process)
+                api.requests.clear()
             with os.fdopen(reading, "rb") as file:
                 output = file.read()
             _, stderr = process.communicate(timeout=SOON)
@@ -424,8 +422,8 @@ def test_a_full_disk_for_batches_is_named(compression: str, tmp_path: Path) -> N
         "encoding": {"format": "jsonl", "compression": compression},
         "storage": {"root": tmp_path.as_uri()},
     }
-    with Sandbox(make_account(charges=2_000)) as sandbox:
-        config.write_text(json.dumps(tap_config(sandbox, batch_config=batch_config)), encoding="utf-8")
+    with FakeAPI(make_account(charges=2_000)) as api:
+        config.write_text(json.dumps(tap_config(api, batch_config=batch_config)), encoding="utf-8")
         command = f'ulimit -f 100; exec "{sys.executable}" -m tap_payments --config "{config}" >/dev/null'
         ended = subprocess.run(
             ["/bin/sh", "-c", command],
@@ -450,9 +448,9 @@ def test_a_storage_that_takes_no_batch_is_named(tmp_path: Path) -> None:
         "encoding": {"format": "jsonl", "compression": "gzip"},
         "storage": {"root": (file / "folder").as_uri()},
     }
-    with Sandbox(make_account(charges=20)) as sandbox:
-        run = run_here(tap_config(sandbox, batch_config=batch_config))
-    expect_told_once(run, "the storage takes no batch file (Not a directory)", "`batch_config.storage`")
+    with FakeAPI(make_account(charges=20)) as api:
+        run = run_in_process(tap_config(api, batch_config=batch_config))
+    expect_one_error(run, "the storage takes no batch file (Not a directory)", "`batch_config.storage`")
     assert str(tmp_path) not in run.errors[0]
 
 
@@ -462,18 +460,18 @@ def test_a_full_disk_where_batches_are_stored_is_named(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(shutil, "copyfileobj", fill)
     batch_config = {"encoding": {"format": "jsonl", "compression": "none"}, "storage": {"root": tmp_path.as_uri()}}
-    with Sandbox(make_account(charges=20)) as sandbox:
-        run = run_here(tap_config(sandbox, batch_config=batch_config))
-    expect_told_once(run, "the storage takes no batch file (No space left on device)")
+    with FakeAPI(make_account(charges=20)) as api:
+        run = run_in_process(tap_config(api, batch_config=batch_config))
+    expect_one_error(run, "the storage takes no batch file (No space left on device)")
     assert str(tmp_path) not in run.errors[0]
 
 
 def test_a_request_that_hangs_keeps_no_failed_run_from_ending() -> None:
-    with Sandbox(make_account(charges=80)) as sandbox:
-        sandbox.faults.add(Status(400), times=None, when=lambda params: params["offset"] == "20")
-        sandbox.faults.add(Hang(None), times=None, when=lambda params: int(params["offset"]) > 20)
+    with FakeAPI(make_account(charges=80)) as api:
+        api.faults.add(Status(400), times=None, when=lambda params: params["offset"] == "20")
+        api.faults.add(Hang(None), times=None, when=lambda params: int(params["offset"]) > 20)
         process = start_tap(
-            tap_config(sandbox, page_size=10, concurrency=8, request_timeout=300),
+            tap_config(api, page_size=10, concurrency=8, request_timeout=300),
             catalog=catalog_with(only=["charges"]),
         )
-        expect_told_once(process.finish(timeout=SOON), "400 Bad Request")
+        expect_one_error(process.finish(timeout=SOON), "400 Bad Request")

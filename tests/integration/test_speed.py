@@ -10,8 +10,8 @@ import pytest
 from benchmarks.account import AccountServer, Tally
 from benchmarks.contenders import ROOT, Job, loop_command, tap_command
 from benchmarks.stopwatch import Usage, measure
-from tests.fake_api import Sandbox
-from tests.support.minimal_records import plain
+from tests.fake_api import FakeAPI
+from tests.support.records import minimal_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,10 +116,10 @@ def test_records_of_one_second_cost_no_more_than_others(tmp_path: Path) -> None:
     for _ in range(TRIES):
         usages = {}
         for name, times in {"apart": range(TIED), "tied": [1] * TIED}.items():
-            with Sandbox({"charges": plain("charges", times)}) as sandbox:
-                command = tap_command(Job(sandbox.url, tmp_path), page_size=TIED_PAGE, page_overlap=1)
+            with FakeAPI({"charges": minimal_records("charges", times)}) as api:
+                command = tap_command(Job(api.url, tmp_path), page_size=TIED_PAGE, page_overlap=1)
                 usages[name] = measure(command, cwd=ROOT)
-                assert sum(request.records for request in sandbox.requests_for("charges")) >= TIED
+                assert sum(request.records for request in api.requests_for("charges")) >= TIED
         assert usages["tied"].peak <= MOST_GROWTH * usages["apart"].peak
         found.append(usages["tied"].cpu / usages["apart"].cpu)
         if found[-1] <= MOST_TIMES_APART:
@@ -135,10 +135,10 @@ def test_ties_do_not_keep_pages_from_being_fetched_ahead(second: int, tmp_path: 
     for _ in range(TRIES):
         walls, requests = {}, {}
         for concurrency in (1, CONCURRENCY):
-            with Sandbox({"charges": plain("charges", times)}, latency=DELAY) as sandbox:
+            with FakeAPI({"charges": minimal_records("charges", times)}, latency=DELAY) as api:
                 settings = {"page_size": DELAYED_PAGE, "page_overlap": 1, "concurrency": concurrency}
-                walls[concurrency] = measure(tap_command(Job(sandbox.url, tmp_path), **settings), cwd=ROOT).wall
-                requests[concurrency] = len(sandbox.requests_for("charges"))
+                walls[concurrency] = measure(tap_command(Job(api.url, tmp_path), **settings), cwd=ROOT).wall
+                requests[concurrency] = len(api.requests_for("charges"))
         assert requests[1] <= ceil(DELAYED / (DELAYED_PAGE - 1 - second)) + 2
         found.append(walls[1] / walls[CONCURRENCY])
         # Start-up is in both times.

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fake_api import Sandbox, make_account
+from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.providers import STREAMS
-from tests.support.minimal_records import DAY, plain
+from tests.support.records import DAY, minimal_records
 from tests.support.tap_runs import JSON, TapRun, bookmark_in, catalog_with, run_tap, start_tap, tap_config
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def batches_in(folder: Path) -> JSON:
 def second_run_over_many_windows(**settings: object) -> tuple[str, TapRun]:
     """Read charges twice; return their newest time, and the second run, which reads all windows again."""
     times = [JAN_2024 + day * DAY for day in range(600)]
-    with Sandbox({"charges": plain("charges", times)}, provider="chargedesk") as sandbox:
-        config = tap_config(sandbox, window_days=60, lookback_days=1000, **settings)
+    with FakeAPI({"charges": minimal_records("charges", times)}, provider="chargedesk") as api:
+        config = tap_config(api, window_days=60, lookback_days=1000, **settings)
         catalog = catalog_with(only=["charges"], incremental=["charges"])
         first = run_tap(config, catalog=catalog).expect_success()
         return str(times[-1]), run_tap(config, catalog=catalog, state=first.state).expect_success()
@@ -75,8 +75,8 @@ def test_quiet_nights_end_with_the_state_that_they_began_with(
     catalog = catalog_with(
         incremental=incremental, deselect=["charges.amount", "customers.name"] if way == "each record by itself" else ()
     )
-    with Sandbox(account(php=provider == "chargedesk"), provider=provider) as sandbox:
-        config = tap_config(sandbox, batch_config=batches_in(tmp_path) if way == "batches" else None)
+    with FakeAPI(account(php=provider == "chargedesk"), provider=provider) as api:
+        config = tap_config(api, batch_config=batches_in(tmp_path) if way == "batches" else None)
         state: JSON | None = None
         nights = []
         for _ in range(3):
@@ -92,17 +92,17 @@ def test_quiet_nights_end_with_the_state_that_they_began_with(
 
 def test_a_full_table_stream_keeps_what_incremental_runs_left() -> None:
     left = {"bookmarks": {"products": {"replication_key": "first_seen", "replication_key_value": JAN_2024}}}
-    with Sandbox(account()) as sandbox:
-        run = run_tap(tap_config(sandbox), catalog=catalog_with(only=["products"]), state=left).expect_success()
+    with FakeAPI(account()) as api:
+        run = run_tap(tap_config(api), catalog=catalog_with(only=["products"]), state=left).expect_success()
     expect_state_after_each_stream(run)
     assert remembered(run) == left
 
 
 def test_a_stream_without_records_ends_with_a_state_too() -> None:
-    with Sandbox({"products": make_account(products=3)["products"]}, provider="chargedesk") as sandbox:
+    with FakeAPI({"products": make_account(products=3)["products"]}, provider="chargedesk") as api:
         catalog = catalog_with(incremental=INCREMENTAL)
-        first = run_tap(tap_config(sandbox), catalog=catalog).expect_success()
-        second = run_tap(tap_config(sandbox), catalog=catalog, state=first.state).expect_success()
+        first = run_tap(tap_config(api), catalog=catalog).expect_success()
+        second = run_tap(tap_config(api), catalog=catalog, state=first.state).expect_success()
     for run in (first, second):
         expect_state_after_each_stream(run)
         assert run.state == {"bookmarks": {name: {} for name in STREAMS}}
@@ -128,17 +128,17 @@ def test_a_state_follows_the_batches_of_each_window_and_the_last_batch(tmp_path:
 
 def test_a_run_that_is_stopped_on_a_quiet_night_ends_with_its_state() -> None:
     reached = threading.Event()
-    with Sandbox(account(php=True), provider="chargedesk") as sandbox:
-        config = tap_config(sandbox, page_size=2)
+    with FakeAPI(account(php=True), provider="chargedesk") as api:
+        config = tap_config(api, page_size=2)
         catalog = catalog_with(incremental=INCREMENTAL)
         state = remembered(run_tap(config, catalog=catalog).expect_success())
 
-        def hold(_: Sandbox, request: LoggedRequest, params: dict[str, str]) -> None:
+        def hold(_: FakeAPI, request: LoggedRequest, params: dict[str, str]) -> None:
             if request.stream == "products" and params["offset"] == "3":
                 reached.set()
-                sandbox.stopping.wait(1)
+                api.stopping.wait(1)
 
-        sandbox.before_each(hold)
+        api.before_each(hold)
         with start_tap(config, catalog=catalog, state=state) as process:
             assert reached.wait(30)
             process.send(signal.SIGTERM)

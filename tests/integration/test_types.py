@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_payments.errors import VALUE_ADVICE
-from tests.fake_api import Sandbox
+from tests.fake_api import FakeAPI
 from tests.fake_api.faults import Body
 from tests.fake_api.providers import STREAMS
 from tests.support.in_process import (
     BODY_MARKER,
     Number,
-    expect_told_once,
-    run_here,
-    serve_field,
-    serve_wire,
+    expect_one_error,
+    read_served_field,
+    read_served_records,
+    run_in_process,
 )
 from tests.support.tap_runs import catalog_with, run_tap, tap_config
 
@@ -261,9 +261,9 @@ def test_every_declared_field_is_made_to_fit(stream: str, *, lean: bool) -> None
     wire = [f'{{"{key}":"key-{number}",{field.wire(value)}}}' for number, (field, value, _) in enumerate(cases)]
     wanted = [f'{{"{key}":"key-{number}",{field.wire(out)}}}' for number, (field, _, out) in enumerate(cases)]
     deselect = [] if lean else [f"{stream}.company"]
-    with Sandbox() as sandbox:
-        sandbox.faults.add(Body(f'{{"data":[{",".join(wire)}]}}'.encode()))
-        run = run_here(tap_config(sandbox), catalog=catalog_with(only=[stream], deselect=deselect))
+    with FakeAPI() as api:
+        api.faults.add(Body(f'{{"data":[{",".join(wire)}]}}'.encode()))
+        run = run_in_process(tap_config(api), catalog=catalog_with(only=[stream], deselect=deselect))
     records = run.expect_success().exact_records(stream)
     assert len(records) == len(cases) > 100
     for (field, value, _), record, expected in zip(cases, records, wanted, strict=True):
@@ -274,7 +274,7 @@ def test_every_declared_field_is_made_to_fit(stream: str, *, lean: bool) -> None
     ("value", "key"), [("17", "17"), ("34.00", "34.00"), (LONG, LONG), ("true", "true"), ("0", "0")]
 )
 def test_a_key_is_text(value: str, key: str) -> None:
-    assert serve_wire(f'{{"charge_id":{value}}}').expect_success().keys("charges") == [key]
+    assert read_served_records(f'{{"charge_id":{value}}}').expect_success().keys("charges") == [key]
 
 
 @pytest.mark.parametrize("name", [name for name in SAMPLES if name != "charges.charge_id"])
@@ -283,9 +283,9 @@ def test_what_does_not_fit_is_refused_by_name(name: str) -> None:
     kinds = [kind for kind in field.kinds if kind in MISFITS]
     key = STREAMS[field.stream].key
     for value in MISFITS[kinds[0]]:
-        run = serve_wire(f'{{"{key}":"key-1"}},{{"{key}":"key-2",{field.wire(value)}}}', stream=field.stream)
+        run = read_served_records(f'{{"{key}":"key-1"}},{{"{key}":"key-2",{field.wire(value)}}}', stream=field.stream)
         named = field.named
-        expect_told_once(run, f"{field.stream}: /v1/{field.stream} ", "key-2", f"`{named}`", VALUE_ADVICE)
+        expect_one_error(run, f"{field.stream}: /v1/{field.stream} ", "key-2", f"`{named}`", VALUE_ADVICE)
         assert set(run.keys(field.stream)) <= {"key-1"}
         told = run.lines[-1].partition("key-2")[2].replace(named, "")
         shown = json.loads(value)
@@ -293,8 +293,8 @@ def test_what_does_not_fit_is_refused_by_name(name: str) -> None:
 
 
 def test_an_item_that_does_not_fit_is_named_by_its_place() -> None:
-    run = serve_field("subscriptions", f'[{{}},{{"amount":"1"}},{{"amount":{MARKED}}}]', stream="customers")
-    expect_told_once(run, "key-1", "`subscriptions[2].amount`")
+    run = read_served_field("subscriptions", f'[{{}},{{"amount":"1"}},{{"amount":{MARKED}}}]', stream="customers")
+    expect_one_error(run, "key-1", "`subscriptions[2].amount`")
 
 
 def test_unknown_fields_pass_untouched() -> None:
@@ -303,7 +303,7 @@ def test_unknown_fields_pass_untouched() -> None:
         f'"zz_flag":"0","zz_void":"","zz_list":[],"zz_deep":{{"a":[{{"b":-0.10,"c":[[[{LONG}.0]]]}}]}},'
         '"zz_text":"\\u0000 \\\\ \\" \\ud83d\\ude00 é \\u2028"}'
     )
-    record = serve_wire(unknown).expect_success().exact_records("charges")[0]
+    record = read_served_records(unknown).expect_success().exact_records("charges")[0]
     assert _as_it_is(record) == _exactly(unknown)
 
 
@@ -311,15 +311,15 @@ def test_unknown_fields_pass_untouched() -> None:
 @pytest.mark.parametrize("name", ["zz_unknown", "email_last_sent", "amount", "status"])
 def test_huge_integers_are_exact(name: str, digits: int) -> None:
     number = "-" + "9" * digits
-    record = serve_field(name, number).expect_success().exact_records("charges")[0]
+    record = read_served_field(name, number).expect_success().exact_records("charges")[0]
     assert record[name] == number
 
 
 @pytest.mark.parametrize("exponent", ["1e99999", "1E+999999999999999999", "0e99999999999999999999", "1e-99999999999"])
 @pytest.mark.parametrize("name", ["zz_unknown", "occurred", "email_last_sent", "amount"])
 def test_exponents_past_all_bounds_are_refused_and_hold_nothing_up(name: str, exponent: str) -> None:
-    run = serve_field(name, exponent)
-    expect_told_once(run, "charges: /v1/charges ", "key-1", f"`{name}`", "exponent")
+    run = read_served_field(name, exponent)
+    expect_one_error(run, "charges: /v1/charges ", "key-1", f"`{name}`", "exponent")
     assert exponent not in run.stderr
 
 
@@ -346,12 +346,12 @@ def test_deep_nesting_is_exact_or_refused(
     refused = 0
     for depth in (150, 400, *range(860, 1_000, 35), 20_000):
         value = opening * depth + "0" + closing * depth
-        with Sandbox() as sandbox:
-            sandbox.faults.add(Body(f'{{"data":[{{"charge_id":"key-1","{name}":{value}}}]}}'.encode()))
-            run = run_here(tap_config(sandbox, **settings), catalog=catalog)
+        with FakeAPI() as api:
+            api.faults.add(Body(f'{{"data":[{{"charge_id":"key-1","{name}":{value}}}]}}'.encode()))
+            run = run_in_process(tap_config(api, **settings), catalog=catalog)
         if run.exit_code:
             refused += 1
-            expect_told_once(run, "charges: /v1/charges ", "key-1", "nested")
+            expect_one_error(run, "charges: /v1/charges ", "key-1", "nested")
         elif way != "batch":
             assert (value if name != "status" else json.dumps(value)).encode() in run.stdout
         assert depth > 150 or not run.exit_code
@@ -362,17 +362,17 @@ def test_deep_nesting_is_exact_or_refused(
 @pytest.mark.parametrize("name", ["status", "zz_unknown", "metadata"])
 def test_half_a_surrogate_pair_is_refused_by_name(name: str, half: str) -> None:
     value = f'"{half}"' if name == "status" else f'{{"a":[{{"b":"{half}"}}]}}'
-    expect_told_once(serve_field(name, value), "charges: /v1/charges ", "key-1", f"`{name}`", "surrogate")
-    expect_told_once(serve_field(name, f'{{"{half}":1}}'), "key-1", f"`{name}`", "surrogate")
+    expect_one_error(read_served_field(name, value), "charges: /v1/charges ", "key-1", f"`{name}`", "surrogate")
+    expect_one_error(read_served_field(name, f'{{"{half}":1}}'), "key-1", f"`{name}`", "surrogate")
 
 
 def test_half_a_surrogate_pair_in_the_key_is_refused() -> None:
-    run = serve_wire('{"charge_id":"\\ud800"}')
-    expect_told_once(run, "charges: /v1/charges ", "`charge_id`", "surrogate")
+    run = read_served_records('{"charge_id":"\\ud800"}')
+    expect_one_error(run, "charges: /v1/charges ", "`charge_id`", "surrogate")
 
 
 def test_nul_characters_are_exact() -> None:
-    record = serve_wire('{"charge_id":"a\\u0000b","status":"\\u0000","metadata":{"\\u0000":"\\u0000"}}')
+    record = read_served_records('{"charge_id":"a\\u0000b","status":"\\u0000","metadata":{"\\u0000":"\\u0000"}}')
     assert record.expect_success().records("charges") == [
         {"charge_id": "a\0b", "status": "\0", "metadata": {"\0": "\0"}}
     ]
@@ -381,16 +381,14 @@ def test_nul_characters_are_exact() -> None:
 def test_a_record_of_5_megabytes_is_exact_as_a_process() -> None:
     text = "Größe ✓ " * 500_000
     wire = json.dumps({"data": [{"charge_id": "big", "description": text, "zz": [0.1] * 1_000}]}, ensure_ascii=False)
-    with Sandbox() as sandbox:
-        sandbox.faults.add(Body(wire.encode()))
-        run = run_tap(tap_config(sandbox), catalog=catalog_with(only=["charges"])).expect_success()
+    with FakeAPI() as api:
+        api.faults.add(Body(wire.encode()))
+        run = run_tap(tap_config(api), catalog=catalog_with(only=["charges"])).expect_success()
     assert run.records("charges") == [{"charge_id": "big", "description": text, "zz": [0.1] * 1_000}]
 
 
 def test_a_value_that_does_not_fit_as_a_process() -> None:
-    with Sandbox() as sandbox:
-        sandbox.faults.add(Body(f'{{"data":[{{"charge_id":"key-1","is_paid":{MARKED}}}]}}'.encode()))
-        run = run_tap(
-            tap_config(sandbox), catalog=catalog_with(only=["charges"]), env={"TAP_PAYMENTS_LOGLEVEL": "DEBUG"}
-        )
-    expect_told_once(run, "charges: /v1/charges ", "key-1", "`is_paid`", "boolean")
+    with FakeAPI() as api:
+        api.faults.add(Body(f'{{"data":[{{"charge_id":"key-1","is_paid":{MARKED}}}]}}'.encode()))
+        run = run_tap(tap_config(api), catalog=catalog_with(only=["charges"]), env={"TAP_PAYMENTS_LOGLEVEL": "DEBUG"})
+    expect_one_error(run, "charges: /v1/charges ", "key-1", "`is_paid`", "boolean")

@@ -18,8 +18,8 @@ from singer_sdk.streams.core import Stream
 from tap_payments.client import PaymentsStream
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.tap import TapPayments
-from tests.fake_api import Sandbox, make_account
-from tests.support.in_process import HereRun, Number, read_exactly, run_here
+from tests.fake_api import FakeAPI, make_account
+from tests.support.in_process import InProcessRun, Number, read_exactly, run_in_process
 from tests.support.tap_runs import catalog_with, tap_config
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ BATCH_SIZE = 5
 class Said:
     """What a run said: its messages with numbers as text, and how many records went the lean way."""
 
-    run: HereRun
+    run: InProcessRun
     lean: int
 
     @property
@@ -94,7 +94,7 @@ class Said:
 class Paths:
     """Reads one account on the one path or the other."""
 
-    sandbox: Sandbox
+    api: FakeAPI
     monkeypatch: pytest.MonkeyPatch
     lean: list[int] = field(default_factory=list)
 
@@ -121,7 +121,7 @@ class Paths:
                     {"breadcrumb": ["properties", "metadata", "properties", "order"], "metadata": {"selected": False}}
                 )
         self.lean.clear()
-        run = run_here(tap_config(self.sandbox, page_size=7, **settings), catalog=catalog)
+        run = run_in_process(tap_config(self.api, page_size=7, **settings), catalog=catalog)
         return Said(run.expect_success(), sum(self.lean))
 
     def read_sdk(self, selection: str, settings: JSON, writer: type[Any]) -> Said:
@@ -140,14 +140,14 @@ class Paths:
 
 
 @pytest.fixture(scope="module")
-def account() -> Iterator[Sandbox]:
+def account() -> Iterator[FakeAPI]:
     """An account as PHP sends it."""
-    with Sandbox(make_account(charges=24, subscriptions=12, customers=3, products=2, php=True)) as sandbox:
-        yield sandbox
+    with FakeAPI(make_account(charges=24, subscriptions=12, customers=3, products=2, php=True)) as api:
+        yield api
 
 
 @pytest.fixture
-def paths(account: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Paths:
+def paths(account: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> Paths:
     """Reads that account."""
     return Paths(account, monkeypatch)
 
@@ -264,9 +264,9 @@ def test_batches_hold_what_messages_would(  # noqa: PLR0913, PLR0917 -- every co
 
 def test_numbers_that_no_float_holds_go_out_on_both_paths(paths: Paths) -> None:
     record = {"charge_id": "a", "email_last_sent": 5}
-    with Sandbox({"charges": [record]}) as sandbox:
-        paths.sandbox = sandbox
-        listing = sandbox.account["charges"]
+    with FakeAPI({"charges": [record]}) as api:
+        paths.api = api
+        listing = api.account["charges"]
         listing._encoded[0] = b'{"charge_id":"a","email_last_sent":1E+400,"zz":%s.5}' % (b"9" * 400)  # noqa: SLF001
         said, forced = paths.read("all", {}), paths.read_forced("all", {})
     assert (

@@ -20,11 +20,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
-from tests.fake_api import Sandbox, Storm, make_account
+from tests.fake_api import Chaos, FakeAPI, make_account
+from tests.fake_api.chaos import TRANSIENT
 from tests.fake_api.data import tie
 from tests.fake_api.faults import Body, Drip, Hang
 from tests.fake_api.providers import STREAMS
-from tests.fake_api.storm import TRANSIENT
 from tests.support.tap_runs import TapRun, bookmark_in, catalog_with, start_tap, tap_config
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Plan:
     kill_after: int = field(init=False)
     kill_delay: float = field(init=False)
     settings: JSON = field(init=False)
-    sandbox: JSON = field(init=False)
+    api: JSON = field(init=False)
     false_total: int | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +99,7 @@ class Plan:
             "lookback_days": rng.choice((0, 1, 30)),
             "start_date": rng.choice((None, None, "2021-06-01")) if self.incremental else None,
         }
-        self.sandbox = {
+        self.api = {
             "total_count": rng.random() < 0.3,
             "page_cap": rng.choice((None, None, overlap + 3)),
         }
@@ -153,15 +153,15 @@ class Story:
         for records in account.values():
             if len(records) > 4 and plan.rng.random() < 0.3:
                 tie(records, plan.rng.randint(2, 4), first=plan.rng.randrange(len(records) - 4))
-        self.sandbox = Sandbox(account, provider=plan.provider, **plan.sandbox)
+        self.api = FakeAPI(account, provider=plan.provider, **plan.api)
         kinds = KINDS + (SLOW if plan.rng.random() < 0.15 else ())
-        self.storm = Storm(
+        self.chaos = Chaos(
             seed, plan.rate, kinds, max_in_a_row=3 if plan.merciful else None, moves=plan.moves, moved_at_once=3
         )
-        self.sandbox.storm = self.storm
+        self.api.chaos = self.chaos
         if plan.false_total is not None:
-            self.sandbox.rewrite = self._lie
-        self.at_first = {name: self.sandbox.account.records(name) for name in plan.streams}
+            self.api.rewrite = self._lie
+        self.at_first = {name: self.api.account.records(name) for name in plan.streams}
         self.known = {
             name: {record[STREAMS[name].key]: record for record in records} for name, records in self.at_first.items()
         }
@@ -174,14 +174,14 @@ class Story:
         Raises:
             AssertionError: If one does not keep it.
         """
-        with self.sandbox, TemporaryDirectory() as folder:
+        with self.api, TemporaryDirectory() as folder:
             state = None
             for number in range(MOST_RUNS):
                 last = number == MOST_RUNS - 1
                 if number:
-                    self.storm.rate = 0.0
+                    self.chaos.rate = 0.0
                 if last:
-                    self.storm.moves = 0.0
+                    self.chaos.moves = 0.0
                 run, killed_by = self._run(state, Path(folder), kill=number == 0)
                 self.figures.runs += 1
                 self._hold_messages(run)
@@ -191,8 +191,8 @@ class Story:
                     break
                 self._hold_failure(run, killed_by)
                 assert not number, f"no run ended well, even without faults: {run.stderr}"
-        self.figures.faults = self.storm.thrown
-        self.figures.moved = sum(map(len, (*self.storm.deleted.values(), *self.storm.inserted.values())))
+        self.figures.faults = self.chaos.thrown
+        self.figures.moved = sum(map(len, (*self.chaos.deleted.values(), *self.chaos.inserted.values())))
         return self.figures
 
     def _lie(self, body: JSON, _params: dict[str, str]) -> JSON:
@@ -210,17 +210,17 @@ class Story:
                 "batch_size": 7,
             }
         catalog = catalog_with(only=plan.streams, incremental=plan.streams if plan.incremental else ())
-        before = len(self.sandbox.requests)
+        before = len(self.api.requests)
         # With an environment of its own a run is started from scratch, as a user does: the one that is to be killed.
         env = {"TAP_PAYMENTS_LOGLEVEL": "INFO"} if kill and plan.kill else None
-        process = start_tap(tap_config(self.sandbox, **settings), catalog=catalog, state=state, env=env)
+        process = start_tap(tap_config(self.api, **settings), catalog=catalog, state=state, env=env)
         killed_by = self._kill(process, before) if kill and plan.kill else None
         return process.finish(90), killed_by
 
     def _kill(self, process: TapProcess, before: int) -> signal.Signals | None:
         plan = self.plan
         deadline = time.monotonic() + 30
-        while len(self.sandbox.requests) - before < plan.kill_after:
+        while len(self.api.requests) - before < plan.kill_after:
             if not process.running or time.monotonic() > deadline:
                 return None
             time.sleep(0.003)
@@ -235,7 +235,7 @@ class Story:
     def _stood_still(self, stream: str) -> dict[str, JSON]:
         """Give the records that were there from first to last, and that are asked for."""
         key, time_field = STREAMS[stream].key, STREAMS[stream].time
-        deleted = set(self.storm.deleted[stream])
+        deleted = set(self.chaos.deleted[stream])
         windowed = self.plan.incremental and stream != "products"
         return {
             record[key]: record
@@ -263,7 +263,7 @@ class Story:
         if key in known:
             assert record == known[key], f"{stream}: {key} went out changed"
         else:
-            assert key in self.storm.inserted[stream], f"{stream}: {key} was never there"
+            assert key in self.chaos.inserted[stream], f"{stream}: {key} was never there"
 
     def _hold_state(self, state: JSON) -> None:
         for stream in self.plan.streams:
@@ -296,7 +296,7 @@ class Story:
         assert "Traceback" not in run.stderr, run.stderr
         ends = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
         # Once all is out, Python takes its own handlers away before it ends.
-        too_late = run.exit_code == -killed_by and run.told("Run complete") if killed_by else False
+        too_late = run.exit_code == -killed_by and run.logged("Run complete") if killed_by else False
         if killed_by is not None and (run.exit_code == ends[killed_by] or too_late):
             assert not run.errors, run.stderr
             self.figures.killed += 1

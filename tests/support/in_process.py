@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tap_payments.tap import TapPayments
-from tests.fake_api import Sandbox
+from tests.fake_api import FakeAPI
 from tests.fake_api.faults import Body
 from tests.fake_api.providers import STREAMS
 from tests.support.tap_runs import TapRun, catalog_with, tap_config
@@ -45,7 +45,7 @@ def read_exactly(text: str | bytes) -> Any:
 
 
 @dataclass(frozen=True)
-class HereRun(TapRun):
+class InProcessRun(TapRun):
     """What a run inside this process said, its standard output byte by byte.
 
     Attributes:
@@ -83,7 +83,7 @@ def _own_streams() -> Iterator[tuple[io.BytesIO, io.StringIO]]:
             signal.signal(number, handler)
 
 
-def command_here(*arguments: str) -> HereRun:
+def invoke_in_process(*arguments: str) -> InProcessRun:
     """Run the tap's command line inside this process: a twentieth of the time that a process of its own takes.
 
     A run that fails may leave threads that still ask for a page, and would end with a process of its own. Here they
@@ -110,10 +110,10 @@ def command_here(*arguments: str) -> HereRun:
     messages = (
         [json.loads(line, parse_int=_integer) for line in output.splitlines()] if output.startswith(b'{"type"') else []
     )
-    return HereRun(int(exit_code or 0), messages, told, seconds, output)
+    return InProcessRun(int(exit_code or 0), messages, told, seconds, output)
 
 
-def run_here(config: JSON, *, catalog: JSON | None = None, state: JSON | None = None) -> HereRun:
+def run_in_process(config: JSON, *, catalog: JSON | None = None, state: JSON | None = None) -> InProcessRun:
     """Run the tap inside this process, as `run_tap` does in one of its own."""
     with TemporaryDirectory() as folder:
         arguments = []
@@ -122,30 +122,30 @@ def run_here(config: JSON, *, catalog: JSON | None = None, state: JSON | None = 
                 file = Path(folder, f"{option}.json")
                 file.write_text(json.dumps(value), encoding="utf-8")
                 arguments += [f"--{option}", str(file)]
-        return command_here(*arguments)
+        return invoke_in_process(*arguments)
 
 
-def read_only(sandbox: Sandbox, stream: str, **settings: object) -> HereRun:
-    """Read one list of a sandbox."""
-    return run_here(tap_config(sandbox, **settings), catalog=catalog_with(only=[stream]))
+def read_stream(api: FakeAPI, stream: str, **settings: object) -> InProcessRun:
+    """Read one list of a fake API."""
+    return run_in_process(tap_config(api, **settings), catalog=catalog_with(only=[stream]))
 
 
-def serve_wire(records: str, *, stream: str = "charges", **settings: object) -> HereRun:
+def read_served_records(records: str, *, stream: str = "charges", **settings: object) -> InProcessRun:
     """Read a list whose only page holds these records, given as the text between the brackets of `data`."""
-    with Sandbox() as sandbox:
-        sandbox.faults.add(Body(f'{{"data":[{records}]}}'.encode("utf-8", "surrogatepass")), stream=stream)
-        return read_only(sandbox, stream, **settings)
+    with FakeAPI() as api:
+        api.faults.add(Body(f'{{"data":[{records}]}}'.encode("utf-8", "surrogatepass")), stream=stream)
+        return read_stream(api, stream, **settings)
 
 
-def serve_field(name: str, value: str, *, stream: str = "charges", **settings: object) -> HereRun:
+def read_served_field(name: str, value: str, *, stream: str = "charges", **settings: object) -> InProcessRun:
     """Read a list whose only record has a field with this value, given as JSON."""
     key = STREAMS[stream].key
-    return serve_wire(f'{{"{key}":"key-1","{name}":{value}}}', stream=stream, **settings)
+    return read_served_records(f'{{"{key}":"key-1","{name}":{value}}}', stream=stream, **settings)
 
 
-def expect_told_once(run: TapRun, *words: str) -> None:
+def expect_one_error(run: TapRun, *words: str) -> None:
     """Hold that a run failed in one line, the last one, with these words, and without anything of the body."""
     run.expect_failure(*words)
     assert BODY_MARKER not in run.stderr
-    if isinstance(run, HereRun):
+    if isinstance(run, InProcessRun):
         assert BODY_MARKER.encode() not in run.stdout

@@ -11,18 +11,18 @@ from tests.support.meltano import end
 
 if TYPE_CHECKING:
     from tests.fake_api.log import LoggedRequest
-    from tests.fake_api.server import Sandbox
+    from tests.fake_api.server import FakeAPI
     from tests.support.meltano import Project
 
 SECONDS_TO_WAIT = 60
 
 
-def kill_tap_after(project: Project, sandbox: Sandbox, stream: str, requests: int, *words: str) -> str:
+def kill_tap_after(project: Project, api: FakeAPI, stream: str, requests: int, *words: str) -> str:
     """Run Meltano, kill the tap (SIGKILL) at one of its requests for a list, and give what Meltano wrote."""
     reached, gone = threading.Event(), threading.Event()
     seen = 0
 
-    def watch(_: Sandbox, request: LoggedRequest, __: dict[str, str]) -> None:
+    def watch(_: FakeAPI, request: LoggedRequest, __: dict[str, str]) -> None:
         nonlocal seen
         seen += request.stream == stream
         if seen == requests and not reached.is_set():
@@ -30,7 +30,7 @@ def kill_tap_after(project: Project, sandbox: Sandbox, stream: str, requests: in
             # This very answer does not reach the tap any more.
             gone.wait(SECONDS_TO_WAIT)
 
-    sandbox.before_each(watch)
+    api.before_each(watch)
     process = project.start(*words)
     try:
         assert reached.wait(SECONDS_TO_WAIT), "the tap did not come that far"

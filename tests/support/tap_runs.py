@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from tests.fake_api import Sandbox
+    from tests.fake_api import FakeAPI
 
 JSON = dict[str, Any]
 
@@ -34,18 +34,18 @@ TAP = Path(sys.executable).with_name("tap-payments")
 NO_LIMIT = 1_000_000
 
 
-def tap_config(sandbox: Sandbox, **settings: object) -> JSON:
-    """Give a configuration for a sandbox: no waits, so that tests are quick.
+def tap_config(api: FakeAPI, **settings: object) -> JSON:
+    """Give a configuration for a fake API: no waits, so that tests are quick.
 
     Args:
-        sandbox: What to read.
+        api: What to read.
         settings: Settings over it; one that is None is left out.
     """
     config: JSON = {
-        "provider": sandbox.provider,
-        "base_url": sandbox.url,
-        "username": sandbox.username,
-        "password": sandbox.password,
+        "provider": api.provider,
+        "base_url": api.url,
+        "username": api.username,
+        "password": api.password,
         "requests_per_minute": NO_LIMIT,
         "backoff_factor": 0.01,
         **settings,
@@ -63,7 +63,7 @@ def catalog_with(
         incremental: The streams that are INCREMENTAL.
         deselect: What is not selected, `charges` or `charges.amount`.
     """
-    catalog = copy.deepcopy(discovered())
+    catalog = copy.deepcopy(discovered_catalog())
     streams, fields = set(only) - set(deselect), {tuple(name.split(".", 1)) for name in deselect if "." in name}
     for entry in catalog["streams"]:
         name = entry["tap_stream_id"]
@@ -79,7 +79,7 @@ def catalog_with(
 
 
 @lru_cache(maxsize=1)
-def discovered() -> JSON:
+def discovered_catalog() -> JSON:
     """Give the catalog that the tap offers; it is made once."""
     offered = invoke("--discover")
     assert offered.returncode == 0, offered.stderr
@@ -175,7 +175,7 @@ class TapRun:
         """The lines of the log at level ERROR and above."""
         return [line for line in self.lines if "| ERROR " in line or "| CRITICAL " in line]
 
-    def told(self, *words: str) -> list[str]:
+    def logged(self, *words: str) -> list[str]:
         """Give the lines of the log that have all of these words."""
         return [line for line in self.lines if all(word in line for word in words)]
 

@@ -24,7 +24,7 @@ class Pages:
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, bool]] = []
-        self.told: list[TransientError | None] = []
+        self.failures: list[TransientError | None] = []
         self.failing: dict[int, Exception] = {}
         self.hanging: set[int] = set()
         self.released = threading.Event()
@@ -35,7 +35,7 @@ class Pages:
         """Give a page, late, or fail."""
         with self.lock:
             self.asked.append((token, guess))
-            self.told.append(failed)
+            self.failures.append(failed)
             self.in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
@@ -156,7 +156,10 @@ def test_a_guess_is_tried_once_until_its_turn_and_its_failure_is_handed_on(
     prefetcher.schedule(2, (3,))
     assert prefetcher.take(2) == 20
     assert [asked for asked in pages.asked if asked[0] == 2] == [(2, True), (2, False)]
-    assert [told for (token, _), told in zip(pages.asked, pages.told, strict=True) if token == 2] == [None, failure]
+    assert [failed for (token, _), failed in zip(pages.asked, pages.failures, strict=True) if token == 2] == [
+        None,
+        failure,
+    ]
 
 
 def test_an_error_that_will_not_pass_is_raised_at_its_turn_and_not_before(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 DAY = 86_400
 
 
-def plain(stream: str, times: Iterable[float], *, prefix: str = "r") -> list[dict[str, Any]]:
+def minimal_records(stream: str, times: Iterable[float], *, prefix: str = "r") -> list[dict[str, Any]]:
     """Make a record for each time, in Unix seconds, newest first; charges have theirs as digits.
 
     Subscriptions and products show the time of their filter too, `created`; it is the same.
@@ -27,6 +27,6 @@ def plain(stream: str, times: Iterable[float], *, prefix: str = "r") -> list[dic
     ]
 
 
-def spread(count: int, start: int, end: int) -> list[int]:
+def evenly_spaced(count: int, start: int, end: int) -> list[int]:
     """Give so many times at equal distances, from `start` up to and without `end`."""
     return [start + (end - start) * number // count for number in range(count)]

@@ -1,4 +1,4 @@
-"""The account behind the sandbox: lists of records that may change while they are read."""
+"""The account behind the fake API: lists of records that may change while they are read."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from tests.fake_api.providers import STREAMS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.fake_api.api import Account
+    from tests.fake_api.account import Account
     from tests.fake_api.faults import Fault
 
 TRANSIENT: tuple[Fault, ...] = (
@@ -30,7 +30,7 @@ TRANSIENT: tuple[Fault, ...] = (
 """Faults that go away when the request is tried again."""
 
 
-class Storm:
+class Chaos:
     """Random faults for every request, and random changes of the list it asks for.
 
     With requests one after another the same seed gives the same storm.
