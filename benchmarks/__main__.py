@@ -51,7 +51,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def legs(charges: int, rounds: int) -> list[Leg]:
-    """Say what is measured of each contender."""
+    """Return what is measured of each contender."""
     return [
         Leg(START_UP, 0, rounds=rounds),
         Leg(WHOLE, charges, rounds=rounds),
@@ -60,8 +60,8 @@ def legs(charges: int, rounds: int) -> list[Leg]:
     ]
 
 
-def tell(text: str) -> None:
-    """Say what was just measured."""
+def report(text: str) -> None:
+    """Return what was just measured."""
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
 
@@ -77,7 +77,7 @@ def gather(names: list[str]) -> tuple[list[Contender], dict[str, str]]:
             contenders.append(MAKERS[name]())
         except InstallError as error:
             left_out[name] = str(error)
-            tell(f"{name} is left out: {error}")
+            report(f"{name} is left out: {error}")
     return contenders, left_out
 
 
@@ -88,18 +88,18 @@ def main() -> int:
     contenders, left_out = gather([name for name in MAKERS if name in given.only])
     with AccountServer(max(given.charges, given.loaded)) as server:
         rate = api_rate(server, given.charges)
-        tell(f"the fake API serves {rate:.0f} pages a second")
-        contenders, failed = rehearse(server, contenders, given.charges, tell)
-        runs = race(server, contenders, legs(given.charges, given.runs), tell)
+        report(f"the fake API serves {rate:.0f} pages a second")
+        contenders, failed = rehearse(server, contenders, given.charges, report)
+        runs = race(server, contenders, legs(given.charges, given.runs), report)
         loads: list[Load] = []
         versions = {name: version for one in contenders for name, version in one.versions.items()}
         if POSTGRES in given.only:
             try:
-                loads, versions_of_loads = load_race(server, given.loaded, given.loads, tell)
+                loads, versions_of_loads = load_race(server, given.loaded, given.loads, report)
                 versions |= versions_of_loads
             except InstallError as error:
                 left_out[POSTGRES] = str(error)
-                tell(f"PostgreSQL is left out: {error}")
+                report(f"PostgreSQL is left out: {error}")
     results = Results(
         titles={one.name: one.title for one in contenders} | {f"{n} into PostgreSQL": t for n, t in TITLES.items()},
         versions=versions,

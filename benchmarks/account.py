@@ -37,14 +37,14 @@ class Tally:
         records: Charges in the answers.
         others: Requests for anything else, and answers other than 200. What was asked for ahead and is not
             answered yet is none of them.
-        most_in_flight: The most requests that were served at once.
+        max_in_flight: The most requests that were served at once.
         cpu: Seconds of processor time that it took.
     """
 
     requests: int
     records: int
     others: int
-    most_in_flight: int
+    max_in_flight: int
     cpu: float
 
 
@@ -96,12 +96,12 @@ class AccountServer:
         self._ask({"charges": charges, "latency": latency})
 
     def tally(self) -> Tally:
-        """Give what was asked for since the last call of either method."""
+        """Return what was asked for since the last call of either method."""
         return Tally(**self._ask({}))
 
     def _ask(self, order: dict[str, float]) -> dict[str, int]:
         if self._process.stdin is None:
-            raise RuntimeError("the fake API has no ear")
+            raise RuntimeError("the fake API has no standard input")
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         answer: dict[str, int] = json.loads(self._read())
@@ -127,7 +127,7 @@ def main() -> int:
     listing = account.listings["charges"] = Newest("charges", drawing.draw("charges"))
     with FakeAPI() as api:
         api.account = account
-        print(json.dumps(api.url), flush=True)  # noqa: T201 - the first line tells where it is
+        print(json.dumps(api.url), flush=True)  # noqa: T201 - the first line is its URL
         used = time.process_time()
         for line in sys.stdin:
             order = json.loads(line)
@@ -136,7 +136,7 @@ def main() -> int:
                 requests=len(requests),
                 records=sum(request.records for request in requests),
                 others=len(api.requests) - sum(request.status in {0, 200} for request in requests),
-                most_in_flight=api.most_in_flight,
+                max_in_flight=api.max_in_flight,
                 cpu=time.process_time() - used,
             )
             if order:

@@ -59,7 +59,7 @@ class Contender:
 
 
 def tap_command(job: Job, **settings: object) -> list[str]:
-    """Give the command of this tap, with charges alone selected."""
+    """Return the command of this tap, with charges alone selected."""
     config = _write(
         job.folder / "config.json",
         {"base_url": job.url, "username": USERNAME, "requests_per_minute": NO_LIMIT, **settings},
@@ -69,12 +69,12 @@ def tap_command(job: Job, **settings: object) -> list[str]:
 
 
 def loop_command(job: Job) -> list[str]:
-    """Give the command of the bare loop."""
+    """Return the command of the bare loop."""
     return [sys.executable, "-m", "benchmarks.peers.bare_loop", job.url]
 
 
 def template_command(job: Job) -> list[str]:
-    """Give the command of a tap as the SDK's template makes it."""
+    """Return the command of a tap as the SDK's template makes it."""
     config = _write(
         job.folder / "config.json", {"base_url": job.url, "username": USERNAME, "limit_param": job.limit_param}
     )
@@ -115,7 +115,7 @@ DLT_ENV = {"RUNTIME__DLTHUB_TELEMETRY": "false"}
 
 
 def dlt_command(programs: Path, what: str, job: Job) -> list[str]:
-    """Give the command of dlt's source; its files go to the job's folder."""
+    """Return the command of dlt's source; its files go to the job's folder."""
     return [
         str(programs / "python"),
         str(PEERS / "dlt_charges.py"),
@@ -151,7 +151,7 @@ def _write(file: Path, content: Any) -> str:
 
 
 def _charges_alone() -> dict[str, Any]:
-    """Give a catalog in which charges alone are selected, whole."""
+    """Return a catalog in which charges alone are selected, whole."""
     schemas = ROOT / "tap_payments" / "schemas"
     return {
         "streams": [

@@ -141,7 +141,7 @@ def load_once(server: AccountServer, postgres: Postgres, loader: Loader, charges
 
 
 def load_race(
-    server: AccountServer, charges: int, rounds: int, tell: Callable[[str], object]
+    server: AccountServer, charges: int, rounds: int, report: Callable[[str], object]
 ) -> tuple[list[Load], dict[str, str]]:
     """Measure the ways into PostgreSQL in turn, after a short run of each that warms it up.
 
@@ -165,5 +165,7 @@ def load_race(
                 for loader in ways:
                     load = load_once(server, postgres, loader, charges)
                     loads.append(load)
-                    tell(f"round {number + 1}, {loader.name} into PostgreSQL: {load.wall:.1f} s, {load.cpu:.1f} s CPU")
+                    report(
+                        f"round {number + 1}, {loader.name} into PostgreSQL: {load.wall:.1f} s, {load.cpu:.1f} s CPU"
+                    )
             return loads, {**versions, "PostgreSQL": str((version or ["unknown"])[0])}

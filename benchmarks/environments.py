@@ -47,7 +47,7 @@ def environment(name: str, *packages: str) -> Path:
 
 
 def versions(programs: Path, *packages: str) -> dict[str, str]:
-    """Say which versions of some packages an environment has."""
+    """Return which versions of some packages an environment has."""
     code = "import sys\nfrom importlib.metadata import version\nfor name in sys.argv[1:]: print(version(name))"
     found = subprocess.run(
         [programs / "python", "-c", code, *packages], check=True, capture_output=True, text=True
@@ -56,12 +56,12 @@ def versions(programs: Path, *packages: str) -> dict[str, str]:
 
 
 def own_programs() -> Path:
-    """Give the folder of the programs of the environment that this runs in."""
+    """Return the folder of the programs of the environment that this runs in."""
     return Path(sys.executable).parent
 
 
 def _uv() -> Path | None:
-    """Give a program that installs several times as fast as pip, or None where it is not to be had."""
+    """Return a program that installs several times as fast as pip, or None where it is not to be had."""
     there = ENVIRONMENTS / "uv" / "bin" / "uv"
     if there.exists():
         return there

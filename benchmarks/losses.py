@@ -73,7 +73,7 @@ HABITS = (
 
 
 def lost(contender: Contender, habit: Habit) -> str:
-    """Have a reader read a list, and say what of it is missing."""
+    """Run a reader over a list and return what it misses."""
     account = make_account(charges=habit.charges, seed=1)
     with FakeAPI(account, **habit.api) as api, tempfile.TemporaryDirectory() as folder:
         stood = set(api.account.keys("charges"))

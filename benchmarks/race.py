@@ -63,7 +63,7 @@ class Run:
         wall: Seconds from start to end.
         peak: Bytes in memory at most.
         requests: Requests sent.
-        most_in_flight: The most requests that were in flight at once.
+        max_in_flight: The most requests that were in flight at once.
         api_cpu: Seconds of processor time that the fake API took to answer them.
     """
 
@@ -75,7 +75,7 @@ class Run:
     wall: float
     peak: int
     requests: int
-    most_in_flight: int
+    max_in_flight: int
     api_cpu: float
 
 
@@ -109,15 +109,15 @@ def run_once(server: AccountServer, contender: Contender, leg: Leg, *, count: bo
         usage.wall,
         usage.peak,
         tally.requests,
-        tally.most_in_flight,
+        tally.max_in_flight,
         tally.cpu,
     )
 
 
 def rehearse(
-    server: AccountServer, contenders: Iterable[Contender], charges: int, tell: Callable[[str], object]
+    server: AccountServer, contenders: Iterable[Contender], charges: int, report: Callable[[str], object]
 ) -> tuple[list[Contender], dict[str, str]]:
-    """Have each contender read the whole list once and write what it read, and count that.
+    """Let each contender read the whole list once and write it, and count the records.
 
     Returns:
         Those that wrote each charge once, and why the others did not. What is ours may not fail.
@@ -130,15 +130,15 @@ def rehearse(
             if contender.name in OURS:
                 raise
             failed[contender.name] = str(error)
-            tell(f"{contender.name} is left out: {error}")
+            report(f"{contender.name} is left out: {error}")
         else:
             able.append(contender)
-            tell(f"{contender.name}: wrote each of {charges} charges once")
+            report(f"{contender.name}: wrote each of {charges} charges once")
     return able, failed
 
 
 def race(
-    server: AccountServer, contenders: Sequence[Contender], legs: Sequence[Leg], tell: Callable[[str], object]
+    server: AccountServer, contenders: Sequence[Contender], legs: Sequence[Leg], report: Callable[[str], object]
 ) -> list[Run]:
     """Measure contenders round by round."""
     runs = []
@@ -148,7 +148,7 @@ def race(
                 if number < leg.rounds and (not leg.only or contender.name in leg.only):
                     run = run_once(server, contender, leg)
                     runs.append(run)
-                    tell(
+                    report(
                         f"round {number + 1}, {contender.name}, {leg.name}: "
                         f"{run.cpu:.2f} s CPU, {run.wall:.2f} s, {run.peak / 1e6:.0f} MB"
                     )
@@ -161,19 +161,19 @@ def figures(runs: Iterable[Run], contender: str, leg: str) -> list[Run]:
 
 
 def cpu_per_record(runs: Sequence[Run], contender: str) -> list[float]:
-    """Give the processor time that a record took, in seconds, start-up subtracted: one figure for each round."""
+    """Return the processor time that a record took, in seconds, start-up subtracted: one figure for each round."""
     whole, start_up = figures(runs, contender, WHOLE), figures(runs, contender, START_UP)
     return [(long.cpu - short.cpu) / long.charges for long, short in zip(whole, start_up, strict=True)]
 
 
 def ratios(runs: Sequence[Run], contender: str, base: str = "loop") -> list[float]:
-    """Give a contender's processor time per record over that of another, round by round."""
+    """Return a contender's processor time per record over that of another, round by round."""
     pairs = zip(cpu_per_record(runs, contender), cpu_per_record(runs, base), strict=True)
     return [one / other for one, other in pairs]
 
 
 def api_rate(server: AccountServer, charges: int) -> float:
-    """Give how many full pages a second the fake API serves a client that throws them away."""
+    """Return how many full pages a second the fake API serves a client that throws them away."""
     server.serve(charges)
     parts = urlsplit(server.url)
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=60)
@@ -190,11 +190,11 @@ def api_rate(server: AccountServer, charges: int) -> float:
 
 
 def middle(values: Iterable[float]) -> float:
-    """Give the median; NaN of nothing."""
+    """Return the median; NaN of nothing."""
     found = list(values)
     return median(found) if found else float("nan")
 
 
 def load_average() -> float:
-    """Give how many processes wanted a processor in the last minute."""
+    """Return how many processes wanted a processor in the last minute."""
     return os.getloadavg()[0]

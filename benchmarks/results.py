@@ -39,7 +39,7 @@ class Results:
     load_average: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all of it, with the machine, as JSON takes it."""
+        """Return all of it, with the machine, as JSON takes it."""
         return {
             "made": datetime.now(tz=timezone.utc).isoformat(timespec="seconds"),
             "machine": machine(),
@@ -52,61 +52,61 @@ class Results:
         }
 
     def ratio(self, contender: str) -> float:
-        """Give the processor time of a record over that of the bare loop: the median of the rounds."""
+        """Return the processor time of a record over that of the bare loop: the median of the rounds."""
         return middle(ratios(self.runs, contender))
 
     def microseconds(self, contender: str) -> float:
-        """Give the processor time of a record, start-up subtracted."""
+        """Return the processor time of a record, start-up subtracted."""
         return middle(cpu_per_record(self.runs, contender)) * 1e6
 
     def wall(self, contender: str, leg: str = WHOLE) -> float:
-        """Give the seconds from start to end."""
+        """Return the seconds from start to end."""
         return middle(run.wall for run in figures(self.runs, contender, leg))
 
     def peak(self, contender: str, leg: str = WHOLE) -> float:
-        """Give the megabytes in memory at most."""
+        """Return the megabytes in memory at most."""
         return middle(run.peak for run in figures(self.runs, contender, leg)) / 1e6
 
     def requests(self, contender: str) -> int:
-        """Give the most requests that a run sent."""
+        """Return the most requests that a run sent."""
         return max((run.requests for run in figures(self.runs, contender, WHOLE)), default=0)
 
     def api_cpu_per_page(self) -> float:
-        """Give the seconds of processor time that the fake API took for a page."""
+        """Return the seconds of processor time that the fake API took for a page."""
         whole = [run for run in self.runs if run.leg == WHOLE and run.requests]
         return middle(run.api_cpu / run.requests for run in whole)
 
     def fastest_rate(self) -> float:
-        """Give the most pages a second that any contender asked for."""
+        """Return the most pages a second that any contender asked for."""
         return max((run.requests / run.wall for run in self.runs if run.leg == WHOLE), default=0.0)
 
     def load_seconds(self, loader: str) -> float:
-        """Give the seconds of a run into PostgreSQL."""
+        """Return the seconds of a run into PostgreSQL."""
         return middle(load.wall for load in self.loads if load.loader == loader)
 
     def load_cpu(self, loader: str) -> float:
-        """Give the seconds of processor time of a run into PostgreSQL, without PostgreSQL's own."""
+        """Return the seconds of processor time of a run into PostgreSQL, without PostgreSQL's own."""
         return middle(load.cpu for load in self.loads if load.loader == loader)
 
     def load_peak(self, loader: str) -> float:
-        """Give the megabytes that the largest process had in memory at most."""
+        """Return the megabytes that the largest process had in memory at most."""
         return middle(load.peak for load in self.loads if load.loader == loader) / 1e6
 
     def load_ratio(self, loader: str, base: str = "dlt") -> float:
-        """Give the time of a run into PostgreSQL over that of another, round by round."""
+        """Return the time of a run into PostgreSQL over that of another, round by round."""
         by_name = {name: [load.wall for load in self.loads if load.loader == name] for name in (loader, base)}
         return middle(one / other for one, other in zip(by_name[loader], by_name[base], strict=False))
 
     def charges(self, leg: str = WHOLE) -> int:
-        """Give the length of the list of a leg."""
+        """Return the length of the list of a leg."""
         return next((run.charges for run in self.runs if run.leg == leg), 0)
 
     def latency(self) -> float:
-        """Give the seconds before each page where there were any."""
+        """Return the seconds before each page where there were any."""
         return next((run.latency for run in self.runs if run.leg == SLOW), 0.0)
 
     def memory_growth(self, contender: str) -> float:
-        """Give the memory at the whole list over that at a third of it."""
+        """Return the memory at the whole list over that at a third of it."""
         return self.peak(contender) / self.peak(contender, THIRD)
 
 

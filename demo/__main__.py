@@ -45,7 +45,7 @@ For ChargeDesk, the plugin is `tap-payments--chargedesk` and all it needs is TAP
 """
 
 
-def say(text: str = "") -> None:
+def show(text: str = "") -> None:
     """Write a line."""
     print(text, flush=True)  # noqa: T201 -- the demo is there to be read
 
@@ -62,13 +62,13 @@ def main() -> int:
         with alone(given.folder):
             return psql(given.folder) if given.psql else demo(given.folder)
     except (MeltanoError, PostgresError, BlockingIOError) as error:
-        say(f"The demo failed: {error}")
+        show(f"The demo failed: {error}")
         return 1
 
 
 def demo(folder: Path) -> int:
     """Load the account, and show what is in the tables."""
-    say(f"A payments API on loopback with a made-up account: {_list_sizes()}.")
+    show(f"A payments API on loopback with a made-up account: {_list_sizes()}.")
     with ExitStack() as stack:
         api = stack.enter_context(FakeAPI(_make_account(), username="demo", password="demo", latency=LATENCY))
         postgres = stack.enter_context(Postgres(folder / "postgres"))
@@ -76,17 +76,17 @@ def demo(folder: Path) -> int:
         before = report.count_rows(connection, SCHEMA)
         if before["charges"]:
             refunded = _refund_some(api)
-            say(f"Since the last run, {refunded} of its charges have been refunded.")
+            show(f"Since the last run, {refunded} of its charges have been refunded.")
         project = Project(folder, _settings(api, postgres))
         seconds = _load(project)
-        say(f"Loaded in {seconds:.0f} s, of which Meltano takes most to start. In PostgreSQL there are now:\n")
-        say(report.tell_rows(before, report.count_rows(connection, SCHEMA)))
-        say(f"\nRevenue (paid, less refunds) of the last {report.MONTHS} months:\n")
-        say(report.tell_revenue(connection, SCHEMA) + "\n")
+        show(f"Loaded in {seconds:.0f} s, of which Meltano takes most to start. In PostgreSQL there are now:\n")
+        show(report.format_rows(before, report.count_rows(connection, SCHEMA)))
+        show(f"\nRevenue (paid, less refunds) of the last {report.MONTHS} months:\n")
+        show(report.format_revenue(connection, SCHEMA) + "\n")
         data = postgres.folder
     if data.is_relative_to(ROOT):
         data = data.relative_to(ROOT)
-    say(LOOK_FURTHER.format(folder=data, schema=SCHEMA))
+    show(LOOK_FURTHER.format(folder=data, schema=SCHEMA))
     return 0
 
 
@@ -152,7 +152,7 @@ def _refund_some(api: FakeAPI) -> int:
 
 
 def _settings(api: FakeAPI, postgres: Postgres) -> dict[str, str]:
-    """Give the settings as a user would: in environment variables."""
+    """Return the settings as a user would: in environment variables."""
     return {
         "TAP_PAYMENTS_BASE_URL": api.url,
         "TAP_PAYMENTS_USERNAME": api.username,
@@ -162,13 +162,13 @@ def _settings(api: FakeAPI, postgres: Postgres) -> dict[str, str]:
 
 
 def _load(project: Project) -> float:
-    """Run Meltano, show what the tap says, and give the seconds it took.
+    """Run Meltano, show what the tap says and return the seconds it took.
 
     Raises:
         MeltanoError: If it fails.
     """
     words = ("run", "tap-payments", "target-postgres")
-    say(f"\n$ meltano {' '.join(words)}")
+    show(f"\n$ meltano {' '.join(words)}")
     begun = time.monotonic()
     lines = []
     process = project.start(*words)
@@ -177,7 +177,7 @@ def _load(project: Project) -> float:
             lines.append(line)
             _, is_of_tap, said = line.partition(" tap-payments ")
             if is_of_tap and ("Beginning sync" in said or "Run complete" in said):
-                say(f"  {said.strip()}")
+                show(f"  {said.strip()}")
         code = process.wait()
     finally:
         end(process)

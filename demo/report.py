@@ -39,13 +39,13 @@ def count_rows(connection: psycopg.Connection[Any], schema: str) -> dict[str, in
     return rows
 
 
-def tell_rows(before: Mapping[str, int], now: Mapping[str, int]) -> str:
+def format_rows(before: Mapping[str, int], now: Mapping[str, int]) -> str:
     """Write a table of how many rows there are, and how many there were before the run."""
     rows = [[stream, f"{before[stream]:,}", f"{now[stream]:,}"] for stream in STREAMS]
     return aligned([["table", "rows before", "rows now"], *rows])
 
 
-def tell_revenue(connection: psycopg.Connection[Any], schema: str) -> str:
+def format_revenue(connection: psycopg.Connection[Any], schema: str) -> str:
     """Write a table of what was paid and not refunded: the latest months down, the currencies across."""
     query = sql.SQL(REVENUE).format(schema=sql.Identifier(schema))
     cells = {(month, code): revenue for month, code, revenue in connection.execute(query, [MONTHS - 1])}

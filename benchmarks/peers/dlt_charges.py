@@ -1,4 +1,4 @@
-"""The same list read by dlt's rest_api source, as its documentation tells to configure it.
+"""The same list read by dlt's rest_api source, configured as its documentation says.
 
 `extract` fetches and stores the pages in dlt's own files, and no more; `load` takes them into PostgreSQL, merged on the
 key. Runs in an environment of its own, which has dlt and nothing of this project.

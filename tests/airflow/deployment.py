@@ -85,7 +85,7 @@ class Airflow:
         self.stop()
 
     def run(self, *words: str | Path, settings: Mapping[str, str] | None = None) -> str:
-        """Run one of the programs beside Airflow's to its end, and give what it wrote to stdout.
+        """Run one of the programs beside Airflow's to its end and return its output to stdout.
 
         Raises:
             AirflowError: If it ends with an error.
@@ -106,7 +106,7 @@ class Airflow:
         return ended.stdout
 
     def describe(self, settings: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Give what Airflow reads in the folder of the DAGs."""
+        """Return what Airflow reads in the folder of the DAGs."""
         file = self.folder / "described.json"
         self.run("python", Path(__file__).with_name("describe.py"), DAGS, file, settings=settings)
         described: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -147,7 +147,7 @@ class Airflow:
         self._processes.clear()
 
     def unpause(self, dag: str) -> str:
-        """Let a DAG run, which it does at once, as its last time has passed; give the state in which that run ended.
+        """Let a DAG run, which it does at once, as its last time has passed; return the state in which that run ended.
 
         Raises:
             AirflowError: If it does not end.
@@ -162,7 +162,7 @@ class Airflow:
         raise AirflowError(f"{dag} does not end: {self.tasks(dag)}; the logs are in {self.folder}")
 
     def tasks(self, dag: str) -> dict[str, TaskRun]:
-        """Give how the tasks of a DAG's one run went."""
+        """Return how the tasks of a DAG's one run went."""
         columns = "task_id, state, try_number, start_date, end_date"
         rows = self._ask(f"SELECT {columns} FROM task_instance WHERE dag_id = ?", dag)
         return {task: TaskRun(*facts) for task, *facts in rows}

@@ -11,7 +11,7 @@ from airflow.dag_processing.dagbag import DagBag
 
 
 def describe(folder: str) -> dict[str, Any]:
-    """Give the errors, and the facts of each DAG and its tasks that the tests hold."""
+    """Return the errors, and the facts of each DAG and its tasks that the tests hold."""
     # As Airflow itself does for what it calls a bundle.
     sys.path.insert(0, folder)
     bag = DagBag(folder)

@@ -59,7 +59,7 @@ class World:
         }
 
     def rows(self, account: str, stream: str, column: str) -> dict[str, Any]:
-        """Give a column of the table of a stream, by key."""
+        """Return a column of the table of a stream, by key."""
         with self.postgres.connect() as connection:
             query = f'SELECT "{STREAMS[stream].key}", "{column}" FROM "{account}"."{stream}"'
             found = connection.execute(query.encode()).fetchall()
@@ -68,13 +68,13 @@ class World:
         return rows
 
     def states(self) -> dict[str, Any]:
-        """Give what Meltano keeps, by state id."""
+        """Return what Meltano keeps, by state id."""
         with self.postgres.connect() as connection:
             return dict(connection.execute("SELECT state_id, completed_state FROM state").fetchall())
 
 
 def accounts(apis: dict[str, FakeAPI]) -> dict[str, Any]:
-    """Give the list of accounts, with each way to name credentials and each kind of extractor."""
+    """Return the list of accounts, with each way to name credentials and each kind of extractor."""
     common = {"requests_per_minute": NO_LIMIT, "request_timeout": 2 * SECONDS_TO_MEET}
     settings = {name: {"base_url": api.url, **common} for name, api in apis.items()}
     return {
@@ -266,6 +266,6 @@ def test_an_account_that_fails_leaves_the_others_whole(world: World, night: dict
 
 
 def _bookmarks(state: Any) -> dict[str, Any]:
-    """Give the bookmarks in a row of Meltano's table."""
+    """Return the bookmarks in a row of Meltano's table."""
     value = json.loads(state) if isinstance(state, str) else state
     return dict(value["singer_state"].get("bookmarks") or {})

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """Give a server for all tests."""
+    """Yield a server for all tests."""
     # Not pytest's own folder, which nobody else may enter, and the server is somebody else if root runs the tests.
     folder = Path(tempfile.mkdtemp(prefix="tap-payments-"))
     folder.chmod(0o755)
@@ -35,7 +35,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def make_project(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> ProjectMaker:
-    """Give a maker of projects that read a fake API into a schema."""
+    """Return a maker of projects that read a fake API into a schema."""
 
     def make(schema: str, api: FakeAPI) -> Project:
         return Project(

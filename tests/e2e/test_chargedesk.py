@@ -36,13 +36,13 @@ def account_of(sizes: dict[str, int], newest: int) -> FakeAPI:
 
 @pytest.fixture
 def newest() -> int:
-    """Give a time not long ago."""
+    """Return a time not long ago."""
     return int(time.time()) - 10 * DAY
 
 
 @pytest.fixture
 def large(newest: int) -> Iterator[FakeAPI]:
-    """Give an account with more subscriptions than the largest offset lets anyone read."""
+    """Return an account with more subscriptions than the largest offset lets anyone read."""
     with account_of({"charges": 700, "customers": 60, "products": 20, "subscriptions": 10_900}, newest) as api:
         yield api
 
@@ -72,7 +72,7 @@ def test_a_backfill_that_was_killed_goes_on_and_then_reads_only_what_is_new(
     project.environment.update(settings)
 
     def first_windows(since: int) -> dict[str, int]:
-        """Give where each incremental list was first asked to begin, from one request on."""
+        """Return where each incremental list was first asked to begin, from one request on."""
         begins: dict[str, int] = {}
         for request in growing.requests[since:]:
             field = "created" if request.stream == "subscriptions" else "occurred"

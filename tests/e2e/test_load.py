@@ -47,7 +47,7 @@ def project(make_project: ProjectMaker, api: FakeAPI) -> Project:
 
 @pytest.fixture(scope="module")
 def output(project: Project) -> str:
-    """Load all once, and give what Meltano writes."""
+    """Load all once and return the output."""
     return project.run("run", "tap-payments", "target-postgres")
 
 
@@ -57,7 +57,7 @@ def warehouse(postgres: Postgres, output: str) -> Warehouse:
 
 
 def served(api: FakeAPI, stream: str) -> dict[str, dict[str, Any]]:
-    """Give what the API serves, as PostgreSQL is to hold it: money as numbers, without NUL."""
+    """Return what the API serves, as PostgreSQL is to hold it: money as numbers, without NUL."""
     declared = TapPayments(config={"username": "anybody"}).streams[stream].schema["properties"]
     records = {}
     for record in api.account.records(stream):

@@ -108,7 +108,7 @@ def messages(records: Iterable[dict[str, Any]], *, keyed: bool = True) -> bytes:
 def table(
     postgres: Postgres, schema: str, name: str, *, without: Sequence[str] = ()
 ) -> tuple[dict[str, str], list[tuple[Any, ...]]]:
-    """Give the columns of a table with their types, and its rows, each value as PostgreSQL writes it."""
+    """Return the columns of a table with their types, and its rows, each value as PostgreSQL writes it."""
     query = "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
     with postgres.connect() as connection:
         columns = dict(connection.execute(query, [schema, name]).fetchall())
@@ -129,7 +129,7 @@ def table(
 def load_with_both(
     postgres: Postgres, schema: str, runs: Sequence[bytes], names: Iterable[str]
 ) -> dict[str, list[tuple[Any, ...]]]:
-    """Load the same with both, check that the tables are the same, and give their rows."""
+    """Load the same with both, check that the tables are the same and return their rows."""
     for loader in (ORIGINAL, EXACT):
         for lines in runs:
             loader.load(postgres, f"{schema}_{loader.program}", lines)

@@ -29,7 +29,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before every answer")
     parser.add_argument("--page-cap", type=int, metavar="N", help="the most records on a page")
     parser.add_argument("--rate-limit", type=int, metavar="N", help="the most requests a minute")
-    parser.add_argument("--total-count", action="store_true", help="have lists tell their length")
+    parser.add_argument("--total-count", action="store_true", help="let lists report their length")
     parser.add_argument("--url-file", type=Path, metavar="PATH", help="where to write the URL")
     parser.add_argument("--log-requests", type=Path, metavar="FILE", help="where to sum up the requests at the end")
     return parser.parse_args(argv)
@@ -42,7 +42,7 @@ def summary(api: FakeAPI) -> dict[str, object]:
         "requests": {stream: len(api.requests_for(stream)) for stream in streams},
         "records": {stream: sum(one.records for one in api.requests_for(stream)) for stream in streams},
         "statuses": Counter(str(request.status) for request in api.requests),
-        "most_in_flight": api.most_in_flight,
+        "max_in_flight": api.max_in_flight,
     }
 
 
@@ -76,7 +76,7 @@ def main() -> int:
     with api:
         if given.url_file:
             publish(api.url, given.url_file)
-        print(api.url, flush=True)  # noqa: T201 -- the first line tells where it is
+        print(api.url, flush=True)  # noqa: T201 -- the first line is its URL
         signal.sigwait(STOPPING)
     if given.log_requests:
         given.log_requests.write_text(json.dumps(summary(api), indent=1) + "\n", encoding="utf-8")

@@ -66,7 +66,7 @@ class Listing:
         return key in self._time_of_key
 
     def page(self, window: Window, offset: int, size: int, *, ascending: bool = False) -> Page:
-        """Give `size` records of the window after skipping `offset` of them."""
+        """Return `size` records of the window after skipping `offset` of them."""
         with self._lock:
             low = 0
             if window.earliest is not None:
@@ -86,18 +86,18 @@ class Listing:
             return Page(records, high - low)
 
     def keys(self) -> list[str]:
-        """Give the key of every record, newest first."""
+        """Return the key of every record, newest first."""
         with self._lock:
             return self._keys[::-1]
 
     def records(self) -> list[Record]:
-        """Give every record as it is served, newest first."""
+        """Return every record as it is served, newest first."""
         with self._lock:
             encoded = self._encoded[::-1]
         return [msgspec.json.decode(record) for record in encoded]
 
     def record(self, key: str) -> Record:
-        """Give one record.
+        """Return one record.
 
         Raises:
             KeyError: There is no such record.
@@ -107,7 +107,7 @@ class Listing:
             return found
 
     def at(self, place: int) -> Record:
-        """Give the record at a place, 0 being the newest."""
+        """Return the record at a place, 0 being the newest."""
         with self._lock:
             found: Record = msgspec.json.decode(self._encoded[-1 - place])
             return found
@@ -124,7 +124,7 @@ class Listing:
             self._time_of_key[key] = time
 
     def delete(self, key: str) -> Record:
-        """Take a record out and give it.
+        """Take a record out and return it.
 
         Raises:
             KeyError: There is no such record.
@@ -136,7 +136,7 @@ class Listing:
             return deleted
 
     def update(self, key: str, changes: Mapping[str, Any]) -> Record:
-        """Change fields of a record and give it; it moves only if its time is among them.
+        """Change fields of a record and return it; it moves only if its time is among them.
 
         Raises:
             KeyError: There is no such record.
@@ -188,21 +188,21 @@ class Account:
         self.listings[stream].insert(record)
 
     def delete(self, stream: str, key: str) -> Record:
-        """Take a record out of a list and give it; `KeyError` if there is none."""
+        """Take a record out of a list and return it; `KeyError` if there is none."""
         return self.listings[stream].delete(key)
 
     def update(self, stream: str, key: str, changes: Mapping[str, Any]) -> Record:
-        """Change fields of a record and give it; `KeyError` if there is none."""
+        """Change fields of a record and return it; `KeyError` if there is none."""
         return self.listings[stream].update(key, changes)
 
     def keys(self, stream: str) -> list[str]:
-        """Give the keys of a list, newest first."""
+        """Return the keys of a list, newest first."""
         return self.listings[stream].keys()
 
     def records(self, stream: str) -> list[Record]:
-        """Give the records of a list as they are served, newest first."""
+        """Return the records of a list as they are served, newest first."""
         return self.listings[stream].records()
 
     def count(self, stream: str) -> int:
-        """Give the number of records in a list."""
+        """Return the number of records in a list."""
         return len(self.listings[stream])

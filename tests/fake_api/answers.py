@@ -19,12 +19,12 @@ class BadRequestError(Exception):
 
 
 def error(status: int, message: str, headers: dict[str, str] | None = None) -> Reply:
-    """Give an error the way the API words it."""
+    """Return an error the way the API words it."""
     return Reply(status, msgspec.json.encode({"error": {"message": message}}), headers or {})
 
 
 def page(api: FakeAPI, stream: str, params: dict[str, str]) -> Reply:
-    """Give the page of a list that the query asks for."""
+    """Return the page of a list that the query asks for."""
     try:
         size, offset, window = _size(api, params), _offset(api, stream, params), Window()
         if not api.ignore_filter:

@@ -1,4 +1,4 @@
-"""Who takes part in an account: the people, products and subscriptions its records tell of.
+"""Who takes part in an account: the people, products and subscriptions its records name.
 
 Made from a seed and a number alone, so that lists made apart with one seed speak of the same ones.
 """
@@ -21,7 +21,7 @@ COMPANY = "cd_example_company"
 
 
 def record_key(prefix: str, number: int, seed: int) -> str:
-    """Give the key of a record; within a prefix none comes twice, as both factors are odd."""
+    """Return the key of a record; within a prefix none comes twice, as both factors are odd."""
     mixed = number * 0x9E3779B97F4A7C15 + seed * 0xBF58476D1CE4E5B9
     return f"{prefix}_{mixed % 2**64:016x}"
 

@@ -33,7 +33,7 @@ TRANSIENT: tuple[Fault, ...] = (
 class Chaos:
     """Random faults for every request, and random changes of the list it asks for.
 
-    With requests one after another the same seed gives the same storm.
+    With requests one after another the same seed makes the same faults.
 
     Attributes:
         thrown: How many faults happened, by kind.
@@ -104,7 +104,7 @@ class Chaos:
         listing, facts = account[stream], STREAMS[stream]
         record = listing.at(self._random.randrange(len(listing)))
         newest = listing.at(0)[facts.time]
-        key = f"{stream[:2]}_storm{self._seed}n{len(self.inserted[stream])}"
+        key = f"{stream[:2]}_chaos{self._seed}n{len(self.inserted[stream])}"
         record[facts.key] = key
         record[facts.time] = type(newest)(int(newest) + self._random.randint(0, 2))
         if "created" in record:

@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
 
     @override
     def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet: the log of requests is an object."""
+        """Log nothing: the log of requests is an object."""
 
 
 class Server(ThreadingHTTPServer):
@@ -87,7 +87,7 @@ class Server(ThreadingHTTPServer):
 
     @override
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Remember the connection and give it a thread."""
+        """Remember the connection and start a thread for it."""
         with self._lock:
             self._connections.add(request)
         super().process_request(request, client_address)

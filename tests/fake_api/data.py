@@ -119,7 +119,7 @@ class Drawing:
     php: bool = False
 
     def draw(self, stream: str) -> Iterator[Record]:
-        """Give the records of a list, newest first."""
+        """Return the records of a list, newest first."""
         records = self._draw(stream)
         return as_php(records) if self.php else records
 
@@ -140,7 +140,7 @@ class Drawing:
         return draw_customers(moments, self._cast.people, rng, last_charges, self._subscribed())
 
     def _subscribed(self) -> dict[str, list[Record]]:
-        """Give the subscriptions of each customer, by the customer's key."""
+        """Return the subscriptions of each customer, by the customer's key."""
         subscribed: dict[str, list[Record]] = {}
         for subscription in self._draw("subscriptions"):
             subscribed.setdefault(subscription["customer_id"], []).append(subscription)

@@ -206,11 +206,11 @@ class _Order:
     after: int
 
     def matches(self, stream: str, params: dict[str, str]) -> bool:
-        """Tell whether the request is one of those meant."""
+        """Whether the request is one of those meant."""
         return self.stream in (None, stream) and (self.when is None or self.when(params))
 
     def take(self) -> bool:
-        """Tell whether the fault is due, and count it."""
+        """Whether the fault is due, and count it."""
         if self.after > 0:
             self.after -= 1
             return False
@@ -255,7 +255,7 @@ class Faults:
             self._orders.clear()
 
     def due(self, stream: str, params: dict[str, str]) -> Fault | None:
-        """Give the fault that this request shall meet, and count it."""
+        """Return the fault that this request shall meet, and count it."""
         with self._lock:
             for order in self._orders:
                 if order.matches(stream, params) and order.take():

@@ -14,7 +14,7 @@ class InFlight:
         self._lock = Lock()
 
     def enter(self) -> int:
-        """Count one more and give how many there are."""
+        """Count one more and return how many there are."""
         with self._lock:
             self._now += 1
             return self._now

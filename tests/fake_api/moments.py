@@ -24,5 +24,5 @@ def newest_first(count: int, start: int, end: int, rng: Random) -> list[int]:
 
 
 def formatted(moment: int) -> str:
-    """Give a time, in Unix seconds, as people read it."""
+    """Return a time, in Unix seconds, as people read it."""
     return time.strftime("%d %b %Y, %H:%M", time.gmtime(moment))

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def decimal(units: int, currency: Currency) -> str:
-    """Give an amount, counted in the smallest unit of its currency, as a decimal string such as `"34.00"`."""
+    """Return an amount, counted in the smallest unit of its currency, as a decimal string such as `"34.00"`."""
     if not currency.decimals:
         return str(units)
     whole, part = divmod(units, 10**currency.decimals)
@@ -17,6 +17,6 @@ def decimal(units: int, currency: Currency) -> str:
 
 
 def with_commas(units: int, currency: Currency) -> str:
-    """Give such an amount with a comma before every three digits of its whole part."""
+    """Return such an amount with a comma before every three digits of its whole part."""
     whole, dot, part = decimal(units, currency).partition(".")
     return f"{int(whole):,}{dot}{part}"

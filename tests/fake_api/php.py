@@ -18,7 +18,7 @@ KEYED_ARRAYS_EVERY = 7
 
 
 def as_php(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Give each record as PHP would.
+    """Return each record as PHP would.
 
     An empty object becomes `[]`, flags and counts become strings, money is a number in every fifth record,
     `occurred` an integer in every third, and in every seventh an array with something in it is an object with
@@ -48,5 +48,5 @@ def _keyed(array: list[Any]) -> dict[str, Any]:
 
 
 def _number(amount: str) -> float:
-    """Give an amount as a JSON number, whole if it has no decimals."""
+    """Return an amount as a JSON number, whole if it has no decimals."""
     return float(amount) if "." in amount else int(amount)

@@ -14,7 +14,7 @@ class RateLimit:
         self._lock = Lock()
 
     def passes(self, now: float, allowed: int, window: float) -> bool:
-        """Tell whether a request at `now` is within the `allowed` ones of the last `window` seconds."""
+        """Whether a request at `now` is within the `allowed` ones of the last `window` seconds."""
         with self._lock:
             while self._passed and self._passed[0] <= now - window:
                 self._passed.popleft()

@@ -38,7 +38,7 @@ class FakeAPI:
         account: The lists it serves, which may be changed while they are read.
         requests: Every request so far, in the order they came.
         faults: Faults ordered for the next requests.
-        storm: Faults by chance for requests that meet no ordered one, or `None`.
+        chaos: Faults by chance for requests that meet no ordered one, or `None`.
         rewrite: Changes the body of every list answer, given the query; or `None`.
 
     Args:
@@ -46,7 +46,7 @@ class FakeAPI:
         provider: The dialect, a key of `PROVIDERS`.
         username: The user name it asks for.
         password: The password it asks for.
-        total_count: Whether a list tells how many records it has, after filtering.
+        total_count: Whether a list says how many records it has, after filtering.
         page_cap: The most records on a page, instead of 500.
         max_offset: The largest offset of each stream, over the provider's; `None` as a value lifts it.
         latency: Seconds before every answer.
@@ -118,12 +118,12 @@ class FakeAPI:
         return f"http://127.0.0.1:{self.port}{ROOT}"
 
     @property
-    def most_in_flight(self) -> int:
+    def max_in_flight(self) -> int:
         """The most requests that were served at once."""
         return max((request.in_flight for request in self.requests), default=0)
 
     def requests_for(self, stream: str) -> list[LoggedRequest]:
-        """Give the requests for one list, in the order they came."""
+        """Return the requests for one list, in the order they came."""
         return [request for request in self.requests if request.stream == stream]
 
     def before_each(self, callback: Callable[[FakeAPI, LoggedRequest, dict[str, str]], object]) -> None:
@@ -177,7 +177,7 @@ class FakeAPI:
             fault.answer(wire, lambda: self._proper(request))
 
     def _proper(self, request: LoggedRequest) -> Reply:
-        """Make the answer the API would give."""
+        """Make the answer the API would send."""
         if self.credentials_required and not request.authorization_ok:
             return answers.error(401, "The API key is not valid.")
         if not request.stream:

@@ -36,7 +36,7 @@ class Reply:
     records: int = 0
 
     def head(self) -> bytes:
-        """Give the status line and the headers, up to the body."""
+        """Return the status line and the headers, up to the body."""
         try:
             phrase = HTTPStatus(self.status).phrase
         except ValueError:

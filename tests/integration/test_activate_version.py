@@ -21,7 +21,9 @@ def activated(run: TapRun) -> list[str]:
     return [message["stream"] for message in run.messages if message["type"] == "ACTIVATE_VERSION"]
 
 
-@pytest.mark.parametrize("deselect", [(), ("charges.amount", "customers.name")], ids=["lean", "each record by itself"])
+@pytest.mark.parametrize(
+    "deselect", [(), ("charges.amount", "customers.name")], ids=["unmodified", "each record by itself"]
+)
 def test_an_empty_list_is_no_command_to_delete_everything(deselect: tuple[str, ...]) -> None:
     with FakeAPI(make_account(charges=25, products=10)) as api:
         run = read(api, deselect=deselect).expect_success()

@@ -30,7 +30,7 @@ TRICKLES = {
     "headers": Trickle(0.02, headers=True),
 }
 # The interpreter with all that is loaded takes 60 MB.
-MOST_MEMORY = 450 << 20
+MAX_MEMORY = 450 << 20
 
 
 @pytest.mark.parametrize("fault", TRICKLES.values(), ids=TRICKLES)
@@ -84,7 +84,7 @@ def test_a_gzip_bomb_is_refused_while_it_is_read(tmp_path: Path, *, chunked: boo
     assert [line for line in log if "| ERROR" in line] == log[-1:]
     assert f"charges: /v1/charges answered with more than 256 MiB: {errors.SIZE_ADVICE}" in log[-1]
     assert len(api.requests) == 1
-    assert usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) < MOST_MEMORY
+    assert usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) < MAX_MEMORY
 
 
 @pytest.mark.parametrize("fault", [Bomb(2), Bomb(2, chunked=True), Body(b'{"data":[%b]}' % (b" " * (1 << 20)))])

@@ -1,4 +1,4 @@
-"""Nothing is lost in a storm: many seeds, each a run or two of the tap as a process; see `tests.support.chaos`."""
+"""Nothing is lost under random faults: many seeds, each a run or two of the tap; see `tests.support.chaos`."""
 
 from __future__ import annotations
 

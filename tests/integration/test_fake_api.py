@@ -65,7 +65,7 @@ class Client:
         return self.session.get(url, params=params, timeout=10, allow_redirects=False)  # type: ignore[arg-type]
 
     def keys(self, stream: str, **params: object) -> list[str]:
-        """Ask once and give the keys on the page."""
+        """Ask once and return the keys on the page."""
         response = self.get(stream, **params)
         assert response.status_code == 200, response.text
         return [record[STREAMS[stream].key] for record in response.json()["data"]]
@@ -312,13 +312,13 @@ def test_requests_served_at_once_are_counted(api: FakeAPI) -> None:
 
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(ask, range(3))) == [200] * 3
-    assert api.most_in_flight == 3
+    assert api.max_in_flight == 3
     assert ask(0) == 200
     assert api.requests[-1].in_flight == 1
 
 
-def test_a_storm_is_the_same_for_a_seed_and_blows_over(lists: dict[str, list[dict[str, Any]]]) -> None:
-    def weather() -> tuple[Chaos, list[str], list[int]]:
+def test_random_faults_are_the_same_for_a_seed_and_end(lists: dict[str, list[dict[str, Any]]]) -> None:
+    def run_with_faults() -> tuple[Chaos, list[str], list[int]]:
         with FakeAPI(lists, provider="chargedesk") as api:
             api.chaos = chaos = Chaos(seed=5, rate=0.7, moves=0.5)
             client = Client(api)
@@ -333,8 +333,8 @@ def test_a_storm_is_the_same_for_a_seed_and_blows_over(lists: dict[str, list[dic
         except requests.RequestException:
             return False
 
-    first, keys, statuses = weather()
-    again, keys_again, statuses_again = weather()
+    first, keys, statuses = run_with_faults()
+    again, keys_again, statuses_again = run_with_faults()
     assert sum(first.thrown.values()) > 20
     assert (first.thrown, keys, statuses) == (again.thrown, keys_again, statuses_again)
     before = {charge["charge_id"] for charge in lists["charges"]}
@@ -363,5 +363,5 @@ def test_the_command_serves_until_told_to_stop(tmp_path: Path) -> None:
         "requests": {"charges": 1},
         "records": {"charges": 50},
         "statuses": {"200": 1},
-        "most_in_flight": 1,
+        "max_in_flight": 1,
     }

@@ -42,13 +42,13 @@ def bookmarked(bookmark: object, stream: str = "charges") -> JSON:
 
 
 def asked(request: LoggedRequest, field: str = CHARGES) -> tuple[int | None, int | None]:
-    """Give the range that a request asked for."""
+    """Return the range that a request asked for."""
     low, high = request.params.get(f"{field}[min]"), request.params.get(f"{field}[max]")
     return None if low is None else int(low), None if high is None else int(high)
 
 
 def windows(api: FakeAPI, field: str = CHARGES) -> list[tuple[int | None, int | None]]:
-    """Give the ranges asked for, in order, each once."""
+    """Return the ranges asked for, in order, each once."""
     return list(dict.fromkeys(asked(request, field) for request in api.requests))
 
 
@@ -57,7 +57,7 @@ def iso(second: int) -> str:
 
 
 def without_metadata_but(method: str, stream: str = "charges") -> JSON:
-    """Give a catalog whose entry for a stream says the method itself, and that selects nothing else."""
+    """Return a catalog whose entry for a stream says the method itself, and that selects nothing else."""
     catalog = catalog_with(only=[stream])
     for entry in catalog["streams"]:
         if entry["tap_stream_id"] == stream:
@@ -272,7 +272,7 @@ def test_windows_are_read_oldest_first_and_a_state_follows_each() -> None:
 
 
 def expect_true_states(run: TapRun, stream: str = "charges", field: str = "occurred") -> None:
-    """Hold that no STATE speaks of a record that is not out before it, and that every one is as new as it may be."""
+    """Assert that no STATE speaks of a record that is not out before it, and that every one is as new as it may be."""
     every = sorted(int(record[field]) for record in run.records(stream))
     out: list[int] = []
     for message in run.messages:
@@ -294,7 +294,7 @@ def test_a_quiet_account_costs_a_handful_of_requests() -> None:
 
 
 def extra_requests_since(start: int) -> int:
-    """Give the requests that the years since 2026 add: one at each doubling, at most."""
+    """Return the requests that the years since 2026 add: one at each doubling, at most."""
     return max(0, (int(time.time()) - start) // (15 * 365 * DAY))
 
 

@@ -27,18 +27,18 @@ ODD = "1,234.50"
 NULL = {"on_invalid_value": "null"}
 
 
-def told_of_nulls(run: InProcessRun) -> list[str]:
-    """Give the warnings that values became null."""
+def null_warnings(run: InProcessRun) -> list[str]:
+    """Return the warnings that values became null."""
     return run.logged("WARNING", "invalid values become null")
 
 
-@pytest.mark.parametrize("lean", [True, False], ids=["lean path", "the SDK's path"])
-def test_an_invalid_value_becomes_null_where_that_is_asked_for(*, lean: bool) -> None:
+@pytest.mark.parametrize("unmodified", [True, False], ids=["direct path", "the SDK's path"])
+def test_an_invalid_value_becomes_null_where_that_is_asked_for(*, unmodified: bool) -> None:
     wire = (
         f'{{"charge_id":"a","amount":"{ODD}","is_paid":"maybe"}},{{"charge_id":"b","amount":"1.00"}},'
         f'{{"charge_id":"c","amount":{MARKED}}}'
     )
-    deselect = [] if lean else ["charges.company"]
+    deselect = [] if unmodified else ["charges.company"]
     with FakeAPI() as api:
         api.faults.add(Body(f'{{"data":[{wire}]}}'.encode()))
         run = run_in_process(tap_config(api, **NULL), catalog=catalog_with(only=["charges"], deselect=deselect))
@@ -47,7 +47,7 @@ def test_an_invalid_value_becomes_null_where_that_is_asked_for(*, lean: bool) ->
         {"charge_id": "b", "amount": "1.00"},
         {"charge_id": "c", "amount": None},
     ]
-    warnings = told_of_nulls(run)
+    warnings = null_warnings(run)
     assert len(warnings) == 2, "one for each field"
     assert [name for name in ("`amount`", "`is_paid`") for line in warnings if f"charges: field {name}" in line] == [
         "`amount`",
@@ -71,7 +71,7 @@ def test_the_innermost_value_becomes_null() -> None:
         {"amount": None, "items": [{"amount": None}, None]},
         None,
     ]
-    told = "\n".join(told_of_nulls(run))
+    told = "\n".join(null_warnings(run))
     for path in (
         "subscriptions[].amount",
         "subscriptions[].items[].amount",
@@ -224,8 +224,8 @@ def test_nan_and_infinity_are_invalid_values_by_name(
     first, second = nulled.records("charges")
     assert first == {"charge_id": "key-0", "amount": "1.10", "email_last_sent": int("9" * 30)}
     assert second == {"charge_id": "key-1", name: wanted, "currency": "EUR"}
-    assert len(told_of_nulls(nulled)) == 1
-    assert f"`{named.replace('[1]', '[]')}`" in told_of_nulls(nulled)[0]
+    assert len(null_warnings(nulled)) == 1
+    assert f"`{named.replace('[1]', '[]')}`" in null_warnings(nulled)[0]
     assert nulled.logged("Run complete", "1 invalid value made null")
     assert "jane" not in nulled.stderr
 

@@ -24,7 +24,7 @@ def numbered(times: list[int]) -> list[JSON]:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("concurrency", [1, 4])
-def test_a_storm_of_changes_loses_nothing_that_was_there_all_the_time(seed: int, concurrency: int) -> None:
+def test_random_changes_lose_nothing_that_was_there_all_the_time(seed: int, concurrency: int) -> None:
     draw = Random(seed)
     streams = ("charges", "customers", "subscriptions")
     lists = {

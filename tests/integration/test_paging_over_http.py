@@ -17,7 +17,7 @@ LENGTHS = [(0, 1, 499, 500), (501, 1_000, 1_203, 37)]
 
 
 def account(*lengths: int) -> dict[str, list[dict[str, Any]]]:
-    """Give lists of these lengths, in the order of the streams."""
+    """Return lists of these lengths, in the order of the streams."""
     return {stream: minimal_records(stream, range(length)) for stream, length in zip(STREAMS, lengths, strict=False)}
 
 
@@ -26,7 +26,7 @@ def offsets(api: FakeAPI, stream: str) -> list[int]:
 
 
 def expect_all(run: TapRun, api: FakeAPI) -> None:
-    """Hold that every record went out once, in the order of its list."""
+    """Assert that every record went out once, in the order of its list."""
     run.expect_success()
     for stream in STREAMS:
         assert run.keys(stream) == api.account.keys(stream)
@@ -123,7 +123,7 @@ def test_any_concurrency_gives_the_same_records_in_the_same_order(provider: str)
             api.requests.clear()
             expect_all(run_tap(tap_config(api, concurrency=concurrency)), api)
             requests[concurrency] = len(offsets(api, "charges"))
-            assert api.most_in_flight <= concurrency
-            assert concurrency == 1 or api.most_in_flight > 1
+            assert api.max_in_flight <= concurrency
+            assert concurrency == 1 or api.max_in_flight > 1
     # What is in flight when the end comes is fetched in vain: 9 requests at most with 8 pages in flight.
     assert all(count <= requests[1] + concurrency + 1 for concurrency, count in requests.items()), requests

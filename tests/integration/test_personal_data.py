@@ -32,7 +32,7 @@ FREE_TEXT = {
 
 
 def account(*, php: bool = False) -> dict[str, list[JSON]]:
-    """Make an account that tells of its customers wherever it can."""
+    """Make an account that names its customers wherever it can."""
     lists = make_account(charges=60, customers=20, subscriptions=30, products=3, php=php)
     people = {person["customer_id"]: person for person in lists["customers"]}
     for stream, records in lists.items():
@@ -51,7 +51,7 @@ def _tell(record: JSON, stream: str, person: JSON) -> None:
 
 
 def personal(customers: Iterable[JSON]) -> set[str]:
-    """Give the names, addresses, numbers and user names of customers."""
+    """Return the names, addresses, numbers and user names of customers."""
     found = set()
     for person in customers:
         found |= {person[name] for name in ("name", "first_name", "username", "email", "phone", "tax_number")}
@@ -60,7 +60,7 @@ def personal(customers: Iterable[JSON]) -> set[str]:
 
 
 def leaked(run: InProcessRun, customers: Iterable[JSON]) -> set[str]:
-    """Give what standard output tells of customers."""
+    """Return what standard output reveals of customers."""
     output = run.expect_success().stdout.decode()
     return {text for text in personal(customers) if re.search(rf"(?<!\w){re.escape(text)}(?!\w)", output)}
 

@@ -120,7 +120,7 @@ def test_a_run_shows_that_it_waits_for_the_api(monkeypatch: pytest.MonkeyPatch) 
 
 
 def run_in_a_hurry(api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run the tap here with a line every 50 ms, and give what it logs."""
+    """Run the tap here with a line every 50 ms and return the log."""
     from tests.support.in_process import run_in_process  # noqa: PLC0415 - after the interval is set
 
     monkeypatch.setattr(progress, "INTERVAL", 0.05)

@@ -31,7 +31,7 @@ def api() -> FakeAPI:
 
 
 def sent(run: TapRun) -> set[str]:
-    """Give the keys of the charges that a target has by now, batches included."""
+    """Return the keys of the charges that a target has by now, batches included."""
     keys = set(run.keys("charges"))
     for message in run.messages:
         if message["type"] == "BATCH":
@@ -52,7 +52,7 @@ def kill_at(api: FakeAPI, process: TapProcess, number: signal.Signals, pages: in
 
 
 def expect_true_last_state(run: TapRun, api: FakeAPI) -> int | None:
-    """Hold that all the last STATE speaks of is out; give its bookmark."""
+    """Assert that all the last STATE speaks of is out; return its bookmark."""
     bookmark = run.bookmark("charges")
     if bookmark is None:
         return None

@@ -62,7 +62,7 @@ class Waits:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
-    """Have every wait end at once, and remember how long it was to be."""
+    """Let every wait end at once, and remember how long it was to be."""
     waits = Waits()
     monkeypatch.setattr(RateLimiter, "wait", lambda _, seconds: waits.one.append(seconds))
     monkeypatch.setattr(RateLimiter, "pause", lambda _, seconds: waits.all.append(seconds))
@@ -83,7 +83,7 @@ def read(api: FakeAPI, **settings: object) -> InProcessRun:
 
 
 def expect_all(run: InProcessRun, api: FakeAPI) -> None:
-    """Hold that the run went well and every record is out, once."""
+    """Assert that the run went well and every record is out, once."""
     run.expect_success()
     assert run.keys("charges") == api.account.keys("charges")
 

@@ -68,7 +68,7 @@ def read(api: FakeAPI, **settings: object) -> InProcessRun:
 
 
 def expect_silence(run: InProcessRun) -> None:
-    """Hold that nothing secret is in any output, and no traceback."""
+    """Assert that nothing secret is in any output, and no traceback."""
     for output in (run.stderr, run.stdout.decode()):
         assert [secret for secret in SECRETS if secret in output] == []
         assert BODY_MARKER not in output
@@ -76,7 +76,7 @@ def expect_silence(run: InProcessRun) -> None:
         assert "Traceback" not in output
 
 
-def test_the_needles_are_what_goes_over_the_wire(api: FakeAPI) -> None:
+def test_the_needles_are_what_is_sent(api: FakeAPI) -> None:
     run = read(api).expect_success()
     assert all(request.authorization_ok for request in api.requests)
     assert "DEBUG" in run.stderr

@@ -124,7 +124,7 @@ def api() -> Iterator[FakeAPI]:
 
 
 def expect_refused(run: TapRun, name: str) -> str:
-    """Hold that a setting was refused as it must be, and give what was said."""
+    """Assert that a setting was refused as it must be and return the log."""
     expect_one_error(run, f"setting `{name}` ")
     assert run.messages == []
     told = run.lines[-1].split("| tap-payments", 1)[1].partition("| ")[2]
@@ -134,7 +134,7 @@ def expect_refused(run: TapRun, name: str) -> str:
 
 
 def _shown(value: Any) -> list[str]:
-    """Give what of a value could be recognized in a log."""
+    """Return what of a value could be recognized in a log."""
     text = value if isinstance(value, str) else json.dumps(value)
     return [part for part in (text, text.strip(), repr(value)) if len(part) > 4]
 

@@ -163,7 +163,7 @@ def stand_still(api: FakeAPI, process: subprocess.Popen[bytes]) -> None:
 
 
 def log_text(tmp_path: Path) -> str:
-    """Give what a run said, after holding that it said it without a traceback."""
+    """Return what a run said, after holding that it said it without a traceback."""
     text = (tmp_path / "stderr").read_text(encoding="utf-8")
     assert "Traceback" not in text
     assert "Exception ignored" not in text
@@ -316,7 +316,7 @@ def test_a_signal_while_the_tap_is_loaded_says_nothing(
 
 
 def handles(pid: int, number: signal.Signals) -> bool:
-    """Tell whether a process has a handler of its own for a signal."""
+    """Whether a process has a handler of its own for a signal."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
     return bool(int(caught, 16) >> (number - 1) & 1)

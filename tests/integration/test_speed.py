@@ -1,4 +1,4 @@
-"""The tap is about as fast as the wire: held by ratios, never by a time, so that it holds on any machine."""
+"""The tap is about as fast as a bare loop: held by ratios, never by a time, so that it holds on any machine."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ pytestmark = pytest.mark.alone
 
 PAGE_SIZE = 500
 SHORT, LONG = 40_000, 120_000
-MOST_TIMES_THE_BARE_LOOP = 1.5
-MOST_GROWTH = 1.1
-MOST_MEMORY = 100_000_000
+MAX_TIMES_THE_BARE_LOOP = 1.5
+MAX_GROWTH = 1.1
+MAX_MEMORY = 100_000_000
 # Pages are short here, so that what is measured is waiting.
-CONCURRENCY, DELAY, DELAYED, DELAYED_PAGE, LEAST_GAIN = 8, 0.25, 2_400, 100, 3
-LEAST_GAIN_WITH_START_UP = 2
-TIED, TIED_PAGE, MOST_TIMES_APART = 80_000, 100, 1.3
+CONCURRENCY, DELAY, DELAYED, DELAYED_PAGE, MIN_GAIN = 8, 0.25, 2_400, 100, 3
+MIN_GAIN_WITH_START_UP = 2
+TIED, TIED_PAGE, MAX_TIMES_APART = 80_000, 100, 1.3
 # A machine that is busy with something else makes one run slow, but seldom all of them.
-LEAST_ROUNDS, MOST_ROUNDS, TRIES = 2, 8, 3
+MIN_ROUNDS, MAX_ROUNDS, TRIES = 2, 8, 3
 
 Read = tuple[Usage, Tally]
 
@@ -62,7 +62,7 @@ def test_a_record_costs_little_more_than_in_a_bare_loop(server: AccountServer, t
     # The least of several runs is what a command takes where nothing disturbs it.
     least: dict[tuple[int, bool], float] = {}
     ratios = []
-    for number in range(MOST_ROUNDS):
+    for number in range(MAX_ROUNDS):
         for charges in (0, SHORT):
             for command in (tap_command, loop_command):
                 what = (charges, command is tap_command)
@@ -70,9 +70,9 @@ def test_a_record_costs_little_more_than_in_a_bare_loop(server: AccountServer, t
                 least[what] = min(cpu, least.get(what, cpu))
         tap, loop = (least[SHORT, is_tap] - least[0, is_tap] for is_tap in (True, False))
         ratios.append(tap / loop)
-        if number + 1 >= LEAST_ROUNDS and ratios[-1] <= MOST_TIMES_THE_BARE_LOOP:
+        if number + 1 >= MIN_ROUNDS and ratios[-1] <= MAX_TIMES_THE_BARE_LOOP:
             return
-    pytest.fail(f"a record costs {ratios} times what it costs in a bare loop, more than {MOST_TIMES_THE_BARE_LOOP}")
+    pytest.fail(f"a record costs {ratios} times what it costs in a bare loop, more than {MAX_TIMES_THE_BARE_LOOP}")
 
 
 def test_memory_is_flat_and_requests_are_the_least(server: AccountServer, tmp_path: Path) -> None:
@@ -81,8 +81,8 @@ def test_memory_is_flat_and_requests_are_the_least(server: AccountServer, tmp_pa
         usage, tally = read(server, tap_command, tmp_path, charges)
         assert tally.requests == ceil(charges / PAGE_SIZE) + 1
         peaks[charges] = usage.peak
-    assert peaks[LONG] <= MOST_GROWTH * peaks[SHORT]
-    assert peaks[LONG] < MOST_MEMORY
+    assert peaks[LONG] <= MAX_GROWTH * peaks[SHORT]
+    assert peaks[LONG] < MAX_MEMORY
 
 
 def test_pages_ahead_save_time_and_change_nothing(server: AccountServer, tmp_path: Path) -> None:
@@ -106,9 +106,9 @@ def test_pages_ahead_save_time_and_change_nothing(server: AccountServer, tmp_pat
         assert many.digest == one.digest
         assert asked_many.requests <= asked_one.requests + CONCURRENCY + 1
         found.append((one.wall - start_up) / (many.wall - start_up))
-        if found[-1] >= LEAST_GAIN:
+        if found[-1] >= MIN_GAIN:
             return
-    pytest.fail(f"{CONCURRENCY} pages at once are {found} times as fast as one, less than {LEAST_GAIN}")
+    pytest.fail(f"{CONCURRENCY} pages at once are {found} times as fast as one, less than {MIN_GAIN}")
 
 
 def test_records_of_one_second_cost_no_more_than_others(tmp_path: Path) -> None:
@@ -120,11 +120,11 @@ def test_records_of_one_second_cost_no_more_than_others(tmp_path: Path) -> None:
                 command = tap_command(Job(api.url, tmp_path), page_size=TIED_PAGE, page_overlap=1)
                 usages[name] = measure(command, cwd=ROOT)
                 assert sum(request.records for request in api.requests_for("charges")) >= TIED
-        assert usages["tied"].peak <= MOST_GROWTH * usages["apart"].peak
+        assert usages["tied"].peak <= MAX_GROWTH * usages["apart"].peak
         found.append(usages["tied"].cpu / usages["apart"].cpu)
-        if found[-1] <= MOST_TIMES_APART:
+        if found[-1] <= MAX_TIMES_APART:
             return
-    pytest.fail(f"records of one second cost {found} times what others cost, more than {MOST_TIMES_APART}")
+    pytest.fail(f"records of one second cost {found} times what others cost, more than {MAX_TIMES_APART}")
 
 
 @pytest.mark.parametrize("second", [1, 3])
@@ -142,6 +142,6 @@ def test_ties_do_not_keep_pages_from_being_fetched_ahead(second: int, tmp_path: 
         assert requests[1] <= ceil(DELAYED / (DELAYED_PAGE - 1 - second)) + 2
         found.append(walls[1] / walls[CONCURRENCY])
         # Start-up is in both times.
-        if found[-1] >= LEAST_GAIN_WITH_START_UP:
+        if found[-1] >= MIN_GAIN_WITH_START_UP:
             return
-    pytest.fail(f"{CONCURRENCY} pages at once are {found} times as fast as one, less than {LEAST_GAIN_WITH_START_UP}")
+    pytest.fail(f"{CONCURRENCY} pages at once are {found} times as fast as one, less than {MIN_GAIN_WITH_START_UP}")

@@ -156,7 +156,7 @@ class Declared:
     kinds: tuple[str, ...]
 
     def wire(self, value: str) -> str:
-        """Give the JSON text of the field and all it stands in, with this value."""
+        """Return the JSON text of the field and all it stands in, with this value."""
         text = value
         for part in reversed(self.path[1:]):
             text = f"[{text}]" if part == "[]" else f'{{"{part}":{text}}}'
@@ -231,7 +231,7 @@ def _exactly(text: str) -> Any:
 
 
 def _as_it_is(value: Any) -> Any:
-    """Give a value whose numbers are text as `_exactly` gives it."""
+    """Return a value whose numbers are text as `_exactly` gives it."""
     if isinstance(value, Number):
         return _number_as_it_is(value)
     if isinstance(value, dict):
@@ -246,7 +246,7 @@ def test_every_kind_of_the_table_is_declared_somewhere_and_inside_something() ->
     assert set(SAMPLES) <= set(NAMED)
 
 
-@pytest.mark.parametrize("lean", [True, False], ids=["lean path", "the SDK's path"])
+@pytest.mark.parametrize("unmodified", [True, False], ids=["lean path", "the SDK's path"])
 @pytest.mark.parametrize("stream", STREAMS)
 def test_every_declared_field_is_made_to_fit(stream: str, *, lean: bool) -> None:
     key = STREAMS[stream].key
@@ -334,7 +334,7 @@ def test_exponents_past_all_bounds_are_refused_and_hold_nothing_up(name: str, ex
         ("status", '{"a":', "}"),
     ],
 )
-@pytest.mark.parametrize("way", ["lean", "selection", "batch"])
+@pytest.mark.parametrize("way", ["unmodified", "selection", "batch"])
 def test_deep_nesting_is_exact_or_refused(
     name: str, opening: str, closing: str, way: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -1,4 +1,4 @@
-"""The lean path gives what the SDK's own path gives, message by message, and batches hold the same records."""
+"""Records written unmodified equal those of the SDK's own path, message by message, and so do those in batches."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ BATCH_SIZE = 5
 
 @dataclass
 class Said:
-    """What a run said: its messages with numbers as text, and how many records went the lean way."""
+    """What a run said: its messages with numbers as text, and how many records went the direct way."""
 
     run: InProcessRun
-    lean: int
+    unmodified: int
 
     @property
     def messages(self) -> list[JSON]:
@@ -96,7 +96,7 @@ class Paths:
 
     api: FakeAPI
     monkeypatch: pytest.MonkeyPatch
-    lean: list[int] = field(default_factory=list)
+    unmodified: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         make = BufferedWriter.record_writer
@@ -105,7 +105,7 @@ class Paths:
             write = make(writer, stream, **others)
 
             def write_and_count(record: JSON) -> None:
-                self.lean.append(1)
+                self.unmodified.append(1)
                 write(record)
 
             return write_and_count
@@ -120,9 +120,9 @@ class Paths:
                 entry["metadata"].append(
                     {"breadcrumb": ["properties", "metadata", "properties", "order"], "metadata": {"selected": False}}
                 )
-        self.lean.clear()
+        self.unmodified.clear()
         run = run_in_process(tap_config(self.api, page_size=7, **settings), catalog=catalog)
-        return Said(run.expect_success(), sum(self.lean))
+        return Said(run.expect_success(), sum(self.unmodified))
 
     def read_sdk(self, selection: str, settings: JSON, writer: type[Any]) -> Said:
         """Read as the SDK does by itself."""
@@ -133,7 +133,7 @@ class Paths:
             return self.read(selection, settings)
 
     def read_forced(self, selection: str, settings: JSON) -> Said:
-        """Read as where the lean path will not do."""
+        """Read as where the direct path will not do."""
         with self.monkeypatch.context() as patch:
             patch.setattr(PaymentsStream, "can_write_unmodified", property(lambda _: False))
             return self.read(selection, settings)
@@ -153,7 +153,7 @@ def paths(account: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> Paths:
 
 
 def by_value(value: Any) -> Any:
-    """Give numbers by what they are worth, since another encoder may write them otherwise."""
+    """Return numbers by what they are worth, since another encoder may write them otherwise."""
     if isinstance(value, Number):
         return Decimal(value)
     if isinstance(value, dict):
@@ -162,7 +162,7 @@ def by_value(value: Any) -> Any:
 
 
 def settings_of(maps: str, flattening: str) -> JSON:
-    """Give the settings of a case."""
+    """Return the settings of a case."""
     return {"stream_maps": MAPS[maps], **FLATTENING[flattening]}
 
 
@@ -174,17 +174,17 @@ def test_both_paths_say_the_same(selection: str, maps: str, flattening: str, pat
     said = paths.read(selection, settings)
     assert said.records
     forced = paths.read_forced(selection, settings)
-    assert forced.lean == 0
+    assert forced.unmodified == 0
     assert said.messages == forced.messages
     plain = maps == "no map" and flattening == "as it is"
     if plain and selection in {"all", "a stream deselected"}:
-        assert said.lean == sum(map(len, said.records.values()))
+        assert said.unmodified == sum(map(len, said.records.values()))
     elif plain or flattening == "flattened":
-        assert said.lean == 0
+        assert said.unmodified == 0
     states = [message for message in said.run.messages if message["type"] == "STATE"]
     assert states == [message for message in forced.run.messages if message["type"] == "STATE"]
     own = paths.read_sdk(selection, settings, MsgSpecWriter)
-    assert own.lean == 0
+    assert own.unmodified == 0
     assert by_value(said.messages) == by_value(own.messages)
 
 
@@ -197,7 +197,7 @@ def test_the_sdks_simple_writer_says_the_same(selection: str, paths: Paths) -> N
 def test_a_version_is_written_on_both_paths(paths: Paths) -> None:
     settings = {"page_overlap": 1, "emit_activate_version_messages": True}
     said, forced = paths.read("all", settings), paths.read_forced("all", settings)
-    assert said.lean == 36
+    assert said.unmodified == 36
     for one in (said, forced):
         versions = {message.pop("version") for message in one.run.messages if "version" in message}
         assert len(versions) >= 1

@@ -29,23 +29,23 @@ KINDS_BY_NAME = {"provider": "options", "on_invalid_value": "options", "start_da
 
 
 def one_line(text: str) -> str:
-    """Give a text without its line breaks."""
+    """Return a text without its line breaks."""
     return " ".join(text.split())
 
 
 def meltano() -> dict[str, Any]:
-    """Give what is in `meltano.yml`."""
+    """Return what is in `meltano.yml`."""
     content: dict[str, Any] = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
     return content
 
 
 def plugin(kind: str, name: str) -> dict[str, Any]:
-    """Give one plugin's entry in `meltano.yml`."""
+    """Return one plugin's entry in `meltano.yml`."""
     return next(entry for entry in meltano()["plugins"][kind] if entry["name"] == name)
 
 
 def environment() -> dict[str, str]:
-    """Give the variables in `.env.example`, those that are commented out too."""
+    """Return the variables in `.env.example`, those that are commented out too."""
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     return dict(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]*)=(.*)$", text, flags=re.MULTILINE))
 

@@ -2,7 +2,7 @@
 
 What must hold for every seed: a run ends well and every record that stood still is out with its right values, or it
 ends otherwise, in one line, and every STATE that it wrote is true. A run that was killed or failed is followed by one
-that goes on from its last STATE, in calm weather, and then nothing may be missing.
+that goes on from its last STATE, without faults, and then nothing may be missing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ KINDS = (
 )
 SLOW = (Hang(TIMEOUT + 0.4, kind="Hang past the timeout"),)
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-MOST_RUNS = 3
+MAX_RUNS = 3
 
 
 @dataclass
@@ -176,8 +176,8 @@ class Story:
         """
         with self.api, TemporaryDirectory() as folder:
             state = None
-            for number in range(MOST_RUNS):
-                last = number == MOST_RUNS - 1
+            for number in range(MAX_RUNS):
+                last = number == MAX_RUNS - 1
                 if number:
                     self.chaos.rate = 0.0
                 if last:
@@ -233,7 +233,7 @@ class Story:
     # What must hold.
 
     def _stood_still(self, stream: str) -> dict[str, JSON]:
-        """Give the records that were there from first to last, and that are asked for."""
+        """Return the records that were there from first to last, and that are asked for."""
         key, time_field = STREAMS[stream].key, STREAMS[stream].time
         deleted = set(self.chaos.deleted[stream])
         windowed = self.plan.incremental and stream != "products"
@@ -244,7 +244,7 @@ class Story:
         }
 
     def _hold_messages(self, run: TapRun) -> None:
-        """Hold that whatever was written is right, and that every STATE is true at its place."""
+        """Assert that whatever was written is right, and that every STATE is true at its place."""
         this_run: dict[str, Counter[str]] = {name: Counter() for name in self.plan.streams}
         for message in run.messages:
             if message["type"] == "STATE":
@@ -307,7 +307,7 @@ class Story:
 
 
 def _records(message: JSON) -> Iterator[tuple[str, JSON]]:
-    """Give the records that a message carries, in it or in files beside it."""
+    """Return the records that a message carries, in it or in files beside it."""
     if message["type"] == "RECORD":
         yield message["stream"], message["record"]
     elif message["type"] == "BATCH":

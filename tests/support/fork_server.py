@@ -39,7 +39,7 @@ class Preloaded:
         atexit.register(self._process.communicate)
 
     def ask(self, **order: object) -> Any:
-        """Give the answer to an order."""
+        """Return the answer to an order."""
         with self._lock:
             assert self._process.stdin is not None
             assert self._process.stdout is not None
@@ -49,7 +49,7 @@ class Preloaded:
 
 @lru_cache(maxsize=1)
 def preloaded() -> Preloaded:
-    """Give the process; it is made once."""
+    """Return the process; it is made once."""
     return Preloaded()
 
 
@@ -65,13 +65,13 @@ class ForkedProcess:
         self._exit_code: int | None = None
 
     def poll(self) -> int | None:
-        """Give the exit code if it has ended, negative if a signal ended it."""
+        """Return the exit code if it has ended, negative if a signal ended it."""
         if self._exit_code is None:
             self._exit_code = preloaded().ask(poll=self.pid)
         return self._exit_code
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end, and give the exit code.
+        """Wait for its end and return the exit code.
 
         Raises:
             subprocess.TimeoutExpired: If it does not end.
@@ -94,7 +94,7 @@ class ForkedProcess:
 
 
 def _serve() -> None:
-    """Fork a run, or tell how one ended, for each line of standard input."""
+    """Fork a run, or report how one ended, for each line of standard input."""
     import tap_payments.tap  # noqa: F401, PLC0415 - what there is to load
 
     assert threading.active_count() == 1, "a process with threads must not fork"
@@ -114,7 +114,7 @@ def _serve() -> None:
 
 
 def _become(arguments: list[str], cwd: str, env: dict[str, str], stdout: str, stderr: str) -> None:
-    """Be a run of the tap, up to its end."""
+    """Become a run of the tap, up to its end."""
     for descriptor, path, flags in ((0, os.devnull, os.O_RDONLY), (1, stdout, os.O_WRONLY), (2, stderr, os.O_WRONLY)):
         opened = os.open(path, flags | os.O_CREAT, 0o600)
         os.dup2(opened, descriptor)

@@ -55,7 +55,7 @@ class InProcessRun(TapRun):
     stdout: bytes = b""
 
     def exact_records(self, stream: str) -> list[JSON]:
-        """Give the records of a stream with their numbers as text."""
+        """Return the records of a stream with their numbers as text."""
         messages = [read_exactly(line) for line in self.stdout.splitlines()]
         return [one["record"] for one in messages if one["type"] == "RECORD" and one["stream"] == stream]
 
@@ -144,7 +144,7 @@ def read_served_field(name: str, value: str, *, stream: str = "charges", **setti
 
 
 def expect_one_error(run: TapRun, *words: str) -> None:
-    """Hold that a run failed in one line, the last one, with these words, and without anything of the body."""
+    """Assert that a run failed in one line, the last one, with these words, and without anything of the body."""
     run.expect_failure(*words)
     assert BODY_MARKER not in run.stderr
     if isinstance(run, InProcessRun):

@@ -18,7 +18,7 @@ SECONDS_TO_WAIT = 60
 
 
 def kill_tap_after(project: Project, api: FakeAPI, stream: str, requests: int, *words: str) -> str:
-    """Run Meltano, kill the tap (SIGKILL) at one of its requests for a list, and give what Meltano wrote."""
+    """Run Meltano, kill the tap (SIGKILL) at one of its requests for a list and return the output."""
     reached, gone = threading.Event(), threading.Event()
     seen = 0
 

@@ -50,7 +50,7 @@ class Project:
                 link.symlink_to(PLUGINS / kind)
 
     def executable(self, name: str) -> Path:
-        """Give the path of a plugin's program, such as `target-jsonl`."""
+        """Return the path of a plugin's program, such as `target-jsonl`."""
         kind = "extractors" if name.startswith("tap-") else "loaders"
         return PLUGINS / kind / name / "venv" / "bin" / name
 
@@ -72,7 +72,7 @@ class Project:
         )
 
     def run(self, *words: str, settings: Mapping[str, str] | None = None, fails: bool = False) -> str:
-        """Run a Meltano command to its end, and give what it wrote, on both channels.
+        """Run a Meltano command to its end and return its output, on both channels.
 
         Raises:
             MeltanoError: If it ends with an error, or, where it `fails`, without one.

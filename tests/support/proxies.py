@@ -58,12 +58,12 @@ class _Forwarder(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the name is the base class's
-        """Keep quiet."""
+        """Log nothing."""
 
 
 @contextmanager
 def forward_proxy() -> Iterator[tuple[str, list[str]]]:
-    """Run a proxy on loopback; gives its URL, and the URLs that it was asked for."""
+    """Run a proxy on loopback; yield its URL, and the URLs that it was asked for."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Forwarder) as server:
         server.asked = []  # type: ignore[attr-defined]
         server.daemon_threads = True
@@ -91,7 +91,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def tls_end(port: int, certificate: Path, key: Path) -> Iterator[tuple[int, list[bool]]]:
-    """Take TLS connections and pass on what is in them to a port; gives its own port, and how each handshake went."""
+    """Take TLS connections and pass on what is in them to a port; yield its own port, and how each handshake went."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     handshakes: list[bool] = []

@@ -28,5 +28,5 @@ def minimal_records(stream: str, times: Iterable[float], *, prefix: str = "r") -
 
 
 def evenly_spaced(count: int, start: int, end: int) -> list[int]:
-    """Give so many times at equal distances, from `start` up to and without `end`."""
+    """Return so many times at equal distances, from `start` up to and without `end`."""
     return [start + (end - start) * number // count for number in range(count)]

@@ -35,7 +35,7 @@ NO_LIMIT = 1_000_000
 
 
 def tap_config(api: FakeAPI, **settings: object) -> JSON:
-    """Give a configuration for a fake API: no waits, so that tests are quick.
+    """Return a configuration for a fake API: no waits, so that tests are quick.
 
     Args:
         api: What to read.
@@ -56,7 +56,7 @@ def tap_config(api: FakeAPI, **settings: object) -> JSON:
 def catalog_with(
     *, only: Iterable[str] = tuple(STREAMS), incremental: Iterable[str] = (), deselect: Iterable[str] = ()
 ) -> JSON:
-    """Give a catalog as Meltano writes it: what is selected, and how it is replicated, in metadata.
+    """Return a catalog as Meltano writes it: what is selected, and how it is replicated, in metadata.
 
     Args:
         only: The streams that are selected.
@@ -80,7 +80,7 @@ def catalog_with(
 
 @lru_cache(maxsize=1)
 def discovered_catalog() -> JSON:
-    """Give the catalog that the tap offers; it is made once."""
+    """Return the catalog that the tap offers; it is made once."""
     offered = invoke("--discover")
     assert offered.returncode == 0, offered.stderr
     catalog: JSON = json.loads(offered.stdout)
@@ -104,7 +104,7 @@ def invoke(
 
 
 def environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give this process's environment without settings of the tap in it, and with `env` over it."""
+    """Return this process's environment without settings of the tap in it, and with `env` over it."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TAP_PAYMENTS_")}
     here = str(Path(__file__).parents[2])
     return (
@@ -129,7 +129,7 @@ class TapRun:
     seconds: float
 
     def records(self, stream: str) -> list[JSON]:
-        """Give the records of a stream, in order."""
+        """Return the records of a stream, in order."""
         return [
             message["record"]
             for message in self.messages
@@ -137,7 +137,7 @@ class TapRun:
         ]
 
     def keys(self, stream: str) -> list[str]:
-        """Give the keys of a stream's records, in order."""
+        """Return the keys of a stream's records, in order."""
         field = STREAMS[stream].key
         return [record[field] for record in self.records(stream)]
 
@@ -152,11 +152,11 @@ class TapRun:
         return self.states[-1] if self.states else None
 
     def bookmark(self, stream: str) -> Any:
-        """Give the bookmark of a stream in the last STATE; None where there is none."""
+        """Return the bookmark of a stream in the last STATE; None where there is none."""
         return bookmark_in(self.state, stream)
 
     def bookmarks(self, stream: str) -> list[Any]:
-        """Give the bookmarks of a stream in all STATEs that have one, in order."""
+        """Return the bookmarks of a stream in all STATEs that have one, in order."""
         found = (bookmark_in(state, stream) for state in self.states)
         return [bookmark for bookmark in found if bookmark is not None]
 
@@ -176,17 +176,17 @@ class TapRun:
         return [line for line in self.lines if "| ERROR " in line or "| CRITICAL " in line]
 
     def logged(self, *words: str) -> list[str]:
-        """Give the lines of the log that have all of these words."""
+        """Return the lines of the log that have all of these words."""
         return [line for line in self.lines if all(word in line for word in words)]
 
     def expect_success(self) -> Self:
-        """Hold that the run went well."""
+        """Assert that the run went well."""
         assert self.exit_code == 0, self.stderr
         assert not self.errors
         return self
 
     def expect_failure(self, *words: str) -> Self:
-        """Hold that the run failed as failures must: exit 1, and one ERROR line, the last one, with these words."""
+        """Assert that the run failed as failures must: exit 1, and one ERROR line, the last one, with these words."""
         assert self.exit_code == 1, (self.exit_code, self.stderr)
         assert self.errors == self.lines[-1:], self.stderr
         assert "Traceback" not in self.stderr
@@ -196,7 +196,7 @@ class TapRun:
 
 
 def bookmark_in(state: Mapping[str, Any] | None, stream: str) -> Any:
-    """Give the bookmark of a stream in a STATE; None where there is none."""
+    """Return the bookmark of a stream in a STATE; None where there is none."""
     return ((state or {}).get("bookmarks") or {}).get(stream, {}).get("replication_key_value")
 
 
@@ -246,11 +246,11 @@ class TapProcess:
         self._process.send_signal(number)
 
     def written(self) -> list[JSON]:
-        """Give the messages it has written so far."""
+        """Return the messages it has written so far."""
         return _messages(self._stdout.read_bytes())
 
     def finish(self, timeout: float = 60) -> TapRun:
-        """Wait for its end, and give what it said.
+        """Wait for its end; return its outcome.
 
         Raises:
             subprocess.TimeoutExpired: If it does not end; it is killed then.
@@ -279,7 +279,7 @@ def run_tap(
     env: Mapping[str, str] | None = None,
     timeout: float = 60,
 ) -> TapRun:
-    """Run the tap to its end, and give what it said.
+    """Run the tap to its end; return its outcome.
 
     Args:
         config: Its configuration.

@@ -27,7 +27,7 @@ class Warehouse:
     schema: str
 
     def rows(self, table: str) -> dict[str, dict[str, Any]]:
-        """Give a table's rows by their keys, without the columns that the target adds.
+        """Return a table's rows by their keys, without the columns that the target adds.
 
         Raises:
             AssertionError: If a key comes twice.
@@ -44,7 +44,7 @@ class Warehouse:
         return {stream: len(self.rows(stream)) for stream in STREAMS}
 
     def types(self, table: str) -> dict[str, str]:
-        """Give the type of each column."""
+        """Return the type of each column."""
         query = (
             "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
         )

@@ -67,7 +67,7 @@ records = st.dictionaries(st.sampled_from("abcdef"), values, max_size=5).map(
 
 
 def fits(value: object, declared: JSON) -> bool:
-    """Tell whether a value has the declared type, at all depths."""
+    """Whether a value has the declared type, at all depths."""
     if value is None:
         return True
     kind = declared["type"][0]
@@ -154,7 +154,7 @@ def test_a_number_made_of_text_is_that_number(number: str) -> None:
 
 
 def as_numbers(value: Any) -> Any:
-    """Give numbers by their digits and the place of their point."""
+    """Return numbers by their digits and the place of their point."""
     if isinstance(value, Number):
         return Decimal(value).as_tuple() if Decimal(value) else ("zero", Decimal(value))
     if isinstance(value, dict):

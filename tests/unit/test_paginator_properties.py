@@ -1,4 +1,4 @@
-"""Whatever a list does while it is read, the paginator loses nothing, ends, and cries no wolf.
+"""Whatever a list does while it is read, the paginator loses nothing, ends, and raises no false alarm.
 
 `PAGINATOR_EXAMPLES` sets how many lists each property is tried on; with it they are drawn by chance, without it they
 are the same at every run.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EXAMPLES = os.environ.get("PAGINATOR_EXAMPLES")
-MOST_REQUESTS = 10_000
+MAX_REQUESTS = 10_000
 MAX_RETRIES = 3
 
 
@@ -98,7 +98,7 @@ class Api:
         page_cap: The most that it serves.
         max_offset: The largest offset that it answers.
         overlap: Records that two pages are to share.
-        total: Whether it tells how many there are.
+        total: Whether it says how many there are.
         since: Lower end of the window read.
         until: Upper end of the window read.
         timeless: Every so many-th record has a time that cannot be read; 0 for none.
@@ -191,7 +191,7 @@ class Reading:
         return self.kept - set(self.sent)
 
     def times_of(self, keys: set[str]) -> set[int]:
-        """Give the times of records that are in the list."""
+        """Return the times of records that are in the list."""
         return {row.time for row in self._rows if row.key in keys}
 
     @property
@@ -245,7 +245,7 @@ class Reading:
                 self.error = str(error)
                 break
             finally:
-                assert len(self.requests) < MOST_REQUESTS, "it goes on for ever"
+                assert len(self.requests) < MAX_REQUESTS, "it goes on for ever"
             tries = 0
             self.taken.append(token)
             self._fetched_at.append(fetched)
@@ -264,7 +264,7 @@ class Reading:
         return self
 
     def _fetch(self, tokens: list[PageToken]) -> None:
-        """Have these pages, and no others."""
+        """Schedule these pages and no others."""
         self._answers = {token: answer for token, answer in self._answers.items() if token in tokens}
         for token in reversed(tokens) if self.api.backwards else tokens:
             if token not in self._answers:

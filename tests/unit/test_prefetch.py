@@ -28,16 +28,16 @@ class Pages:
         self.failing: dict[int, Exception] = {}
         self.hanging: set[int] = set()
         self.released = threading.Event()
-        self.in_flight = self.most_in_flight = 0
+        self.in_flight = self.max_in_flight = 0
         self.lock = threading.Lock()
 
     def fetch(self, token: int, guess: bool, failed: TransientError | None) -> int:  # noqa: FBT001 - as it is called
-        """Give a page, late, or fail."""
+        """Return a page, late, or fail."""
         with self.lock:
             self.asked.append((token, guess))
             self.failures.append(failed)
             self.in_flight += 1
-            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+            self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
             if token in self.hanging:
                 self.released.wait(POLL_INTERVAL)
@@ -51,7 +51,7 @@ class Pages:
                 self.in_flight -= 1
 
     def times(self, token: int) -> int:
-        """Give how often a page was asked for."""
+        """Return how often a page was asked for."""
         return Counter(asked for asked, _ in self.asked)[token]
 
 
@@ -98,8 +98,8 @@ def test_pages_come_in_order_each_fetched_once(
         prefetcher.schedule(token + 1, range(token + 2, token + 1 + threads))
     assert taken == [token * 10 for token in range(20)]
     assert all(pages.times(token) == 1 for token in range(20))
-    assert pages.most_in_flight <= threads
-    assert threads == 1 or pages.most_in_flight > 1
+    assert pages.max_in_flight <= threads
+    assert threads == 1 or pages.max_in_flight > 1
 
 
 def test_one_thread_still_fetches_the_next_page_before_it_is_asked_for(
