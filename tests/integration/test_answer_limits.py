@@ -38,18 +38,18 @@ def test_a_trickle_of_bytes_is_a_timeout(fault: Fault) -> None:
     with FakeAPI(make_account(charges=5)) as api:
         api.faults.add(fault, times=2)
         begun = time.monotonic()
-        run = read_stream(api, "charges", request_timeout=0.1, max_retries=2)
-        assert 2 <= time.monotonic() - begun < 15
+        run = read_stream(api, "charges", request_timeout=0.2, max_retries=2)
+        assert 4 <= time.monotonic() - begun < 20
         run.expect_success()
         assert run.keys("charges") == api.account.keys("charges")
-    assert len(run.logged("did not finish its answer within 1 s; trying again")) == 2
+    assert len(run.logged("did not finish its answer within 2 s; trying again")) == 2
 
 
 def test_a_trickle_that_does_not_pass_is_told_once() -> None:
     with FakeAPI(make_account(charges=5)) as api:
         api.faults.add(Trickle(0.02), times=None)
-        run = read_stream(api, "charges", request_timeout=0.1, max_retries=1)
-    expect_one_error(run, "did not finish its answer within 1 s, 2 times in a row", errors.TIMEOUT_ADVICE)
+        run = read_stream(api, "charges", request_timeout=0.2, max_retries=1)
+    expect_one_error(run, "did not finish its answer within 2 s, 2 times in a row", errors.TIMEOUT_ADVICE)
 
 
 def test_a_trickle_through_tls_and_a_proxy_is_a_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
