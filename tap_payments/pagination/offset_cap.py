@@ -56,6 +56,7 @@ class OffsetCap:
         self._earliest = earliest
         self._now = now
         self._pending: list[Span] = []
+        self._must_split = False
         self._begin(span)
 
     def _begin(self, span: Span) -> None:
@@ -67,7 +68,6 @@ class OffsetCap:
         self._oldest: int | None = None
         self._keys_at_oldest: set[str] = set()
         self._last_second: int | None = None
-        self._must_split = False
 
     def remember(self, page: Outline, *, contiguous: bool) -> None:
         """Take note of the times of a page that was read.

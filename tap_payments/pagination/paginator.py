@@ -149,7 +149,7 @@ class ListPaginator(OffsetPaginator):
         if self._cap is not None:
             self._span = self._cap.span
         self._value = 0
-        self._deepest = -1
+        self._deepest = self._reached = -1
         self._repeats = 0
         self._step_back = 0
         # The second of the last group, where the next page must begin with a record known to be newer.
@@ -361,13 +361,14 @@ class ListPaginator(OffsetPaginator):
             self._without_progress = 0
             return
         self._without_progress += 1
-        if self._without_progress > MAX_WITHOUT_PROGRESS:
+        # What was read may have to be read once more, from where a step back found the list again.
+        if self._without_progress > MAX_WITHOUT_PROGRESS + self._pages_down:
             if self._longest <= self._overlap:
                 raise UnreadableListError(
                     f"the API serves {self._longest} records a page at most: `page_overlap` must be less than that"
                 )
             raise UnreadableListError(
-                f"the pages do not fit together: {MAX_WITHOUT_PROGRESS} in a row brought no new record: check whether "
+                f"the pages do not fit together: {self._without_progress} in a row brought no new record: check whether "
                 "the API ignores the offset (`offset_param`), rounds it, or answers none above a certain one"
             )
 
@@ -379,7 +380,7 @@ class ListPaginator(OffsetPaginator):
         if lowest is None or second < lowest:
             self._lowest_second = second
             return True
-        return second == lowest and self._value > self._deepest
+        return second == lowest and (self.fills_page or self._value > self._deepest)
 
     def _accept_overlapping(self, page: Outline, known: Collection[str]) -> None:
         """Take a page, and go on above the records that share the last one's second."""
@@ -387,7 +388,8 @@ class ListPaginator(OffsetPaginator):
         open_second = None if last is None or self._group_second is not None else second_of(last.times[-1])
         self._accept(page, known)
         self._step_back = 0
-        self._pages_down += self._value > self._deepest
+        self._pages_down += self._value > self._reached
+        self._reached = max(self._reached, self._value)
         self._deepest = max(self._deepest, self._value)
         if self._longest <= self._overlap:
             self._group_second = None
