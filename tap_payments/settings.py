@@ -214,7 +214,7 @@ SETTINGS = (
         "request_timeout",
         "number",
         "Request timeout",
-        "Seconds to wait for a connection, and between two parts of an answer.",
+        "Seconds to wait for a connection, and between two parts of an answer. A whole answer may take ten times that.",
         default=60,
         above=0,
         most=3600,
