@@ -26,7 +26,6 @@ from tap_payments.pagination.paginator import ListPaginator, PageLengths, PageTo
 from tap_payments.records.page import MalformedBodyError, Page, UnexpectedBodyError, read_page
 from tap_payments.records.timestamps import describe
 from tap_payments.replication.windows import Window
-from tap_payments.settings import Settings
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 
     from tap_payments.context import Run
     from tap_payments.providers import Listing
+    from tap_payments.settings import Settings
     from tap_payments.tap import TapPayments
 
 # Seconds after which waiting is left to whoever starts the runs.
@@ -95,7 +95,7 @@ class PagedStream(RESTStream[PageToken], ABC):
     @cached_property
     def settings(self) -> Settings:
         """The settings of the run."""
-        return Settings.from_config(self.config)
+        return self._payments_tap.settings
 
     @property
     def run(self) -> Run:
