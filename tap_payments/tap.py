@@ -20,6 +20,7 @@ from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
 from singer_sdk.singerlib import Catalog, StateMessage
 from singer_sdk.tap_base import CliTestOptionValue
 
+import tap_payments.about  # noqa: F401 - its formats are the SDK's from then on
 from tap_payments.api.prefetch import StoppedError
 from tap_payments.catalog import resolve_catalog
 from tap_payments.cli import PaymentsCommand

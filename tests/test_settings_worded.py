@@ -1,13 +1,15 @@
-"""The rules of the settings are declared once, and a violation is worded from the keyword that it breaks."""
+"""The rules of the settings are declared once: what `--about` shows is what a violation names."""
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from singer_sdk.exceptions import ConfigValidationError
 
+from tap_payments.settings import SETTINGS
 from tap_payments.tap import TapPayments
 
 VALID = {"base_url": "https://api.example.com/v1/", "username": "user"}
@@ -97,3 +99,27 @@ def test_settings_of_the_sdk_are_read_from_the_environment(monkeypatch: pytest.M
     assert config["flattening_enabled"] is True
     assert config["flattening_max_depth"] == 2
     assert config["stream_maps"] == {"charges": {"id": "id"}}
+
+
+@pytest.mark.parametrize("output", ["text", "markdown"])
+def test_about_describes_every_setting_and_its_rule(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    TapPayments.print_about(output)
+    about = capsys.readouterr().out
+    for setting in SETTINGS:
+        assert setting.description
+        assert setting.description in about
+    for rule in (
+        "a whole number, at least 1 and at most 16",
+        "a number, more than 0 and at most 3600",
+        "one of `error`, ",
+    ):
+        assert f"ust be {rule}" in about.replace("Must be: ", "Must be ")
+
+
+def test_about_in_json_has_the_keywords(capsys: pytest.CaptureFixture[str]) -> None:
+    TapPayments.print_about("json")
+    properties = json.loads(capsys.readouterr().out)["settings"]["properties"]
+    for setting in SETTINGS:
+        assert properties[setting.name]["description"] == setting.description
+    assert (properties["concurrency"]["minimum"], properties["concurrency"]["maximum"]) == (1, 16)
+    assert properties["request_timeout"]["exclusiveMinimum"] == 0
