@@ -16,14 +16,10 @@ import click
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError, MappingError
 from singer_sdk.plugin_base import SingerCommand
+from typing_extensions import override
 
 from tap_payments.errors import RunError
 from tap_payments.output.stdout import open_stdout
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,75 +1,81 @@
-"""From a page's token to a checked page: URL, authentication, retries, errors."""
+"""The stream class: the SDK's slots for a list of the API, and the parts that they are made of."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import threading
-import time
 from abc import ABC
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, partial
 from http import HTTPStatus
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk.authenticators import BasicAuthenticator
+from singer_sdk.helpers._catalog import get_selected_schema, pop_deselected_record_properties
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.streams.rest import HTTPRequest, PageContext, RESTStream
+from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
+from singer_sdk.streams.rest import PageContext, RESTStream
+from typing_extensions import override
 
 from tap_payments import errors
-from tap_payments.api.prefetch import Prefetcher, TransientError
+from tap_payments.api.fetcher import PageFetcher, RetryPolicy
+from tap_payments.api.prefetch import Prefetcher
 from tap_payments.api.sessions import make_session
-from tap_payments.api.transport import MAX_BODY, BodyTooLargeError, UnreachableError, read_retry_after, send
-from tap_payments.errors import ContradictionError, RunError, UnreadableListError
+from tap_payments.api.transport import MAX_BODY, read_retry_after, send
+from tap_payments.errors import (
+    BodyTooLargeError,
+    ContradictionError,
+    MalformedBodyError,
+    RunError,
+    TransientError,
+    UnexpectedBodyError,
+    UnreachableError,
+    UnreadableListError,
+    UnwritableRecordError,
+)
+from tap_payments.output.batches import Batches
+from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.paginator import ListPaginator, PageLengths, PageToken
-from tap_payments.records.page import MalformedBodyError, Page, UnexpectedBodyError, read_page
-from tap_payments.records.timestamps import describe
+from tap_payments.pagination.reading import read_pages
+from tap_payments.records.checked_fields import checked_schema
+from tap_payments.records.coercion import Coercer, InvalidValueError
+from tap_payments.records.page import FetchedPage, Page, read_page
+from tap_payments.records.reader import RecordReader
+from tap_payments.replication.bookmark import Bookmark
+from tap_payments.replication.full_table import FullTable
+from tap_payments.replication.incremental import Incremental, Range
 from tap_payments.replication.windows import Window
 
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     import requests
-    from singer_sdk.helpers.types import Context
-    from singer_sdk.pagination import BaseAPIPaginator
+    from singer_sdk import Tap
+    from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
+    from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.singerlib import CatalogEntry, RecordMessage
 
-    from tap_payments.context import Run
+    from tap_payments.context import SyncContext, SyncingTap
+    from tap_payments.output.progress import StreamProgress
     from tap_payments.providers import Listing
+    from tap_payments.replication.chunk import Chunk
     from tap_payments.settings import Settings
-    from tap_payments.tap import TapPayments
 
-# Seconds after which waiting is left to whoever starts the runs.
-MAX_WAIT = 300
-# Seconds that a test of the connection waits at most: somebody sits before it.
+# Longest time, in seconds, that a test of the connection waits for an answer.
 TEST_TIMEOUT = 10.0
 
 
-class WindowTooLongError(Exception):
-    """The window's first page is full, and a shorter window will do better; nothing of it was given out."""
+class PaymentsStream(RESTStream[PageToken], ABC):
+    """One list of the API."""
 
-
-@dataclass(frozen=True)
-class FetchedPage:
-    """A page and when it arrived."""
-
-    page: Page
-    arrived: datetime
-
-
-class PagedStream(RESTStream[PageToken], ABC):
-    """One list of the API, read page by page."""
-
+    # Of a subclass: the key, the field of a record's time, and the keys that a user may choose to replicate by.
+    primary_keys: ClassVar[Sequence[str]] = ()
     time_field: ClassVar[str] = "first_seen"
-    payload_as_json = False
-    allow_redirects = False
-    # The coercer has done it, at all depths; the SDK's own makes null of numbers that no float can hold.
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+    valid_replication_keys: ClassVar[Sequence[str]] = ()
+
     extra_retry_statuses = (
         HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -77,35 +83,40 @@ class PagedStream(RESTStream[PageToken], ABC):
         HTTPStatus.SERVICE_UNAVAILABLE,
         HTTPStatus.GATEWAY_TIMEOUT,
     )
+    # The coercer has done it, at all depths; the SDK's own makes null of numbers that no float can hold.
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
+    # A STATE goes out at the end of each window.
+    STATE_MSG_FREQUENCY = sys.maxsize
 
-    def __init__(self, tap: TapPayments) -> None:
-        """Belong to a tap.
-
-        Args:
-            tap: The tap, whose run the stream takes part in.
-        """
+    def __init__(self, tap: Tap) -> None:
+        """Create the stream of a tap, whose sync it takes part in."""
         self._local = threading.local()
         super().__init__(tap)
-        self._payments_tap = tap
         self._lengths: PageLengths | None = None
-
-    #: The fields that are a record's key.
-    primary_keys: ClassVar[tuple[str, ...]] = ()
-
-    @cached_property
-    def settings(self) -> Settings:
-        """The settings of the run."""
-        return self._payments_tap.settings
+        self._counts: StreamProgress
+        self._version_pending: int | None = None
+        self._write_unmodified: Callable[[dict[str, Any]], None] | None = None
+        self._batch_alias = ""
 
     @property
-    def run(self) -> Run:
-        """What the streams of the run share."""
-        return self._payments_tap.run
+    def sync_context(self) -> SyncContext:
+        """What the streams of this sync share."""
+        return cast("SyncingTap", self._tap).sync_context
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the sync."""
+        return self.sync_context.settings
 
     @property
     def listing(self) -> Listing:
-        """Where this list's limits are."""
+        """The list's name for its filter, and its limits."""
         return self.settings.provider.listing(self.name)
+
+    @property
+    def is_test(self) -> bool:
+        """Whether this is a test of the connection, which takes one record and tries once."""
+        return self.ABORT_AT_RECORD_COUNT is not None
 
     # The request.
 
@@ -116,13 +127,8 @@ class PagedStream(RESTStream[PageToken], ABC):
 
     @override
     def get_url(self, context: Context | None) -> str:
-        """Give the list's URL; no setting is ever put into it."""
+        """Return the list's URL; no setting is ever put into it."""
         return self.url_base + self.path.lstrip("/")
-
-    @cached_property
-    def _path(self) -> str:
-        """The path as messages name it."""
-        return "/" + self.get_url(None).split("://", 1)[1].split("/", 1)[1]
 
     @cached_property
     @override
@@ -146,14 +152,9 @@ class PagedStream(RESTStream[PageToken], ABC):
         return min(timeout, TEST_TIMEOUT) if self.is_test else timeout
 
     @property
-    def is_test(self) -> bool:
-        """Whether this is a test of the connection, which takes one record and tries once."""
-        return self.ABORT_AT_RECORD_COUNT is not None
-
-    @property
     @override
     def requests_session(self) -> requests.Session:
-        """A session for each thread: sessions are not made to be shared."""
+        """Return the session of the thread: sessions are not made to be shared."""
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = self._local.session = make_session()
@@ -171,11 +172,25 @@ class PagedStream(RESTStream[PageToken], ABC):
             params[f"{self.listing.filter_field}[max]"] = token.until
         return params
 
-    def _prepare(self, token: PageToken) -> requests.PreparedRequest:
-        request: HTTPRequest = self.get_http_request(page=PageContext(None, token))
-        return self.build_prepared_request(
+    def _request_page(self, token: PageToken) -> FetchedPage:
+        """Send one request, and read its page.
+
+        Raises:
+            TransientError: If another try may help.
+            RunError: If none will.
+        """
+        request = self.get_http_request(page=PageContext(None, token))
+        prepared = self.build_prepared_request(
             method=request.method, url=request.url, params=request.encode_params(), headers=request.headers
         )
+        try:
+            response = send(self.requests_session, prepared, self.timeout)
+        except UnreachableError as error:
+            raise self.failure(f"was not asked: {error}") from None
+        except BodyTooLargeError:
+            raise self.failure(f"answered with more than {MAX_BODY >> 20} MiB: {errors.SIZE_ADVICE}") from None
+        self.validate_response(response)
+        return FetchedPage(self.parse_response(response), datetime.now(tz=timezone.utc))
 
     # The answer.
 
@@ -201,19 +216,19 @@ class PagedStream(RESTStream[PageToken], ABC):
                 message,
                 advice=errors.advise(status),
                 retry_after=read_retry_after(response.headers.get("Retry-After")),
-                holds_all=status == HTTPStatus.TOO_MANY_REQUESTS,
+                pauses_all=status == HTTPStatus.TOO_MANY_REQUESTS,
             )
         raise self.failure(f"{message}: {errors.advise(status)}")
 
     @override
-    def parse_response(self, response: requests.Response) -> Iterable[dict[str, Any]]:
-        page = self._read(response.content)
-        return [page.record(place) for place in range(len(page.outline.keys))]
-
-    def _read(self, content: bytes) -> Page:
+    def parse_response(self, response: requests.Response) -> Page:
+        """Return the page of an answer; iterating over it decodes its records."""
         try:
             return read_page(
-                content, key=self.primary_keys[0], time=self.time_field, filter_time=self.listing.filter_field
+                response.content,
+                key=self.primary_keys[0],
+                time=self.time_field,
+                filter_time=self.listing.filter_field,
             )
         except MalformedBodyError as error:
             raise TransientError(f"answered 200, but {error}", advice=errors.BODY_ADVICE) from None
@@ -222,92 +237,20 @@ class PagedStream(RESTStream[PageToken], ABC):
         except UnexpectedBodyError as error:
             raise self.failure(f"answered 200, but {error}: {errors.BODY_ADVICE}") from None
 
-    def failure(self, what: str) -> RunError:
-        """Make the error that ends the run, with stream and path before what happened."""
-        return RunError(f"{self.name}: {self._path} {what}")
-
-    # Tries.
-
-    def _send(self, token: PageToken) -> requests.Response:
-        try:
-            return send(self.requests_session, self._prepare(token), self.timeout)
-        except UnreachableError as error:
-            raise self.failure(f"was not asked: {error}") from None
-        except BodyTooLargeError:
-            raise self.failure(f"answered with more than {MAX_BODY >> 20} MiB: {errors.SIZE_ADVICE}") from None
-
-    def _try_page(self, token: PageToken) -> FetchedPage:
-        self.run.progress.count_request(self.name, self.run.pace.acquire())
-        response = self._send(token)
-        self.validate_response(response)
-        return FetchedPage(self._read(response.content), datetime.now(tz=timezone.utc))
-
-    def fetch_page(self, token: PageToken, guess: bool, failed: TransientError | None) -> FetchedPage:  # noqa: FBT001
-        """Fetch one page, with as many tries as the settings allow.
-
-        Args:
-            token: Which page.
-            guess: Whether nobody waits for it yet; it is tried once then.
-            failed: How an earlier try as a guess failed.
-
-        Raises:
-            TransientError: If a guess failed.
-            RunError: If the page cannot be had.
-        """
-        tries = 0 if failed is None else failed.tries - 1
-        while True:
-            if failed is not None:
-                tries += 1
-                self._wait_to_retry(failed, tries)
-            try:
-                return self._try_page(token)
-            except TransientError as error:
-                if guess:
-                    if error.holds_all:
-                        self.run.pace.hold(min(self._wait_after(error, 1), MAX_WAIT))
-                    raise
-                failed = error
-
-    def _wait_after(self, error: TransientError, tries: int) -> float:
-        backoff = min(self.settings.backoff_factor * 2.0 ** (tries - 1), MAX_WAIT)
-        return max(backoff, error.retry_after or 0.0)
-
-    def _wait_to_retry(self, error: TransientError, tries: int) -> None:
-        """Wait after a try that failed, or end the run."""
-        wait = self._wait_after(error, tries)
-        if wait > MAX_WAIT:
-            back = describe(time.time() + wait)
-            raise self.failure(f"{error.reason} and asks to wait {wait:.0f} s: run again after {back}")
-        if self.is_test:
-            raise self.failure(f"{error.reason}, and --test tries once: {error.advice}")
-        if tries > self.settings.max_retries:
-            times = f", {tries} times in a row" if tries > 1 else ""
-            raise self.failure(f"{error.reason}{times}: {error.advice}")
-        self.logger.warning(
-            "%s: %s %s; trying again in %.12g s (%d of %d)",
-            self.name,
-            self._path,
-            error.reason,
-            round(wait, 1),
-            tries,
-            self.settings.max_retries,
-        )
-        self.run.progress.count_retry(self.name)
-        if error.holds_all:
-            self.run.pace.hold(wait)
-        else:
-            self.run.pace.wait(wait)
-
-    # The list.
-
     @cached_property
-    def prefetcher(self) -> Prefetcher[PageToken, FetchedPage]:
-        """What keeps the next pages in flight."""
-        return Prefetcher(self.fetch_page, threads=self.settings.concurrency, stop=self.run.stop)
+    def _request_name(self) -> str:
+        """Stream and path, as messages name them."""
+        return f"{self.name}: /" + self.get_url(None).split("://", 1)[1].split("/", 1)[1]
+
+    def failure(self, what: str) -> RunError:
+        """Return the error that ends the run, with stream and path before what happened."""
+        return RunError(f"{self._request_name} {what}")
+
+    # The pages.
 
     @override
-    def get_new_paginator(self, window: Window | None = None) -> BaseAPIPaginator[Any]:
-        """Begin at the top of the list, or of a window of it."""
+    def get_new_paginator(self, window: Window | None = None) -> ListPaginator:
+        """Return a paginator at the top of the list, or of a window of it."""
         window, settings, listing = window or Window(None, None), self.settings, self.listing
         self._lengths = self._lengths or PageLengths(full=settings.page_size)
         return ListPaginator(
@@ -320,77 +263,315 @@ class PagedStream(RESTStream[PageToken], ABC):
             since=window.since,
             until=window.until,
             earliest=settings.provider.earliest,
-            now=self.run.started,
+            now=self.sync_context.started,
             lengths=self._lengths,
         )
 
-    def _take(self, paginator: ListPaginator) -> FetchedPage:
-        """Take the page that the paginator asks for, and feed it.
-
-        Raises:
-            RunError: If the list cannot be read whole, or an answer contradicts itself at every try.
-        """
-        token, tries = paginator.token, 0
-        while True:
-            fetched = self.prefetcher.take(token)
-            try:
-                paginator.advance(fetched.page.outline)
-            except ContradictionError as error:
-                tries += 1
-                failed = TransientError(f"answered 200, but {error}", advice=error.advice, tries=tries)
-                self.prefetcher.retry(token, failed)
-            except UnreadableListError as error:
-                raise self.failure(f"cannot be read whole: {error}") from None
-            else:
-                return fetched
-
-    def read_window(
-        self, window: Window | None = None, *, may_give_up: bool = False
-    ) -> Iterator[tuple[FetchedPage, list[int]]]:
-        """Read the list, or a window of it, to its end.
-
-        Args:
-            window: The span of time to read; None is the whole list.
-            may_give_up: Whether to give up if the first page is full.
-
-        Yields:
-            Each page, with the places of the records in it that are new.
-
-        Raises:
-            WindowTooLongError: If the window is given up.
-            RunError: If the list cannot be read whole.
-        """
-        paginator = cast(ListPaginator, self.get_new_paginator(window))
+    def _read_pages(
+        self,
+        prefetcher: Prefetcher[PageToken, FetchedPage],
+        window: Window,
+        may_give_up: bool,  # noqa: FBT001
+    ) -> Iterator[tuple[FetchedPage, Sequence[int]]]:
+        """Read a window of the list to its end; yield each page, with the places of the new records on it."""
+        paginator = self.get_new_paginator(window)
         # A test of the connection takes one record, and has no use for a second page.
-        ahead = self.ABORT_AT_RECORD_COUNT is None
-        self.prefetcher.want(paginator.token)
-        while not paginator.finished:
-            if not ahead:
-                self.prefetcher.want(paginator.token)
-            full = paginator.lengths.full
-            fetched = self._take(paginator)
-            if may_give_up and paginator.count == 1 and len(fetched.page.outline.keys) >= full:
-                raise WindowTooLongError
-            if ahead and not paginator.finished:
-                guesses = paginator.guesses(self.settings.concurrency - 1)
-                self.prefetcher.want(paginator.token, guesses)
-            yield fetched, paginator.fresh
-        if paginator.fills_page:
-            self.run.log_once(
-                f"{self.name}: records of one second fill a page; if their order changes between requests, some may be "
-                "missed: raise `page_size` if the API allows it",
-                level=logging.WARNING,
+        ahead = None if self.is_test else self.settings.concurrency
+        try:
+            yield from read_pages(paginator, prefetcher, ahead=ahead, may_give_up=may_give_up)
+        except UnreadableListError as error:
+            raise self.failure(f"cannot be read whole: {error}") from None
+        for limit in paginator.limits:
+            self.sync_context.log_once(f"{self._request_name} {limit}", level=logging.WARNING)
+
+    def _plan(self, prefetcher: Prefetcher[PageToken, FetchedPage]) -> FullTable | Incremental:
+        """Return what to read, in which order."""
+        settings, sync = self.settings, self.sync_context
+        read = partial(self._read_pages, prefetcher)
+        if not settings.page_overlap:
+            sync.log_once("page_overlap is 0: records that move while their list is read may be missed")
+        if self.replication_method != REPLICATION_INCREMENTAL:
+            if settings.start is not None:
+                sync.log_once("start_date means nothing to FULL_TABLE streams: they are read whole")
+            return FullTable(read)
+        sync.log_once(
+            "INCREMENTAL streams see changes of records only within lookback_days: "
+            "run a --full-refresh now and then as well"
+        )
+        filterable = self.listing.filter_field is not None
+        if filterable:
+            sync.log_once(
+                "INCREMENTAL streams that the API filters by time see no record without a time: "
+                "read them as FULL_TABLE if there are any"
             )
-        if paginator.ignores_offset:
+        if self._bookmark.clamp(sync.started):
             self.logger.warning(
-                "%s: %s ignores the offset; its one page of %d records counts as the whole list",
+                "%s: the bookmark in the STATE is later than the start of this run, and is set back to it: changes "
+                "before the look-back (`lookback_days`) are not seen, so run a --full-refresh",
                 self.name,
-                self._path,
-                self._lengths.longest if self._lengths else 0,
             )
+        reach = Range(
+            self._bookmark.read(), settings.start, settings.lookback, sync.started, settings.provider.earliest
+        )
+        return Incremental(read, reach, filterable=filterable, window_days=settings.window_days)
+
+    # The records.
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Read what is to be emitted; each chunk is counted as emitted when the next one is asked for."""
+        self._counts = counts = self.sync_context.progress.begin(self.name)
+        fetcher = PageFetcher(
+            self._request_page,
+            name=self._request_name,
+            retries=RetryPolicy(self.settings.max_retries, self.settings.backoff_factor, self.is_test),
+            limiter=self.sync_context.limiter,
+            counts=counts,
+            logger=self.logger,
+        )
+        threads, stop = self.settings.concurrency, self.sync_context.stop
+        try:
+            with Prefetcher(fetcher.fetch, threads=threads, stop=stop) as prefetcher:
+                plan = self._plan(prefetcher)
+                counts.span = plan.span
+                for chunk in plan.chunks():
+                    if chunk.fetched is not None and chunk.fetched.page.outline.total is not None:
+                        counts.total = chunk.fetched.page.outline.total
+                    yield chunk
+                    counts.records += len(chunk.places)
+                    counts.reached = counts.reached if chunk.reached is None else chunk.reached
+        finally:
+            self.sync_context.progress.end(self.name)
+
+    def _read_records(self, chunk: Chunk) -> Iterator[dict[str, Any]]:
+        return iter(()) if chunk.fetched is None else self._reader.read(chunk.fetched.page, chunk.places)
 
     @override
-    def request_records(self, context: Context | None) -> Iterator[dict[str, Any]]:
-        """Give the records of the whole list as the API sent them."""
-        for fetched, fresh in self.read_window():
-            yield from map(fetched.page.record, fresh)
+    def request_records(self, context: Context | None) -> Iterator[Record]:
+        """Yield the records that a sync emits; bookmarks and what follows the last record go out in between."""
+        left, emitted = self.ABORT_AT_RECORD_COUNT, 0
+        self._require_state()
+        for chunk in self.chunks():
+            if chunk.fetched is not None:
+                self._write_unmodified = self._make_record_writer(chunk.fetched)
+            for record in islice(self._read_records(chunk), left):
+                yield record
+                emitted += 1
+            if chunk.places:
+                self._require_state()
+            if chunk.bookmark is not None:
+                self._promote(chunk.bookmark)
+            if (writer := self._writer) is not None:
+                writer.flush()
+            if left is not None and (left := left - len(chunk.places)) <= 0:
+                break
+        self._activate_version(is_empty=not emitted)
+
+    @cached_property
+    def _reader(self) -> RecordReader:
+        keys = {*self.primary_keys, *filter(None, [self.replication_key])}
+        schema = checked_schema(
+            get_selected_schema(self.name, self.effective_schema, self.mask),
+            maps=self.stream_maps,
+            stream_maps=self.config.get("stream_maps") or {},
+            keep=keys,
+        )
+        on_invalid = self._count_nulled if self.settings.on_invalid_value == "null" else None
+        coercer = Coercer(schema, on_invalid=on_invalid, never_null=keys)
+        unchecked = self.effective_schema.get("properties", {}).keys() - coercer.fields
+
+        def drop_unemitted(record: dict[str, Any]) -> None:
+            pop_deselected_record_properties(record, self.schema, self.mask)
+            for name in unchecked:
+                record.pop(name, None)
+
+        return RecordReader(coercer, drop_unemitted=drop_unemitted, failure=self.failure)
+
+    def _count_nulled(self, field: str, error: InvalidValueError) -> None:
+        """Count a value that becomes null, and warn of the first one of its field."""
+        self._counts.nulled += 1
+        message = f"{self.name}: field `{field}`: {error.reason}; invalid values become null"
+        self.sync_context.log_once(message, level=logging.WARNING, once_per=f"{self.name}.{field}")
+
+    # RECORD messages.
+
+    @property
+    def _writer(self) -> BufferedWriter | None:
+        writer = self._tap.message_writer
+        return writer if isinstance(writer, BufferedWriter) else None
+
+    @property
+    def can_write_unmodified(self) -> bool:
+        """Whether records go out as they are: nothing is deselected, mapped or flattened, and the schema is ours."""
+        maps = self.stream_maps
+        return (
+            len(maps) == 1
+            and type(maps[0]) is SameRecordTransform
+            and not maps[0].flattening_enabled
+            and maps[0].stream_alias == self.name
+            and all(self.mask.values())
+            and self.effective_schema == self.schema
+        )
+
+    def _make_record_writer(self, fetched: FetchedPage) -> Callable[[dict[str, Any]], None] | None:
+        writer = self._writer
+        if writer is None or not self.can_write_unmodified:
+            return None
+        return writer.record_writer(self.name, extracted=fetched.arrived, version=self._stream_version)
+
+    @override
+    def _write_record_message(self, record: Record) -> None:
+        """Write a record as it is where that is what the SDK's walk over its fields would do."""
+        try:
+            if self._write_unmodified is not None:
+                self._write_unmodified(record)
+            else:
+                super()._write_record_message(record)
+        except (RecursionError, ValueError, TypeError, UnwritableRecordError):
+            raise self._unwritable(record) from None
+
+    @override
+    def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
+        """Apply selection and maps, and name the record that they cannot be applied to."""
+        key = record.get(self.primary_keys[0], "")
+        try:
+            yield from super()._generate_record_messages(record)
+        except RecursionError:
+            raise self._unwritable(record) from None
+        except Exception as error:  # noqa: BLE001 - an expression may raise anything, with the record in its text
+            what = f"which `stream_maps` cannot be applied to ({type(error).__name__}): check its expressions"
+            raise self.failure(f"sent record {key!s:.100}, {what}") from None
+
+    def _unwritable(self, record: Record) -> RunError:
+        key = record.get(self.primary_keys[0], "")
+        return self.failure(f"sent record {key!s:.100}, which JSON cannot carry: it is nested too deeply")
+
+    # BATCH messages.
+
+    @override
+    def get_batches(
+        self, batch_config: BatchConfig, context: Context | None = None
+    ) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
+        """Write the records to files, and close the open ones before a STATE covers them."""
+        batches = Batches(batch_config, f"{self.tap_name}--{self.name}")
+        self._require_state()
+        try:
+            with self.get_record_counter() as counter, self.get_sync_timer():
+                for chunk in self.chunks():
+                    for alias, record in self._map_records(self._read_records(chunk)):
+                        if (manifest := self._add_to_batch(batches, alias, record)) is not None:
+                            self._batch_alias = alias
+                            yield batch_config.encoding, manifest
+                    if chunk.bookmark is not None:
+                        yield from self._close_batches(batches, batch_config)
+                        self._promote(chunk.bookmark)
+                    counter.increment(len(chunk.places))
+            yield from self._close_batches(batches, batch_config)
+        finally:
+            batches.drop()
+        self._finalize_state(self.stream_state)
+        self._write_state_message()
+
+    def _close_batches(
+        self, batches: Batches, config: BatchConfig
+    ) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
+        for alias, manifest in batches.close():
+            self._batch_alias = alias
+            yield config.encoding, manifest
+
+    def _map_records(self, records: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield records as they go out, with the name that they go by."""
+        if self.can_write_unmodified:
+            for record in records:
+                yield self.name, record
+            return
+        for record in records:
+            for message in self._generate_record_messages(record):
+                yield message.stream, message.record
+
+    def _add_to_batch(self, batches: Batches, alias: str, record: dict[str, Any]) -> list[str] | None:
+        try:
+            return batches.add(alias, record)
+        except UnwritableRecordError as error:
+            raise self._unwritable(error.record) from None
+
+    @override
+    def _write_batch_message(self, encoding: BaseBatchFileEncoding, manifest: list[str]) -> None:
+        """Write the message for the name that the batch's records go by; the STATE follows at the end of a window."""
+        for message in self._generate_batch_messages(encoding, manifest):
+            if message.stream == self._batch_alias:
+                self._tap.write_message(message)
+        self._require_state()
+        self.state_manager.is_flushed = True
+
+    # STATE and ACTIVATE_VERSION.
+
+    @property
+    def _bookmark(self) -> Bookmark:
+        key = self.replication_key or ""
+        types = self.schema.get("properties", {}).get(key, {}).get("type", [])
+        return Bookmark(self.stream_state, key=key, as_text="string" in types)
+
+    def _promote(self, bookmark: int) -> None:
+        """Let STATE say that every record up to the bookmark is out."""
+        self._bookmark.write(bookmark)
+        self.state_manager.is_flushed = False
+        self._write_state_message()
+
+    def _require_state(self) -> None:
+        """Make a STATE due: something goes out behind the last one."""
+        cast("SyncingTap", self._tap).require_state()
+        self.state_manager.is_flushed = False
+
+    @override
+    def generate_child_contexts(self, record: Record, context: Context | None) -> Iterator[Context | None]:
+        """Return none: no list has another inside it, and the SDK would apply a filter to each record twice."""
+        return iter(())
+
+    @override
+    def _increment_stream_state(self, latest_record: Record, *, context: Context | None = None) -> None:
+        """Leave the bookmark to `_promote`: records come newest first, and only a whole window can be promoted."""
+
+    @override
+    def _write_starting_replication_value(self, context: Context | None) -> None:
+        """Leave the start of a run to the replication plan."""
+
+    @override
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:
+        """Set no limit to bookmarks here: the replication plan does."""
+
+    @override
+    def _write_activate_version_message(self, full_table_version: int) -> None:
+        """Hold the message back until every record is out: a run that dies before must not empty the table."""
+        self._version_pending = full_table_version
+
+    def _activate_version(self, *, is_empty: bool) -> None:
+        """Write the message that was held back, unless the list was empty: it would delete all that the target has."""
+        version, self._version_pending = self._version_pending, None
+        if version is None:
+            return
+        if is_empty:
+            self.logger.warning(
+                "%s: the list is empty, so no ACTIVATE_VERSION message goes out and the target deletes nothing: "
+                "check `username` and `base_url` if the account has records",
+                self.name,
+            )
+            return
+        super()._write_activate_version_message(version)
+
+    # The catalog and the log.
+
+    @property
+    @override
+    def _singer_catalog_entry(self) -> CatalogEntry:
+        """Offer the replication keys; which of them is used is the user's choice."""
+        entry = super()._singer_catalog_entry
+        if self.valid_replication_keys:
+            entry.metadata.root.valid_replication_keys = list(self.valid_replication_keys)
+        return entry
+
+    @override
+    def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
+        """Log, but leave the report of a failure to the one line at the end."""
+        if message.startswith("An unhandled error occurred"):
+            level = logging.DEBUG
+        super().log(message, *args, level=level, **kwargs)

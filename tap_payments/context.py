@@ -1,44 +1,66 @@
-"""What the streams of one run share."""
+"""What the streams of one sync share."""
 
 from __future__ import annotations
 
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from tap_payments.api.prefetch import RateLimiter
+from tap_payments.api.rate_limiter import RateLimiter
 from tap_payments.output.progress import Progress
 
 if TYPE_CHECKING:
     import threading
 
+    from tap_payments.settings import Settings
+
 
 @dataclass
-class Run:
-    """One run of the tap.
+class SyncContext:
+    """One sync of the tap.
 
     Attributes:
+        settings: What there is to set.
+        logger: The tap's logger.
+        stop: Set when the sync is to end: every wait ends then.
         started: When it began, in Unix seconds.
-        stop: Set when it is to end: every wait ends then.
-        pace: When the next request may be sent.
+        limiter: When the next request may be sent.
         progress: What has been done so far.
     """
 
+    settings: Settings
     logger: logging.Logger
-    requests_per_minute: float | None
     stop: threading.Event
     started: int = field(default_factory=lambda: int(time.time()))
-    pace: RateLimiter = field(init=False)
+    limiter: RateLimiter = field(init=False)
     progress: Progress = field(init=False)
-    _told: set[str] = field(default_factory=set)
+    _logged: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.pace = RateLimiter(self.requests_per_minute, self.stop)
+        self.limiter = RateLimiter(self.settings.requests_per_minute, self.stop)
         self.progress = Progress(self.logger)
 
-    def log_once(self, message: str, *, level: int = logging.INFO) -> None:
-        """Log a fact that holds for the whole run, however many streams it touches."""
-        if message not in self._told:
-            self._told.add(message)
+    def log_once(self, message: str, *, level: int = logging.INFO, once_per: str | None = None) -> None:
+        """Log a fact once a sync, however often it comes up.
+
+        Args:
+            message: The fact.
+            level: The level to log it at.
+            once_per: What it is logged once for, where other messages about that count too.
+        """
+        subject = once_per or message
+        if subject not in self._logged:
+            self._logged.add(subject)
             self.logger.log(level, message)
+
+
+class SyncingTap(Protocol):
+    """What a stream needs of its tap beyond the SDK's."""
+
+    @property
+    def sync_context(self) -> SyncContext:
+        """What the streams of the sync share."""
+
+    def require_state(self) -> None:
+        """Write the next STATE even where it equals the last one."""

@@ -1,10 +1,11 @@
-"""How a run that cannot go on is told: in one line that says what to do, and never what is secret."""
+"""Fatal errors and the advice they carry; one line says what to do, and never what is secret."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
-from singer_sdk.exceptions import FatalAPIError
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 # What to do about a status. The README's troubleshooting lists the same, word for word.
 ADVICE = {
@@ -36,8 +37,56 @@ CONTRADICTION_ADVICE = "the API contradicts itself: report it to its provider, o
 TOTAL_ADVICE = "report it to the API's provider, or set `check_total: false` if its totals are inexact"
 
 
-class UnreadableListError(Exception):
-    """The list cannot be read whole; the text says why, without the name of the stream."""
+class RunError(FatalAPIError):
+    """Ends the run; the text is its one ERROR line, without anything secret."""
+
+
+class StoppedError(Exception):
+    """The run was told to stop while it waited."""
+
+
+class TransientError(RetriableAPIError):
+    """A request failed in a way that another try may not.
+
+    Attributes:
+        reason: What happened, to follow the name of what was asked for.
+        advice: What to do about it if it does not pass.
+        retry_after: Seconds that the API asks to wait; None where it does not.
+        pauses_all: Whether all requests of the run are to wait, not just this one.
+        tries: How many tries of the same request have failed so far.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        advice: str = "",
+        retry_after: float | None = None,
+        pauses_all: bool = False,
+        tries: int = 1,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.advice = advice
+        self.retry_after = retry_after
+        self.pauses_all = pauses_all
+        self.tries = tries
+
+
+class UnreachableError(Exception):
+    """The API could not be asked, and will not be the next time; the text says what to do."""
+
+
+class BodyTooLargeError(Exception):
+    """The answer is larger than what is read."""
+
+
+class MalformedBodyError(Exception):
+    """The answer is no JSON: it was cut short, or something between here and the API wrote it."""
+
+
+class UnexpectedBodyError(Exception):
+    """The answer is JSON, but not a page of records; the text says in which way, without any of its contents."""
 
 
 class ContradictionError(Exception):
@@ -52,12 +101,32 @@ class ContradictionError(Exception):
         self.advice = advice
 
 
-class RunError(FatalAPIError):
-    """Ends the run; the text is the line to tell, without anything secret."""
+class UnreadableListError(Exception):
+    """The list cannot be read whole; the text says why, without the name of the stream."""
+
+
+class WindowTooLongError(Exception):
+    """The window's first page is full, and a shorter window will do better; nothing of it was emitted."""
+
+
+class UnreadableNumberError(ArithmeticError):
+    """A number whose exponent is too long."""
+
+
+class NonFiniteError(ValueError):
+    """A value that JSON does not have was about to be written."""
+
+
+class UnwritableRecordError(Exception):
+    """A record that JSON cannot carry; `record` is the one."""
+
+    def __init__(self, record: dict[str, Any]) -> None:
+        super().__init__("a record that JSON cannot carry")
+        self.record = record
 
 
 def describe_status(status: int) -> str:
-    """Write a status with its standard name, not with the server's own words."""
+    """Return a status with its standard name, not with the server's own words."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -65,7 +134,7 @@ def describe_status(status: int) -> str:
 
 
 def advise(status: int) -> str:
-    """Say what to do about a status."""
+    """Return what to do about a status."""
     if status in ADVICE:
         return ADVICE[status]
     if 300 <= status < 400:  # noqa: PLR2004 - the class of redirects

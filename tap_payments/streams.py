@@ -7,7 +7,7 @@ from typing import ClassVar
 from singer_sdk import SchemaDirectory, StreamSchema
 
 from tap_payments import schemas
-from tap_payments.sending import PaymentsStream
+from tap_payments.client import PaymentsStream
 
 SCHEMAS = SchemaDirectory(schemas)
 

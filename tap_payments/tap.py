@@ -19,23 +19,18 @@ from singer_sdk.helpers._util import load_json
 from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
 from singer_sdk.singerlib import Catalog, StateMessage
 from singer_sdk.tap_base import CliTestOptionValue
+from typing_extensions import override
 
 import tap_payments.about  # noqa: F401 - its formats are the SDK's from then on
-from tap_payments.api.prefetch import StoppedError
 from tap_payments.catalog import resolve_catalog
 from tap_payments.cli import PaymentsCommand
-from tap_payments.context import Run
-from tap_payments.errors import RunError
+from tap_payments.context import SyncContext
+from tap_payments.errors import RunError, StoppedError
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.settings import SETTINGS, Settings, read_text
 from tap_payments.settings_validation import check_config, find_conflicts
 from tap_payments.streams import SCHEMAS, STREAMS
 from tap_payments.validation import check_state
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +39,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from tap_payments.sending import PaymentsStream
+    from tap_payments.client import PaymentsStream
 
 # Seconds that a run has to end after a signal.
 LONGEST_END = 2.0
@@ -67,7 +62,6 @@ class TapPayments(Tap):
         **kwargs: Any,
     ) -> None:
         """Take configuration, catalog and state as the SDK does."""
-        self._run: Run | None = None
         self._stop = threading.Event()
         self._stopped_by: int | None = None
         if isinstance(catalog, Catalog):
@@ -111,12 +105,10 @@ class TapPayments(Tap):
         """
         self._state_writer = StateWriter(self.message_writer)
 
-    @property
-    def run(self) -> Run:
-        """What the streams of this run share."""
-        if self._run is None:
-            self._run = Run(self.logger, self.settings.requests_per_minute, self._stop)
-        return self._run
+    @cached_property
+    def sync_context(self) -> SyncContext:
+        """What the streams of this sync share."""
+        return SyncContext(self.settings, self.logger, self._stop)
 
     @override
     def discover_streams(self) -> list[PaymentsStream]:
@@ -234,9 +226,9 @@ class TapPayments(Tap):
                 self._flush()
             raise
         else:
-            self.run.progress.summarize()
+            self.sync_context.progress.summarize()
         finally:
-            self.run.progress.close()
+            self.sync_context.progress.close()
         if self._stopped_by is not None:
             if isinstance(self.message_writer, BufferedWriter):
                 self.message_writer.end(StateMessage(value=self.state) if self.state else None)

@@ -15,15 +15,15 @@ from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.singerlib.encoding import SimpleSingerWriter
 from singer_sdk.streams.core import Stream
 
+from tap_payments.client import PaymentsStream
 from tap_payments.output.writer import BufferedWriter
-from tap_payments.sending import PaymentsStream
 from tap_payments.tap import TapPayments
 from tests.attacks import HereRun, Number, read_exactly, run_here
 from tests.sandbox import Sandbox, make_account
 from tests.tapping import catalog_with, tap_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 JSON = dict[str, Any]
 
@@ -99,14 +99,18 @@ class Paths:
     lean: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        write = BufferedWriter.write_records
+        make = BufferedWriter.record_writer
 
-        def counted(writer: BufferedWriter, stream: str, records: Any, **others: Any) -> None:
-            kept = list(records)
-            self.lean.append(len(kept))
-            write(writer, stream, kept, **others)
+        def counted(writer: BufferedWriter, stream: str, **others: Any) -> Callable[[JSON], None]:
+            write = make(writer, stream, **others)
 
-        self.monkeypatch.setattr(BufferedWriter, "write_records", counted)
+            def write_and_count(record: JSON) -> None:
+                self.lean.append(1)
+                write(record)
+
+            return write_and_count
+
+        self.monkeypatch.setattr(BufferedWriter, "record_writer", counted)
 
     def read(self, selection: str, settings: JSON) -> Said:
         """Read with what is set now."""
@@ -123,7 +127,7 @@ class Paths:
     def read_sdk(self, selection: str, settings: JSON, writer: type[Any]) -> Said:
         """Read as the SDK does by itself."""
         with self.monkeypatch.context() as patch:
-            patch.setattr(PaymentsStream, "_sync_records", Stream._sync_records)  # noqa: SLF001 -- the very path
+            patch.setattr(PaymentsStream, "_write_record_message", Stream._write_record_message)  # noqa: SLF001
             patch.setattr(PaymentsStream, "_generate_record_messages", Stream._generate_record_messages)  # noqa: SLF001
             patch.setattr(TapPayments, "message_writer_class", writer)
             return self.read(selection, settings)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tap_payments.client import PaymentsStream
 from tap_payments.errors import RunError
-from tap_payments.sending import PaymentsStream
 from tap_payments.tap import TapPayments
 from tests.sandbox import Sandbox, make_account
 from tests.tapping import JSON, catalog_with, discovered, invoke, run_tap, tap_config
@@ -225,8 +225,8 @@ def begin(tap_of: Callable[[], TapPayments]) -> None:
         for stream in tap.streams.values():
             if isinstance(stream, PaymentsStream) and stream.selected:
                 stream.can_write_unmodified  # noqa: B018 - it reads selection, maps and schema
-                stream._coercer  # noqa: B018, SLF001 - it reads the schema
-                stream._start()  # noqa: SLF001 - it reads the state
+                stream._reader  # noqa: B018, SLF001 - it reads the schema
+                stream._bookmark.read()  # noqa: SLF001 - it reads the state
                 stream.finalize_state_progress_markers()
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tap_payments.api import prefetch
-from tap_payments.api.prefetch import INTERVAL_MARGIN, RateLimiter, StoppedError
+from tap_payments.api.rate_limiter import INTERVAL_MARGIN, RateLimiter
+from tap_payments.errors import StoppedError
 from tests.lists import plain
 from tests.sandbox import Sandbox
 from tests.sandbox.faults import Drop, Status
@@ -36,10 +36,8 @@ class Clock(threading.Event):
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(prefetch, "time", made)
-    return made
+def clock() -> Clock:
+    return Clock()
 
 
 class Sends:
@@ -69,7 +67,7 @@ class Sends:
 @given(st.lists(st.one_of(st.just(0.0), st.floats(0, 3)), min_size=130, max_size=130))
 def test_no_minute_has_more_requests_than_allowed(clock: Clock, busy: list[float]) -> None:
     """Whatever the run does between them, which takes up to so many seconds each."""
-    pace, times = RateLimiter(60, clock), []
+    pace, times = RateLimiter(60, clock, clock=clock.monotonic), []
     for seconds in busy:
         pace.acquire()
         times.append(clock.now)
@@ -78,7 +76,7 @@ def test_no_minute_has_more_requests_than_allowed(clock: Clock, busy: list[float
 
 
 def test_a_run_that_only_waits_for_its_pace_uses_it_up(clock: Clock) -> None:
-    pace, begun = RateLimiter(60, clock), clock.now
+    pace, begun = RateLimiter(60, clock, clock=clock.monotonic), clock.now
     waited = sum(pace.acquire() for _ in range(101))
     assert clock.now - begun == pytest.approx(100 * INTERVAL_MARGIN)
     assert waited == pytest.approx(clock.now - begun)
@@ -96,14 +94,14 @@ def test_requests_of_all_threads_are_spaced() -> None:
 def test_without_a_limit_nobody_waits() -> None:
     pace = RateLimiter(None, threading.Event())
     Sends(pace, threads=4, each=500)
-    pace.hold(0)
+    pace.pause(0)
     begun = time.monotonic()
     pace.acquire()
     assert time.monotonic() - begun < 1
 
 
 def test_time_that_nobody_used_is_not_made_up_for(clock: Clock) -> None:
-    pace = RateLimiter(600, clock)
+    pace = RateLimiter(600, clock, clock=clock.monotonic)
     pace.acquire()
     clock.now += 100
     assert [pace.acquire() for _ in range(3)] == pytest.approx([0, 0.1 * INTERVAL_MARGIN, 0.1 * INTERVAL_MARGIN])
@@ -113,7 +111,7 @@ def test_a_hold_holds_all_those_that_wait_already() -> None:
     pace = RateLimiter(1_200, threading.Event())
     pace.acquire()
     begun = time.monotonic()
-    timer = threading.Timer(0.01, pace.hold, args=(0.4,))
+    timer = threading.Timer(0.01, pace.pause, args=(0.4,))
     timer.start()
     times = Sends(pace, threads=3, each=1).times
     timer.join()
@@ -121,9 +119,9 @@ def test_a_hold_holds_all_those_that_wait_already() -> None:
 
 
 def test_a_hold_is_not_shortened_by_a_shorter_one(clock: Clock) -> None:
-    pace = RateLimiter(600, clock)
-    pace.hold(30)
-    pace.hold(1)
+    pace = RateLimiter(600, clock, clock=clock.monotonic)
+    pace.pause(30)
+    pace.pause(1)
     assert pace.acquire() == pytest.approx(30)
     assert pace.acquire() == pytest.approx(0.1 * INTERVAL_MARGIN)
 
@@ -131,7 +129,7 @@ def test_a_hold_is_not_shortened_by_a_shorter_one(clock: Clock) -> None:
 def test_those_held_go_on_at_the_pace_not_all_at_once() -> None:
     pace = RateLimiter(600, threading.Event())
     pace.acquire()
-    timer = threading.Timer(0.01, pace.hold, args=(0.7,))
+    timer = threading.Timer(0.01, pace.pause, args=(0.7,))
     timer.start()
     times = sorted(Sends(pace, threads=4, each=1).times)
     timer.join()
@@ -145,7 +143,7 @@ def test_a_stop_ends_every_wait_within_a_second(wait: str) -> None:
     if wait == "pace":
         pace.acquire()
     elif wait == "hold":
-        pace.hold(100)
+        pace.pause(100)
     threading.Timer(0.1, stop.set).start()
     begun = time.monotonic()
     with pytest.raises(StoppedError):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_payments.api.prefetch import Prefetcher, StoppedError, TransientError
+from tap_payments.api.prefetch import Prefetcher
+from tap_payments.errors import StoppedError, TransientError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,10 +92,10 @@ def test_pages_come_in_order_each_fetched_once(
     make: Callable[[int], Prefetcher[int, int]], pages: Pages, threads: int
 ) -> None:
     prefetcher, taken = make(threads), []
-    prefetcher.want(0)
+    prefetcher.schedule(0)
     for token in range(20):
         taken.append(prefetcher.take(token))
-        prefetcher.want(token + 1, range(token + 2, token + 1 + threads))
+        prefetcher.schedule(token + 1, range(token + 2, token + 1 + threads))
     assert taken == [token * 10 for token in range(20)]
     assert all(pages.times(token) == 1 for token in range(20))
     assert pages.most_in_flight <= threads
@@ -105,7 +106,7 @@ def test_one_thread_still_fetches_the_next_page_before_it_is_asked_for(
     make: Callable[[int], Prefetcher[int, int]], pages: Pages
 ) -> None:
     prefetcher = make(1)
-    prefetcher.want(0)
+    prefetcher.schedule(0)
     wait_until(lambda: pages.asked == [(0, False)])
     assert prefetcher.take(0) == 0
 
@@ -115,14 +116,14 @@ def test_guesses_that_turn_out_wrong_are_thrown_away_with_their_errors(
 ) -> None:
     pages.failing = {2: ValueError("of a page that nobody needs"), 3: TransientError("likewise")}
     prefetcher = make(3)
-    prefetcher.want(1, (2, 3))
+    prefetcher.schedule(1, (2, 3))
     wait_until(lambda: pages.times(2) == pages.times(3) == 1)
     assert prefetcher.take(1) == 10
-    prefetcher.want(7, (8,))
+    prefetcher.schedule(7, (8,))
     assert prefetcher.take(7) == 70
     # Wanted anew, it is fetched anew.
     pages.failing.clear()
-    prefetcher.want(2)
+    prefetcher.schedule(2)
     assert prefetcher.take(2) == 20
     assert pages.times(2) == 2
 
@@ -132,12 +133,12 @@ def test_guesses_that_still_wait_are_not_fetched_once_they_are_wrong(
 ) -> None:
     pages.hanging = {1}
     prefetcher = make(1)
-    prefetcher.want(1, (2, 3))
+    prefetcher.schedule(1, (2, 3))
     wait_until(lambda: pages.times(1) == 1)
-    prefetcher.want(1, (9,))
+    prefetcher.schedule(1, (9,))
     pages.released.set()
     assert prefetcher.take(1) == 10
-    prefetcher.want(9)
+    prefetcher.schedule(9)
     assert prefetcher.take(9) == 90
     assert pages.times(2) == pages.times(3) == 0
     assert pages.times(9) == 1
@@ -148,11 +149,11 @@ def test_a_guess_is_tried_once_until_its_turn_and_its_failure_is_handed_on(
 ) -> None:
     failure = pages.failing[2] = TransientError("is busy")
     prefetcher = make(2)
-    prefetcher.want(1, (2,))
+    prefetcher.schedule(1, (2,))
     wait_until(lambda: (2, True) in pages.asked)
     assert prefetcher.take(1) == 10
-    prefetcher.want(2, (3,))
-    prefetcher.want(2, (3,))
+    prefetcher.schedule(2, (3,))
+    prefetcher.schedule(2, (3,))
     assert prefetcher.take(2) == 20
     assert [asked for asked in pages.asked if asked[0] == 2] == [(2, True), (2, False)]
     assert [told for (token, _), told in zip(pages.asked, pages.told, strict=True) if token == 2] == [None, failure]
@@ -163,10 +164,10 @@ def test_an_error_that_will_not_pass_is_raised_at_its_turn_and_not_before(
 ) -> None:
     pages.failing[2] = ValueError("for good")
     prefetcher = make(2)
-    prefetcher.want(1, (2,))
+    prefetcher.schedule(1, (2,))
     wait_until(lambda: pages.times(2) == 1)
     assert prefetcher.take(1) == 10
-    prefetcher.want(2)
+    prefetcher.schedule(2)
     with pytest.raises(ValueError, match="for good"):
         prefetcher.take(2)
     assert pages.times(2) == 1
@@ -177,11 +178,11 @@ def test_the_turn_of_a_failed_guess_comes_before_other_guesses(
 ) -> None:
     pages.failing[2] = TransientError("is busy")
     prefetcher = make(1)
-    prefetcher.want(1, (2,))
+    prefetcher.schedule(1, (2,))
     wait_until(lambda: pages.times(2) == 1 and not pages.in_flight)
     assert prefetcher.take(1) == 10
     pages.hanging = {3}
-    prefetcher.want(2, (3, 4, 5))
+    prefetcher.schedule(2, (3, 4, 5))
     wait_until(lambda: pages.times(3) == 1)
     pages.released.set()
     assert prefetcher.take(2) == 20
@@ -195,7 +196,7 @@ def test_a_stop_ends_the_wait_for_a_page_within_a_second(
 ) -> None:
     pages.hanging = {1}
     prefetcher = make(1)
-    prefetcher.want(1)
+    prefetcher.schedule(1)
     if early:
         stop.set()
     else:
@@ -210,7 +211,7 @@ def test_a_page_that_came_before_the_stop_is_not_handed_out_after_it(
     make: Callable[[int], Prefetcher[int, int]], pages: Pages, stop: threading.Event
 ) -> None:
     prefetcher = make(1)
-    prefetcher.want(1)
+    prefetcher.schedule(1)
     wait_until(lambda: pages.times(1) == 1 and not pages.in_flight)
     stop.set()
     with pytest.raises(StoppedError):
@@ -222,11 +223,11 @@ def test_a_guess_that_hangs_blocks_neither_the_pages_before_it_nor_the_end(
 ) -> None:
     pages.hanging = {5}
     prefetcher = make(2)
-    prefetcher.want(1, (5,))
+    prefetcher.schedule(1, (5,))
     wait_until(lambda: pages.times(5) == 1)
     assert prefetcher.take(1) == 10
     for token in (2, 3):
-        prefetcher.want(token)
+        prefetcher.schedule(token)
         assert prefetcher.take(token) == token * 10
     begun = time.monotonic()
     prefetcher.close()
@@ -238,7 +239,7 @@ def test_a_guess_that_hangs_blocks_neither_the_pages_before_it_nor_the_end(
 def test_threads_end_when_it_closes(make: Callable[[int], Prefetcher[int, int]], pages: Pages) -> None:
     before = set(threading.enumerate())
     prefetcher = make(4)
-    prefetcher.want(1, (2, 3, 4))
+    prefetcher.schedule(1, (2, 3, 4))
     prefetcher.take(1)
     mine = set(threading.enumerate()) - before
     assert 1 <= len(mine) <= 4

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tap_payments.client import PaymentsStream
 from tap_payments.output import progress
 from tap_payments.output.progress import Progress, StreamProgress, describe_span
-from tap_payments.sending import PaymentsStream
 from tap_payments.tap import TapPayments
 from tests.sandbox import Sandbox, make_account
 from tests.sandbox.faults import Hang
@@ -68,9 +68,9 @@ def test_lines_come_while_nothing_else_happens(
     caplog.set_level(logging.INFO)
     running = Progress(LOGGER)
     try:
-        running.begin("charges")
-        running.count_request("charges", 0.0)
-        running.count_records("charges", 7)
+        counts = running.begin("charges")
+        counts.count_request(0.0)
+        counts.records += 7
         until(lambda: len(caplog.messages) >= 3)
     finally:
         running.close()
@@ -107,7 +107,7 @@ def test_no_line_comes_of_a_stream_that_is_given_up(
         time.sleep(0.05)
         caplog.clear()
         time.sleep(0.1)
-        tap.run.progress.close()
+        tap.sync_context.progress.close()
     assert caplog.messages == []
 
 

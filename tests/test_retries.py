@@ -14,9 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tap_payments import errors
-from tap_payments.api.prefetch import RateLimiter
+from tap_payments.api.fetcher import MAX_WAIT
+from tap_payments.api.rate_limiter import RateLimiter
 from tap_payments.api.transport import read_retry_after
-from tap_payments.client import MAX_WAIT
 from tap_payments.records.timestamps import describe
 from tests.attacks import HereRun, expect_told_once, run_here
 from tests.sandbox import Sandbox, make_account
@@ -65,7 +65,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
     """Have every wait end at once, and remember how long it was to be."""
     waits = Waits()
     monkeypatch.setattr(RateLimiter, "wait", lambda _, seconds: waits.one.append(seconds))
-    monkeypatch.setattr(RateLimiter, "hold", lambda _, seconds: waits.all.append(seconds))
+    monkeypatch.setattr(RateLimiter, "pause", lambda _, seconds: waits.all.append(seconds))
     return waits
 
 

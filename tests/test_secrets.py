@@ -11,11 +11,10 @@ import pytest
 import requests
 
 from tap_payments import client, errors
-from tap_payments.api.prefetch import RateLimiter
+from tap_payments.api.rate_limiter import RateLimiter
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.paginator import ListPaginator
 from tap_payments.records.coercion import Coercer
-from tap_payments.replication import incremental as replication
 from tap_payments.settings import SETTINGS
 from tests.attacks import BODY_MARKER, HereRun, command_here, expect_told_once, run_here
 from tests.intermediaries import forward_proxy, make_certificate, tls_end
@@ -125,13 +124,13 @@ def test_a_setting_that_is_not_known_keeps_its_value(sandbox: Sandbox) -> None:
     ("owner", "name"),
     [
         (client, "read_page"),
-        (Coercer, "conform"),
+        (Coercer, "coerce"),
         (ListPaginator, "advance"),
         (RateLimiter, "acquire"),
         (requests.Session, "send"),
         (requests.Session, "prepare_request"),
         (BufferedWriter, "flush"),
-        (replication.ReplicatedStream, "chunks"),
+        (client.PaymentsStream, "chunks"),
     ],
     ids=lambda part: getattr(part, "__name__", part),
 )

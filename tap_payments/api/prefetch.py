@@ -1,4 +1,4 @@
-"""Pages in the order they are asked for, while the next are already in flight, at the pace allowed.
+"""Pages in the order they are asked for, while the next are already in flight.
 
 Knows nothing of HTTP: what fetches a page is handed in.
 """
@@ -6,109 +6,20 @@ Knows nothing of HTTP: what fetches a page is handed in.
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from tap_payments.api.rate_limiter import POLL_INTERVAL
+from tap_payments.errors import StoppedError, TransientError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from typing_extensions import Self
+
 Token = TypeVar("Token")
 Fetched = TypeVar("Fetched")
-
-# Requests that are spaced by exactly the allowed pace are refused now and then: clocks differ, and networks bunch.
-INTERVAL_MARGIN = 1.02
-# Longest time, in seconds, after which a wait notices that the run is to stop.
-POLL_INTERVAL = 0.2
-
-
-class StoppedError(Exception):
-    """The run was told to stop while it waited."""
-
-
-class TransientError(Exception):
-    """A try that failed in a way that another one may not.
-
-    Attributes:
-        reason: What happened, to follow the name of what was asked for.
-        advice: What to do about it if it does not pass.
-        retry_after: Seconds that the API asks to wait; None where it does not.
-        holds_all: Whether all requests of the run are to wait, not just this one.
-        tries: How many tries of the same request have failed so far.
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        advice: str = "",
-        retry_after: float | None = None,
-        holds_all: bool = False,
-        tries: int = 1,
-    ) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.advice = advice
-        self.retry_after = retry_after
-        self.holds_all = holds_all
-        self.tries = tries
-
-
-class RateLimiter:
-    """Spaces the requests of a run, from whatever thread they come."""
-
-    def __init__(self, requests_per_minute: float | None, stop: threading.Event) -> None:
-        """Begin a run.
-
-        Args:
-            requests_per_minute: How many requests are allowed; None is any number.
-            stop: Set when the run is to end.
-        """
-        self._interval = 60 / requests_per_minute * INTERVAL_MARGIN if requests_per_minute else 0.0
-        self._stop = stop
-        self._lock = threading.Lock()
-        self._next = 0.0
-        self._held_until = 0.0
-
-    def acquire(self) -> float:
-        """Wait until a request may be sent.
-
-        Returns:
-            Seconds that it took.
-
-        Raises:
-            StoppedError: If the run is to stop.
-        """
-        begun = time.monotonic()
-        while True:
-            with self._lock:
-                now = time.monotonic()
-                left = max(self._next, self._held_until) - now
-                if left <= 0:
-                    # Counted from when it is really sent, so that requests which were held do not go in a bunch.
-                    self._next = now + self._interval
-                    return now - begun
-            self.wait(left)
-
-    def hold(self, seconds: float) -> None:
-        """Send nothing for some seconds: the API says that requests come too fast."""
-        with self._lock:
-            self._held_until = max(self._held_until, time.monotonic() + seconds)
-
-    def wait(self, seconds: float) -> None:
-        """Sleep, but not past the end of the run.
-
-        Raises:
-            StoppedError: If the run is to stop.
-        """
-        until = time.monotonic() + seconds
-        while not self._stop.is_set():
-            left = until - time.monotonic()
-            if left <= 0:
-                return
-            self._stop.wait(min(left, POLL_INTERVAL))
-        raise StoppedError
 
 
 @dataclass
@@ -149,8 +60,14 @@ class Prefetcher(Generic[Token, Fetched]):
         self._queue: deque[_Job[Token, Fetched]] = deque()
         self._changed = threading.Condition()
 
-    def want(self, token: Token, guesses: Sequence[Token] = ()) -> None:
-        """Have these pages fetched, and throw away whatever else was fetched ahead.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def schedule(self, token: Token, guesses: Sequence[Token] = ()) -> None:
+        """Schedule these pages, and discard whatever else was fetched ahead.
 
         Args:
             token: What will be taken next.
@@ -165,7 +82,7 @@ class Prefetcher(Generic[Token, Fetched]):
                     self._submit(_Job(key, guess=key != token))
 
     def take(self, token: Token) -> Fetched:
-        """Give the page of a token that is wanted, when it is there.
+        """Return the page of a token that is scheduled, when it is there.
 
         Raises:
             StoppedError: If the run is to stop.

@@ -14,8 +14,8 @@ import urllib3.exceptions
 import urllib3.response
 
 from tap_payments import errors
-from tap_payments.api.prefetch import TransientError
 from tap_payments.api.sessions import TIMEOUTS_PER_ANSWER
+from tap_payments.errors import BodyTooLargeError, TransientError, UnreachableError
 from tap_payments.records.timestamps import LATEST
 
 if TYPE_CHECKING:
@@ -29,14 +29,6 @@ DECOMPRESSED_PIECE = 1 << 18
 
 # Latest Unix second to come back at; one day later would be a year that has no date, if it is told a moment later.
 LATEST_RETRY = LATEST - 86_400
-
-
-class UnreachableError(Exception):
-    """The API could not be asked, and will not be the next time; the text says what to do."""
-
-
-class BodyTooLargeError(Exception):
-    """The answer is larger than `MAX_BODY`."""
 
 
 def send(session: requests.Session, request: requests.PreparedRequest, timeout: float) -> requests.Response:

@@ -11,13 +11,12 @@ from uuid import uuid4
 
 from singer_sdk.batch import Batcher
 
-from tap_payments.errors import RunError
+from tap_payments.errors import RunError, UnwritableRecordError
 from tap_payments.output.stdout import describe_os_error
-from tap_payments.output.writer import UnwritableRecordError
 from tap_payments.records.exact_json import ENCODER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from singer_sdk.helpers._batch import BatchConfig
 
@@ -129,29 +128,27 @@ class Batches:
         self._pending: dict[str, list[dict[str, Any]]] = {}
         self._is_jsonl = config.encoding.format == "jsonl"
 
-    def add(self, alias: str, records: Iterable[dict[str, Any]]) -> Iterator[list[str]]:
-        """Add records that go by one name.
+    def add(self, alias: str, record: dict[str, Any]) -> list[str] | None:
+        """Add a record that goes by some name.
 
-        Yields:
-            The manifest of each batch that is full.
+        Returns:
+            The manifest of the batch if it is full now.
 
         Raises:
-            UnwritableRecordError: If JSON cannot carry a record.
+            UnwritableRecordError: If JSON cannot carry the record.
         """
-        for record in records:
-            if self._is_jsonl:
-                if alias not in self._files:
-                    self._count += 1
-                    self._files[alias] = BatchFile(self._config, f"{self._prefix}-{self._count}")
-                file = self._files[alias]
-                file.write(record)
-                full = file.records >= self._config.batch_size
-            else:
-                pending = self._pending.setdefault(alias, [])
-                pending.append(record)
-                full = len(pending) >= self._config.batch_size
-            if full:
-                yield self._close(alias)
+        if self._is_jsonl:
+            if alias not in self._files:
+                self._count += 1
+                self._files[alias] = BatchFile(self._config, f"{self._prefix}-{self._count}")
+            file = self._files[alias]
+            file.write(record)
+            full = file.records >= self._config.batch_size
+        else:
+            pending = self._pending.setdefault(alias, [])
+            pending.append(record)
+            full = len(pending) >= self._config.batch_size
+        return self._close(alias) if full else None
 
     def close(self) -> Iterator[tuple[str, list[str]]]:
         """Close every batch that is open.

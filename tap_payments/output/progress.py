@@ -43,6 +43,18 @@ class StreamProgress:
     total: int | None = None
     begun: float = field(default_factory=time.monotonic)
     ended: float | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count_request(self, waited: float) -> None:
+        """Count a request, and the seconds that it waited to be sent."""
+        with self._lock:
+            self.requests += 1
+            self.waited += waited
+
+    def count_retry(self) -> None:
+        """Count a request that is sent again."""
+        with self._lock:
+            self.retries += 1
 
     def share(self) -> float | None:
         """Give the share done, from 0 to 1; None where the end is not known."""
@@ -91,7 +103,6 @@ class Progress:
         self._logger = logger
         self._streams: defaultdict[str, StreamProgress] = defaultdict(StreamProgress)
         self._current: str | None = None
-        self._lock = threading.Lock()
         self._ended = threading.Event()
         self._teller: threading.Thread | None = None
 
@@ -103,21 +114,6 @@ class Progress:
             self._teller = threading.Thread(target=self._tell, name="progress", daemon=True)
             self._teller.start()
         return counts
-
-    def count_request(self, stream: str, waited: float) -> None:
-        """Count a request of a stream, and the seconds that it waited to be sent."""
-        with self._lock:
-            self._streams[stream].requests += 1
-            self._streams[stream].waited += waited
-
-    def count_records(self, stream: str, records: int) -> None:
-        """Count records of a stream that are out."""
-        self._streams[stream].records += records
-
-    def count_retry(self, stream: str) -> None:
-        """Count a request that is sent again."""
-        with self._lock:
-            self._streams[stream].retries += 1
 
     def end(self, stream: str) -> None:
         """Count a stream as read, or given up."""

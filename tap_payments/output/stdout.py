@@ -15,17 +15,13 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tap_payments.api.prefetch import StoppedError
-from tap_payments.errors import RunError
+from typing_extensions import override
+
+from tap_payments.errors import RunError, StoppedError
 
 if sys.platform == "linux":
     import fcntl
     import termios
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     import threading

@@ -1,4 +1,4 @@
-"""The message writer, and the lean path of a record to it.
+"""The message writer, and the fast path of a record to it.
 
 Messages are collected and go out together: with every message that is no record, at the end
 of a page, and when there are many. What goes out
@@ -7,7 +7,6 @@ is always whole lines.
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -15,33 +14,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.singerlib import SingerMessageType
+from typing_extensions import override
 
-from tap_payments.api.prefetch import StoppedError
-from tap_payments.errors import RunError
-from tap_payments.output.stdout import LineWriter, line_writer
+from tap_payments.errors import RunError, StoppedError, UnwritableRecordError
+from tap_payments.output.stdout import NEWLINE, LineWriter, line_writer
 from tap_payments.records.exact_json import ENCODER
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterable
+    from collections.abc import Callable
 
     from singer_sdk.singerlib.messages import Message
 
 # Bytes that are collected at most before they go out.
 BUFFER_SIZE = 1 << 20
-
-
-class UnwritableRecordError(Exception):
-    """A record that JSON cannot carry; `record` is the one."""
-
-    def __init__(self, record: dict[str, Any]) -> None:
-        super().__init__("a record that JSON cannot carry")
-        self.record = record
 
 
 class BufferedWriter(MsgSpecWriter):
@@ -89,31 +75,26 @@ class BufferedWriter(MsgSpecWriter):
                 # Messages were given up that this state counts as written. What an earlier one says is still true.
                 self._lines.write(self._last_state, self.stop)
 
-    def write_records(
-        self,
-        stream: str,
-        records: Iterable[dict[str, Any]],
-        *,
-        extracted: datetime,
-        version: int | None = None,
-    ) -> None:
-        """Write records as they are: the lean path, for a stream with nothing to select or map.
+    def record_writer(
+        self, stream: str, *, extracted: datetime, version: int | None = None
+    ) -> Callable[[dict[str, Any]], None]:
+        """Return a function that writes a record as it is, for a stream with nothing to select or map.
 
         Args:
             stream: Name of the stream.
-            records: The records.
-            extracted: When the page that held them arrived.
+            extracted: When the page that holds the records arrived.
             version: The version of the table that they belong to.
 
-        Raises:
-            UnwritableRecordError: If a record cannot be written; those before it are.
+        Returns:
+            The function; it raises UnwritableRecordError if JSON cannot carry a record.
         """
         message: dict[str, Any] = {"type": SingerMessageType.RECORD.value, "stream": stream, "record": None}
         if version is not None:
             message["version"] = version
         message["time_extracted"] = msgspec.Raw(ENCODER.encode(extracted.astimezone(timezone.utc)))
         encode_into, buffer = ENCODER.encode_into, self._buffer
-        for record in records:
+
+        def write(record: dict[str, Any]) -> None:
             begin = len(buffer)
             message["record"] = record
             try:
@@ -121,9 +102,11 @@ class BufferedWriter(MsgSpecWriter):
             except (RecursionError, ValueError, TypeError):
                 del buffer[begin:]
                 raise UnwritableRecordError(record) from None
-            buffer += b"\n"
+            buffer.append(NEWLINE)
             if begin >= BUFFER_SIZE:
                 self.flush()
+
+        return write
 
     def flush(self) -> None:
         """Send on what was collected.

@@ -8,20 +8,15 @@ begins above all those that share the last one's second.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from singer_sdk.pagination import OffsetPaginator
+from typing_extensions import override
 
 from tap_payments.errors import TOTAL_ADVICE, ContradictionError, UnreadableListError
 from tap_payments.pagination.history import RECENT_PAGES, Outline, PageHistory, second_of, tie_length
 from tap_payments.pagination.offset_cap import OffsetCap, Span
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -159,6 +154,20 @@ class ListPaginator(OffsetPaginator):
     def token(self) -> PageToken:
         """What to ask for next."""
         return PageToken(self._value, self._span.since, self._span.until)
+
+    @property
+    def limits(self) -> list[str]:
+        """What a reader of the list should know of it, to follow its name."""
+        limits = []
+        if self.fills_page:
+            limits.append(
+                "has records of one second that fill a page; if their order changes between requests, some may be "
+                "missed: raise `page_size` if the API allows it"
+            )
+        if self.ignores_offset:
+            length = self.lengths.longest
+            limits.append(f"ignores the offset; its one page of {length} records counts as the whole list")
+        return limits
 
     def guesses(self, count: int) -> list[PageToken]:
         """Return the tokens that follow `token` if the pages to come are as long as the last, full one.

@@ -7,24 +7,20 @@ once for each shape, and only that is touched afterwards.
 from __future__ import annotations
 
 import re
-import sys
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
+from tap_payments.errors import NonFiniteError
 from tap_payments.records.exact_json import (
     ENCODER,
     MAX_INTEGER_DIGITS,
     ExactNumber,
     NonFinite,
-    NonFiniteError,
     number_text,
 )
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping

@@ -8,14 +8,12 @@ from decimal import Decimal
 
 import msgspec
 
+from tap_payments.errors import NonFiniteError, UnreadableNumberError
+
 # Python refuses to read or write integers with many more digits than this, since it takes long; Decimal does not.
 MAX_INTEGER_DIGITS = 4000
 # A number with a longer exponent is no quantity of anything, and takes minutes or all the memory to compute with.
 MAX_EXPONENT_DIGITS = 4
-
-
-class UnreadableNumberError(ArithmeticError):
-    """A number whose exponent is too long."""
 
 
 class ExactNumber(Decimal):
@@ -34,10 +32,6 @@ class NonFinite:
 
     def __init__(self, text: str) -> None:
         self.text = text
-
-
-class NonFiniteError(ValueError):
-    """A value that JSON does not have was about to be written."""
 
 
 def read_number(text: str) -> Decimal:

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from tap_payments.errors import ContradictionError
+from tap_payments.errors import ContradictionError, MalformedBodyError, UnexpectedBodyError, UnreadableNumberError
 from tap_payments.records.exact_json import (
     DECODER,
     MAX_EXPONENT_DIGITS,
     RECEIVED_ENCODER,
     NonFinite,
-    UnreadableNumberError,
     read_integer,
     read_number,
 )
@@ -29,19 +28,12 @@ from tap_payments.records.timestamps import read_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
 # Nothing that an API documents is nested deeper; a record that is cannot be written by every JSON encoder.
 MAX_DEPTH = 200
 LONE_SURROGATE = "text with half a surrogate pair, which cannot be written as UTF-8"
 STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-
-
-class MalformedBodyError(Exception):
-    """The answer is no JSON: it was cut short, or something between here and the API wrote it."""
-
-
-class UnexpectedBodyError(Exception):
-    """The answer is JSON, but not a page of records; the text says in which way, without any of its contents."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +72,9 @@ class Page:
     _key: str
     has_non_finite: bool = False
 
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return map(self.record, range(len(self.outline.keys)))
+
     def record(self, place: int) -> dict[str, Any]:
         """Decode one record; its numbers with a fraction are `Decimal`.
 
@@ -95,6 +90,19 @@ class Page:
         except (ArithmeticError, RecursionError, msgspec.DecodeError, UnicodeDecodeError):
             record = _decode_carefully(b'{"data":[%b]}' % bytes(raw), self._key)["data"][0]
         return record
+
+
+@dataclass(frozen=True)
+class FetchedPage:
+    """A page and when it arrived."""
+
+    page: Page
+    arrived: datetime
+
+    @property
+    def outline(self) -> PageOutline:
+        """The outline of the page."""
+        return self.page.outline
 
 
 class _Envelope(msgspec.Struct):

@@ -7,10 +7,10 @@ import sys
 from datetime import date, datetime, timezone
 from decimal import Decimal, InvalidOperation
 
-if sys.version_info < (3, 11):
-    from backports.datetime_fromisoformat import MonkeyPatch
-
-    MonkeyPatch.patch_fromisoformat()
+if sys.version_info >= (3, 11):
+    parse_iso = datetime.fromisoformat
+else:
+    from backports.datetime_fromisoformat import datetime_fromisoformat as parse_iso
 
 # Unix seconds that a `datetime` can hold; anything outside is no time of a payment.
 EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
@@ -66,7 +66,7 @@ def _within(seconds: float) -> float | None:
 
 def _read_iso(text: str) -> float | None:
     try:
-        moment = datetime.fromisoformat(text)
+        moment = parse_iso(text)
     except ValueError:
         return None
     if moment.tzinfo is None:
@@ -87,7 +87,7 @@ def is_iso(text: str) -> bool:
 
 def _is_date(text: str) -> bool:
     try:
-        date.fromisoformat(text)
+        date(int(text[:4]), int(text[4:6]), int(text[6:]))
     except ValueError:
         return False
     return True

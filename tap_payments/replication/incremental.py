@@ -1,290 +1,137 @@
-"""What of a list is to go out, in which order, and what a STATE may say of it.
+"""INCREMENTAL: what is new since the bookmark, and what may have changed since.
 
-FULL_TABLE reads the list whole. INCREMENTAL reads it window by window where the provider can filter by time, and
-promotes the bookmark at the end of each; elsewhere it reads all, and leaves out what is older.
+A list that the API can filter by time is read window by window, oldest first, with a bookmark after each; another is
+read whole, and what is older is left out.
 """
 
 from __future__ import annotations
 
 import math
-import sys
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from singer_sdk.helpers._catalog import get_selected_schema, pop_deselected_record_properties
-from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
-
-from tap_payments import errors
-from tap_payments.client import PagedStream, WindowTooLongError
-from tap_payments.records.checked_fields import checked_schema
-from tap_payments.records.coercion import Coercer, InvalidValueError
-from tap_payments.records.page import MalformedBodyError, UnexpectedBodyError
-from tap_payments.records.timestamps import LATEST, is_past_latest, read_time
+from tap_payments.errors import WindowTooLongError
+from tap_payments.replication.chunk import Chunk
 from tap_payments.replication.windows import Window, Windows
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from singer_sdk.helpers.types import Context, Record
-    from singer_sdk.singerlib import CatalogEntry
-
-    from tap_payments.client import FetchedPage
-    from tap_payments.output.progress import StreamProgress
-    from tap_payments.records.page import Page
+    from tap_payments.replication.chunk import ReadPages
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """Records to send.
+class Range:
+    """Where an INCREMENTAL run begins and ends; all in Unix seconds.
 
     Attributes:
-        records: They, made to fit their declared types one by one as they are taken; to be taken once.
-        count: How many there are.
-        arrived: When they came.
-        bookmark: The Unix second up to which every record is out once these are; None where that is not known.
+        bookmark: The bookmark that the run begins with; None where there is none.
+        start: The setting `start_date`; None is the beginning.
+        lookback: Seconds before the bookmark from which records are read again.
+        started: When the run began.
+        earliest: The second before which records are too few to be worth windows of their own.
     """
 
-    records: Iterable[dict[str, Any]] = ()
-    count: int = 0
-    arrived: datetime = field(default_factory=lambda: datetime.now(tz=timezone.utc))
-    bookmark: int | None = None
+    bookmark: int | None
+    start: int | None
+    lookback: int
+    started: int
+    earliest: int
+
+    @property
+    def since(self) -> int | None:
+        """The second that reading begins at; None is the beginning."""
+        if self.bookmark is None:
+            return self.start
+        begin = self.bookmark - self.lookback
+        return begin if self.start is None else max(begin, self.start)
 
 
-def read_bookmark(value: object) -> int | None:
-    """Return the Unix second of a bookmark, rounded down; None where it is no time.
+class Incremental:
+    """Reads a list by the times of its records.
 
-    Args:
-        value: The bookmark in a STATE; a number that is too large for a time counts as the latest one there is.
+    Attributes:
+        span: The seconds at which reading begins and ends; None where the list is read whole.
     """
-    time = LATEST if is_past_latest(value) else read_time(value)
-    return None if time is None else math.floor(time)
 
+    def __init__(self, read_pages: ReadPages, reach: Range, *, filterable: bool, window_days: float) -> None:
+        """Read nothing yet.
 
-class ReplicatedStream(PagedStream):
-    """One list of the API, replicated whole or by its records' times."""
-
-    #: The replication keys that the catalog offers; a list without one is always replicated whole.
-    valid_replication_keys: ClassVar[tuple[str, ...]] = ()
-    _counts: StreamProgress
-
-    # What is read.
+        Args:
+            read_pages: Reads a window.
+            reach: Where the run begins and ends.
+            filterable: Whether the API can filter the list by time.
+            window_days: Length of a window where records are many.
+        """
+        self._read_pages = read_pages
+        self._range = reach
+        self._bookmark = reach.bookmark
+        self._window_days = window_days
+        self._filterable = filterable
+        self._since = reach.since
+        self.span: tuple[float, float] | None = None
+        if filterable:
+            if self._since is not None:
+                self._since = max(self._since, 0)  # The filters take Unix seconds; there are no payments before 1970.
+            self.span = (reach.earliest if self._since is None else self._since, reach.started)
 
     def chunks(self) -> Iterator[Chunk]:
-        """Read what is to be sent."""
-        self._counts = self.run.progress.begin(self.name)
-        try:
-            if not self.settings.page_overlap:
-                self.run.log_once("page_overlap is 0: records that move while their list is read may be missed")
-            if self.replication_method == REPLICATION_INCREMENTAL:
-                self.run.log_once(
-                    "INCREMENTAL streams see changes of records only within lookback_days: "
-                    "run a --full-refresh now and then as well"
-                )
-                self._clamp_bookmark()
-                reading = self._read_windows if self.listing.filter_field else self._read_newer
-            else:
-                reading = self._read_all
-            yield from reading()
-        finally:
-            self.run.progress.end(self.name)
-
-    def _read_all(self) -> Iterator[Chunk]:
-        """Read the whole list."""
-        if self.settings.start is not None:
-            self.run.log_once("start_date means nothing to FULL_TABLE streams: they are read whole")
-        for fetched, fresh in self.read_window():
-            if fetched.page.outline.total is not None:
-                self._counts.total = fetched.page.outline.total
-            self._counts.reached = next((time for time in reversed(fetched.page.outline.times) if time), None)
-            yield self._chunk(fetched, fresh)
+        """Yield the records to emit, and a bookmark behind those that it covers."""
+        return self._read_windows() if self._filterable else self._read_newer()
 
     def _read_windows(self) -> Iterator[Chunk]:
-        """Read window by window, oldest first, and promote the bookmark after each."""
-        settings, run = self.settings, self.run
-        run.log_once(
-            "INCREMENTAL streams that the API filters by time see no record without a time: "
-            "read them as FULL_TABLE if there are any"
-        )
-        start = self._start()
-        if start is not None:
-            start = max(start, 0)  # The filters take Unix seconds; there are no payments before 1970.
-        self._counts.span = (settings.provider.earliest if start is None else start, run.started)
+        """Read window by window, oldest first, with a bookmark after each."""
         windows = Windows(
-            start=start,
-            now=run.started,
-            earliest=settings.provider.earliest,
-            days=settings.window_days,
+            start=self._since, now=self._range.started, earliest=self._range.earliest, days=self._window_days
         )
-        seam: set[str] = set()
+        # Two neighbouring windows share a second, whose records go out once.
+        boundary_keys: set[str] = set()
         while not windows.finished:
             window = windows.current
             newest: float | None = None
-            next_seam: set[str] = set()
+            next_boundary_keys: set[str] = set()
             pages = 0
             try:
-                for fetched, fresh in self.read_window(window, may_give_up=windows.may_halve):
+                for fetched, fresh in self._read_pages(window, windows.may_halve):
                     outline = fetched.page.outline
-                    fresh = [place for place in fresh if outline.keys[place] not in seam]  # noqa: PLW2901
-                    times = [time for place in fresh if (time := outline.times[place]) is not None]
-                    newest = max((*times, newest), default=None) if newest is not None else max(times, default=None)
-                    next_seam.update(
+                    places = [place for place in fresh if outline.keys[place] not in boundary_keys]
+                    newest = _latest(newest, (outline.times[place] for place in places))
+                    next_boundary_keys.update(
                         key
                         for key, time in zip(outline.keys, outline.times, strict=True)
                         if time is not None and window.until is not None and time >= window.until
                     )
-                    pages += bool(outline.keys) and bool(fresh)
-                    yield self._chunk(fetched, fresh)
+                    pages += bool(places)
+                    yield Chunk(fetched, places)
             except WindowTooLongError:
                 windows.halve()
                 continue
-            seam = next_seam
-            yield Chunk(bookmark=self._bookmark_after(newest, window))
+            boundary_keys = next_boundary_keys
+            yield Chunk(bookmark=self._bookmark_after(newest, window), reached=window.until)
             if pages > 1:
                 windows.overflowed()
             else:
                 windows.fitted()
-            self._counts.reached = window.until
 
     def _read_newer(self) -> Iterator[Chunk]:
-        """Read the whole list, leave out what is older than the start, and promote the bookmark at the very end."""
-        start = self._start()
+        """Read the whole list, leave out what is older, with a bookmark at the very end."""
+        since = self._since
         newest: float | None = None
-        for fetched, fresh in self.read_window():
-            outline = fetched.page.outline
-            wanted = []
-            for place in fresh:
-                time = outline.times[place]
-                if time is None or start is None or time >= start:
-                    wanted.append(place)
-                if time is not None and (newest is None or time > newest):
-                    newest = time
-            yield self._chunk(fetched, wanted)
-        yield Chunk(bookmark=self._bookmark_after(newest, Window(start, None)))
-
-    def _chunk(self, fetched: FetchedPage, places: list[int]) -> Chunk:
-        """Take records out of a page."""
-        return Chunk(self._coerced(fetched.page, places), len(places), fetched.arrived)
-
-    def _coerced(self, page: Page, places: list[int]) -> Iterator[dict[str, Any]]:
-        """Decode records and make them fit, each when it is asked for."""
-        coerce = self._coerce_non_finite if page.has_non_finite else self._coercer.coerce
-        for place in places:
-            try:
-                yield coerce(page.record(place))
-            except InvalidValueError as error:
-                advice = errors.KEY_VALUE_ADVICE if error.never_null else errors.VALUE_ADVICE
-                raise self.failure(f"sent record {page.outline.keys[place]!s:.100}, {error}: {advice}") from None
-            except (MalformedBodyError, UnexpectedBodyError) as error:
-                raise self.failure(f"sent record {page.outline.keys[place]!s:.100}, but {error}") from None
-
-    @cached_property
-    def _coercer(self) -> Coercer:
-        keys = {*self.primary_keys, *filter(None, [self.replication_key])}
-        schema = checked_schema(
-            get_selected_schema(self.name, self.effective_schema, self.mask),
-            maps=self.stream_maps,
-            stream_maps=self.config.get("stream_maps") or {},
-            keep=keys,
-        )
-        nulls = self.settings.on_invalid_value == "null"
-        return Coercer(schema, on_invalid=self._count_nulled if nulls else None, never_null=keys)
-
-    @cached_property
-    def _nulled_fields(self) -> set[str]:
-        """The fields that a warning named."""
-        return set()
-
-    def _count_nulled(self, field: str, misfit: InvalidValueError) -> None:
-        """Count a value that becomes null, and warn of the first one of its field."""
-        self._counts.nulled += 1
-        if field not in self._nulled_fields:
-            self._nulled_fields.add(field)
-            self.logger.warning("%s: field `%s`: %s; invalid values become null", self.name, field, misfit.reason)
-
-    def _coerce_non_finite(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Make a record fit that may hold NaN or Infinity, without the fields that do not go out."""
-        pop_deselected_record_properties(record, self.schema, self.mask)
-        for name in self.effective_schema.get("properties", {}):
-            if name not in self._coercer.fields:
-                record.pop(name, None)
-        return self._coercer.coerce_non_finite(record)
-
-    @override
-    def get_records(self, context: Context | None) -> Iterator[Record]:
-        """Give the records that a sync sends."""
-        for chunk in self.chunks():
-            yield from chunk.records
-
-    # Where a run begins, and what it may say when it is done.
-
-    def _read_bookmark(self) -> int | None:
-        state = self.stream_state
-        if state.get("replication_key") not in {None, self.replication_key}:
-            return None
-        return read_bookmark(state.get("replication_key_value"))
-
-    def _clamp_bookmark(self) -> None:
-        """Clamp a bookmark in the future to the start of the run, which every STATE from here on has.
-
-        It would keep the run from reading anything, now and until that time has come.
-        """
-        bookmark = self._read_bookmark()
-        if bookmark is None or bookmark <= self.run.started:
-            return
-        self.logger.warning(
-            "%s: the bookmark in the STATE is later than the start of this run, and is set back to it: changes before "
-            "the look-back (`lookback_days`) are not seen, so run a --full-refresh",
-            self.name,
-        )
-        self._set_bookmark(self.run.started)
-
-    def _start(self) -> int | None:
-        """Give the Unix second at which an incremental run begins; None is the beginning of all records."""
-        bookmark, start = self._read_bookmark(), self.settings.start
-        if bookmark is None:
-            return start
-        begin = bookmark - self.settings.lookback
-        return begin if start is None else max(begin, start)
+        for fetched, fresh in self._read_pages(Window(None, None), False):  # noqa: FBT003 - it is not given up
+            times = fetched.page.outline.times
+            newest = _latest(newest, (times[place] for place in fresh))
+            places = [place for place in fresh if since is None or (time := times[place]) is None or time >= since]
+            yield Chunk(fetched, places)
+        yield Chunk(bookmark=self._bookmark_after(newest, Window(since, None)))
 
     def _bookmark_after(self, newest: float | None, window: Window) -> int | None:
-        """Give the bookmark for when a whole window is out, `newest` being its newest time; it never goes back."""
-        before = self._read_bookmark()
-        if newest is None:
-            return before
-        ends = [math.floor(newest), self.run.started] + ([] if window.until is None else [window.until])
-        return min(ends) if before is None else max(min(ends), before)
+        """Return the bookmark for when a whole window is out, `newest` being its newest time; it never goes back."""
+        if newest is not None:
+            ends = [math.floor(newest), self._range.started] + ([] if window.until is None else [window.until])
+            self._bookmark = min(ends) if self._bookmark is None else max(min(ends), self._bookmark)
+        return self._bookmark
 
-    def promote(self, bookmark: int) -> None:
-        """Let STATE say that every record up to the bookmark is out."""
-        self._set_bookmark(bookmark)
-        self.state_manager.is_flushed = False
-        self._write_state_message()
 
-    def _set_bookmark(self, bookmark: int) -> None:
-        key = self.replication_key
-        types = self.schema.get("properties", {}).get(key, {}).get("type", [])
-        state = self.stream_state
-        state["replication_key"] = key
-        state["replication_key_value"] = str(bookmark) if "string" in types else bookmark
-
-    # What the SDK says and keeps by itself.
-
-    @property
-    @override
-    def _singer_catalog_entry(self) -> CatalogEntry:
-        """Offer the replication keys; which of them is used is the user's choice."""
-        entry = super()._singer_catalog_entry
-        if self.valid_replication_keys:
-            entry.metadata.root.valid_replication_keys = list(self.valid_replication_keys)
-        return entry
-
-    @override
-    def get_replication_key_signpost(self, context: Context | None = None) -> None:
-        """Set no limit to bookmarks here: `_bookmark_after` does."""
+def _latest(newest: float | None, times: Iterable[float | None]) -> float | None:
+    known = [time for time in (newest, *times) if time is not None]
+    return max(known, default=None)

@@ -15,14 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from tests.sandbox.api import Account, Listing, Page, Window
 from tests.sandbox.data import Drawing
 from tests.sandbox.server import Sandbox
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -12,12 +12,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.sandbox.wire import Wire
+from typing_extensions import override
 
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from tests.sandbox.wire import Wire
 
 if TYPE_CHECKING:
     from tests.sandbox.server import Sandbox

@@ -1,0 +1,64 @@
+"""Records of a page, decoded and coerced one by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tap_payments.errors import KEY_VALUE_ADVICE, VALUE_ADVICE, MalformedBodyError, UnexpectedBodyError
+from tap_payments.records.coercion import InvalidValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tap_payments.records.coercion import Coercer
+    from tap_payments.records.page import Page
+
+
+class RecordReader:
+    """Decodes records and makes them fit their declared types."""
+
+    def __init__(
+        self,
+        coercer: Coercer,
+        *,
+        drop_unemitted: Callable[[dict[str, Any]], None],
+        failure: Callable[[str], Exception],
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            coercer: Makes a record fit.
+            drop_unemitted: Removes the fields of a record that do not go out.
+            failure: Makes the error that ends the run, from what happened.
+        """
+        self._coercer = coercer
+        self._drop_unemitted = drop_unemitted
+        self._failure = failure
+
+    def read(self, page: Page, places: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Decode and coerce records of a page, each when it is asked for.
+
+        Args:
+            page: The page.
+            places: Where on it they stand.
+
+        Yields:
+            Each record.
+
+        Raises:
+            RunError: If one cannot be read, or has a value that cannot be coerced.
+        """
+        coerce = self._coerce_non_finite if page.has_non_finite else self._coercer.coerce
+        for place in places:
+            try:
+                yield coerce(page.record(place))
+            except InvalidValueError as error:
+                advice = KEY_VALUE_ADVICE if error.never_null else VALUE_ADVICE
+                raise self._failure(f"sent record {page.outline.keys[place]!s:.100}, {error}: {advice}") from None
+            except (MalformedBodyError, UnexpectedBodyError) as error:
+                raise self._failure(f"sent record {page.outline.keys[place]!s:.100}, but {error}") from None
+
+    def _coerce_non_finite(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Coerce a record that may hold NaN or Infinity, without the fields that do not go out."""
+        self._drop_unemitted(record)
+        return self._coercer.coerce_non_finite(record)

@@ -1,0 +1,34 @@
+"""FULL_TABLE: the list is read whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tap_payments.replication.chunk import Chunk
+from tap_payments.replication.windows import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tap_payments.replication.chunk import ReadPages
+
+
+class FullTable:
+    """Reads a list from its top to its end."""
+
+    #: The share of a list that is read is known by its total, not by a span of time.
+    span: tuple[float, float] | None = None
+
+    def __init__(self, read_pages: ReadPages) -> None:
+        """Read nothing yet.
+
+        Args:
+            read_pages: Reads a window.
+        """
+        self._read_pages = read_pages
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the new records of each page."""
+        for fetched, places in self._read_pages(Window(None, None), False):  # noqa: FBT003 - it is not given up
+            reached = next((time for time in reversed(fetched.page.outline.times) if time), None)
+            yield Chunk(fetched, places, reached=reached)
