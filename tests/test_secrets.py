@@ -15,7 +15,7 @@ from tap_payments.api.rate_limiter import RateLimiter
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.paginator import ListPaginator
 from tap_payments.records.coercion import Coercer
-from tap_payments.settings import BY_NAME
+from tap_payments.settings import SETTINGS
 from tests.attacks import BODY_MARKER, HereRun, command_here, expect_told_once, run_here
 from tests.intermediaries import forward_proxy, make_certificate, tls_end
 from tests.sandbox import Sandbox, make_account
@@ -93,7 +93,7 @@ def test_failures_keep_the_secrets(faults: tuple[Fault, ...], sandbox: Sandbox) 
     expect_silence(run)
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", SETTINGS.wrapped)
 def test_wrong_settings_keep_the_secrets(name: str, sandbox: Sandbox) -> None:
     for wrong in ([USERNAME, PASSWORD], {"a": PASSWORD}, PASSWORD if name == "check_total" else True):
         run = run_here({**tap_config(sandbox), name: wrong})
@@ -301,7 +301,9 @@ def test_a_file_of_authorities_that_is_not_there(
 
 
 def test_no_setting_switches_the_verification_off() -> None:
-    assert not [name for name in BY_NAME for word in ("verify", "ssl", "tls", "cert", "insecure") if word in name]
+    assert not [
+        name for name in SETTINGS.wrapped for word in ("verify", "ssl", "tls", "cert", "insecure") if word in name
+    ]
 
 
 # As a process, and in what else there is to print.
