@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from tap_payments import client, errors
+from tap_payments.api import responses
 from tap_payments.api.rate_limiter import RateLimiter
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.paginator import ListPaginator
@@ -123,7 +124,7 @@ def test_a_setting_that_is_not_known_keeps_its_value(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        (client, "read_page"),
+        (responses, "read_page"),
         (Coercer, "coerce"),
         (ListPaginator, "advance"),
         (RateLimiter, "acquire"),
