@@ -56,6 +56,12 @@ class RunError(FatalAPIError):
     """Ends the run; the text is the line to tell, without anything secret."""
 
 
+def show_key(key: object) -> str:
+    """Return a record's key as messages show it; one that arrived as an object or array may hold anything."""
+    text = str(key)
+    return "(an object)" if text[:1] in {"{", "["} else text[:100]
+
+
 def describe_status(status: int) -> str:
     """Write a status with its standard name, not with the server's own words."""
     try:

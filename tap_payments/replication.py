@@ -180,9 +180,11 @@ class ReplicatedStream(PagedStream):
                 yield conform(page.record(place))
             except MisfitError as error:
                 advice = errors.KEY_VALUE_ADVICE if error.never_null else errors.VALUE_ADVICE
-                raise self.failure(f"sent record {page.outline.keys[place]!s:.100}, {error}: {advice}") from None
+                raise self.failure(
+                    f"sent record {errors.show_key(page.outline.keys[place])}, {error}: {advice}"
+                ) from None
             except (BrokenBodyError, WrongBodyError) as error:
-                raise self.failure(f"sent record {page.outline.keys[place]!s:.100}, but {error}") from None
+                raise self.failure(f"sent record {errors.show_key(page.outline.keys[place])}, but {error}") from None
 
     @cached_property
     def _conformer(self) -> Conformer:

@@ -12,6 +12,7 @@ from singer_sdk.exceptions import AbortedSyncFailedException, AbortedSyncPausedE
 from singer_sdk.mapper import SameRecordTransform
 
 from tap_payments.batches import Batches
+from tap_payments.errors import show_key
 from tap_payments.messages import BufferedWriter, UnwritableRecordError
 from tap_payments.replication import Chunk, ReplicatedStream
 
@@ -122,11 +123,11 @@ class PaymentsStream(ReplicatedStream):
             raise self._unwritable(record) from None
         except Exception as error:  # noqa: BLE001 - an expression may raise anything, with the record in its text
             what = f"which `stream_maps` cannot be applied to ({type(error).__name__}): check its expressions"
-            raise self.failure(f"sent record {key!s:.100}, {what}") from None
+            raise self.failure(f"sent record {show_key(key)}, {what}") from None
 
     def _unwritable(self, record: dict[str, Any]) -> Exception:
         key = record.get(self.declared_keys[0], "")
-        return self.failure(f"sent record {key!s:.100}, which JSON cannot carry: it is nested too deeply")
+        return self.failure(f"sent record {show_key(key)}, which JSON cannot carry: it is nested too deeply")
 
     # As batches.
 
