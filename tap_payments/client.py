@@ -384,11 +384,11 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             raise self._unwritable(record) from None
         except Exception as error:  # noqa: BLE001 - an expression may raise anything, with the record in its text
             what = f"which `stream_maps` cannot be applied to ({type(error).__name__}): check its expressions"
-            raise self.failure(f"sent record {key!s:.100}, {what}") from None
+            raise self.failure(f"sent record {errors.show_key(key)}, {what}") from None
 
     def _unwritable(self, record: Record) -> RunError:
         key = record.get(self.primary_keys[0], "")
-        return self.failure(f"sent record {key!s:.100}, which JSON cannot carry: it is nested too deeply")
+        return self.failure(f"sent record {errors.show_key(key)}, which JSON cannot carry: it is nested too deeply")
 
     # BATCH messages.
 

@@ -121,6 +121,12 @@ class UnwritableRecordError(Exception):
         self.record = record
 
 
+def show_key(key: object) -> str:
+    """Return a record's key as messages show it; one that arrived as an object or array may hold anything."""
+    text = str(key)
+    return "(an object)" if text[:1] in {"{", "["} else text[:100]
+
+
 def describe_status(status: int) -> str:
     """Return a status with its standard name, not with the server's own words."""
     try:

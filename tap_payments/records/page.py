@@ -164,9 +164,6 @@ def read_page(content: bytes, *, key: str, time: str, filter_time: str | None = 
         if value is None or value == "":
             msg = f"record {number} of the page lacks its key `{key}`"
             raise UnexpectedBodyError(msg)
-        if isinstance(value, dict | list):
-            msg = f"record {number} of the page has a key `{key}` that is neither text nor a number"
-            raise UnexpectedBodyError(msg)
         keys.append(value if type(value) is str else str(value))
     times = [[read_time(value) for value in column] for column in columns[1:]]
     has_more = str(envelope.has_more).strip().lower() in {"true", "1", "yes"}
