@@ -23,16 +23,11 @@ from typing_extensions import override
 from tap_payments import errors
 from tap_payments.api.fetcher import PageFetcher, RetryPolicy
 from tap_payments.api.prefetch import Prefetcher
+from tap_payments.api.responses import check_status, parse_page
 from tap_payments.api.sessions import make_session
-from tap_payments.api.transport import MAX_BODY, read_retry_after, send
+from tap_payments.api.transport import send
 from tap_payments.errors import (
-    BodyTooLargeError,
-    ContradictionError,
-    MalformedBodyError,
     RunError,
-    TransientError,
-    UnexpectedBodyError,
-    UnreachableError,
     UnreadableListError,
     UnwritableRecordError,
 )
@@ -42,11 +37,10 @@ from tap_payments.pagination.paginator import ListPaginator, PageLengths, PageTo
 from tap_payments.pagination.reading import read_pages
 from tap_payments.records.checked_fields import checked_schema
 from tap_payments.records.coercion import Coercer, InvalidValueError
-from tap_payments.records.page import FetchedPage, Page, read_page
+from tap_payments.records.page import FetchedPage, Page
 from tap_payments.records.reader import RecordReader
 from tap_payments.replication.bookmark import Bookmark
-from tap_payments.replication.full_table import FullTable
-from tap_payments.replication.incremental import Incremental, Range
+from tap_payments.replication.plan import plan_reading
 from tap_payments.replication.windows import Window
 
 if TYPE_CHECKING:
@@ -62,6 +56,8 @@ if TYPE_CHECKING:
     from tap_payments.output.progress import StreamProgress
     from tap_payments.providers import Listing
     from tap_payments.replication.chunk import Chunk
+    from tap_payments.replication.full_table import FullTable
+    from tap_payments.replication.incremental import Incremental
     from tap_payments.settings import Settings
 
 # Longest time, in seconds, that a test of the connection waits for an answer.
@@ -183,12 +179,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         prepared = self.build_prepared_request(
             method=request.method, url=request.url, params=request.encode_params(), headers=request.headers
         )
-        try:
-            response = send(self.requests_session, prepared, self.timeout)
-        except UnreachableError as error:
-            raise self.failure(f"was not asked: {error}") from None
-        except BodyTooLargeError:
-            raise self.failure(f"answered with more than {MAX_BODY >> 20} MiB: {errors.SIZE_ADVICE}") from None
+        response = send(self.requests_session, prepared, self.timeout)
         self.validate_response(response)
         return FetchedPage(self.parse_response(response), datetime.now(tz=timezone.utc))
 
@@ -201,41 +192,14 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @override
     def validate_response(self, response: requests.Response) -> None:
-        """Let only a 200 pass.
-
-        Raises:
-            TransientError: If the request is worth another try.
-            RunError: If it is not.
-        """
-        status = response.status_code
-        if status == HTTPStatus.OK:
-            return
-        message = self.response_error_message(response)
-        if status in self.extra_retry_statuses:
-            raise TransientError(
-                message,
-                advice=errors.advise(status),
-                retry_after=read_retry_after(response.headers.get("Retry-After")),
-                pauses_all=status == HTTPStatus.TOO_MANY_REQUESTS,
-            )
-        raise self.failure(f"{message}: {errors.advise(status)}")
+        """Let only a 200 pass."""
+        check_status(response, self.response_error_message(response), retried=self.extra_retry_statuses)
 
     @override
     def parse_response(self, response: requests.Response) -> Page:
         """Return the page of an answer; iterating over it decodes its records."""
-        try:
-            return read_page(
-                response.content,
-                key=self.primary_keys[0],
-                time=self.time_field,
-                filter_time=self.listing.filter_field,
-            )
-        except MalformedBodyError as error:
-            raise TransientError(f"answered 200, but {error}", advice=errors.BODY_ADVICE) from None
-        except ContradictionError as error:
-            raise TransientError(f"answered 200, but {error}", advice=error.advice) from None
-        except UnexpectedBodyError as error:
-            raise self.failure(f"answered 200, but {error}: {errors.BODY_ADVICE}") from None
+        filter_time = self.listing.filter_field
+        return parse_page(response, key=self.primary_keys[0], time=self.time_field, filter_time=filter_time)
 
     @cached_property
     def _request_name(self) -> str:
@@ -286,34 +250,15 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     def _plan(self, prefetcher: Prefetcher[PageToken, FetchedPage]) -> FullTable | Incremental:
         """Return what to read, in which order."""
-        settings, sync = self.settings, self.sync_context
-        read = partial(self._read_pages, prefetcher)
-        if not settings.page_overlap:
-            sync.log_once("page_overlap is 0: records that move while their list is read may be missed")
-        if self.replication_method != REPLICATION_INCREMENTAL:
-            if settings.start is not None:
-                sync.log_once("start_date means nothing to FULL_TABLE streams: they are read whole")
-            return FullTable(read)
-        sync.log_once(
-            "INCREMENTAL streams see changes of records only within lookback_days: "
-            "run a --full-refresh now and then as well"
+        return plan_reading(
+            partial(self._read_pages, prefetcher),
+            self.settings,
+            name=self.name,
+            bookmark=self._bookmark if self.replication_method == REPLICATION_INCREMENTAL else None,
+            filterable=self.listing.filter_field is not None,
+            started=self.sync_context.started,
+            log=self.sync_context.log_once,
         )
-        filterable = self.listing.filter_field is not None
-        if filterable:
-            sync.log_once(
-                "INCREMENTAL streams that the API filters by time see no record without a time: "
-                "read them as FULL_TABLE if there are any"
-            )
-        if self._bookmark.clamp(sync.started):
-            self.logger.warning(
-                "%s: the bookmark in the STATE is later than the start of this run, and is set back to it: changes "
-                "before the look-back (`lookback_days`) are not seen, so run a --full-refresh",
-                self.name,
-            )
-        reach = Range(
-            self._bookmark.read(), settings.start, settings.lookback, sync.started, settings.provider.earliest
-        )
-        return Incremental(read, reach, filterable=filterable, window_days=settings.window_days)
 
     # The records.
 
@@ -439,11 +384,11 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             raise self._unwritable(record) from None
         except Exception as error:  # noqa: BLE001 - an expression may raise anything, with the record in its text
             what = f"which `stream_maps` cannot be applied to ({type(error).__name__}): check its expressions"
-            raise self.failure(f"sent record {key!s:.100}, {what}") from None
+            raise self.failure(f"sent record {errors.show_key(key)}, {what}") from None
 
     def _unwritable(self, record: Record) -> RunError:
         key = record.get(self.primary_keys[0], "")
-        return self.failure(f"sent record {key!s:.100}, which JSON cannot carry: it is nested too deeply")
+        return self.failure(f"sent record {errors.show_key(key)}, which JSON cannot carry: it is nested too deeply")
 
     # BATCH messages.
 

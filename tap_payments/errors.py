@@ -45,6 +45,10 @@ class StoppedError(Exception):
     """The run was told to stop while it waited."""
 
 
+class RequestError(FatalAPIError):
+    """A request failed, and would fail again; the text follows the name of what was requested."""
+
+
 class TransientError(RetriableAPIError):
     """A request failed in a way that another try may not.
 
@@ -71,14 +75,6 @@ class TransientError(RetriableAPIError):
         self.retry_after = retry_after
         self.pauses_all = pauses_all
         self.tries = tries
-
-
-class UnreachableError(Exception):
-    """The API could not be asked, and will not be the next time; the text says what to do."""
-
-
-class BodyTooLargeError(Exception):
-    """The answer is larger than what is read."""
 
 
 class MalformedBodyError(Exception):
@@ -123,6 +119,12 @@ class UnwritableRecordError(Exception):
     def __init__(self, record: dict[str, Any]) -> None:
         super().__init__("a record that JSON cannot carry")
         self.record = record
+
+
+def show_key(key: object) -> str:
+    """Return a record's key as messages show it; one that arrived as an object or array may hold anything."""
+    text = str(key)
+    return "(an object)" if text[:1] in {"{", "["} else text[:100]
 
 
 def describe_status(status: int) -> str:

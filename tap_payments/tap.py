@@ -11,25 +11,24 @@ from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Tap
-from singer_sdk import typing as th
 from singer_sdk.configuration._dict_config import merge_missing_config_jsonschema, parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers._state import StateWriter
 from singer_sdk.helpers._util import load_json
 from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
-from singer_sdk.plugin_base import JSONSchemaValidator
 from singer_sdk.singerlib import Catalog, StateMessage
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
+import tap_payments.about  # noqa: F401 - its formats are the SDK's from then on
 from tap_payments.catalog import resolve_catalog
 from tap_payments.cli import PaymentsCommand
 from tap_payments.context import SyncContext
 from tap_payments.errors import RunError, StoppedError
 from tap_payments.output.writer import BufferedWriter
-from tap_payments.rules import violations
-from tap_payments.settings import BY_NAME, SETTINGS, Settings
+from tap_payments.settings import SETTINGS, Settings, read_text
+from tap_payments.settings_validation import check_config, find_conflicts
 from tap_payments.streams import SCHEMAS, STREAMS
 from tap_payments.validation import check_state
 
@@ -51,9 +50,7 @@ class TapPayments(Tap):
 
     name = "tap-payments"
     package_name = "tap-payments"
-    config_jsonschema: ClassVar[dict[str, Any]] = th.PropertiesList(
-        *(setting.property() for setting in SETTINGS)
-    ).to_dict()
+    config_jsonschema: ClassVar[dict[str, Any]] = SETTINGS.to_dict()
     message_writer_class = BufferedWriter
 
     def __init__(
@@ -111,13 +108,18 @@ class TapPayments(Tap):
     @cached_property
     def sync_context(self) -> SyncContext:
         """What the streams of this sync share."""
-        return SyncContext(Settings.from_config(self.config), self.logger, self._stop)
+        return SyncContext(self.settings, self.logger, self._stop)
 
     @override
     def discover_streams(self) -> list[PaymentsStream]:
         return [stream(self) for stream in STREAMS.values()]
 
     # Settings.
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, with every default filled in."""
+        return Settings.from_config(self.config)
 
     @classmethod
     @override
@@ -128,43 +130,32 @@ class TapPayments(Tap):
     @classproperty
     @override
     def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
-        """Read settings from the environment, numbers included; one that is no JSON where it should be is named."""
+        """Read the settings in the environment.
+
+        The SDK would take every text for a boolean, and end at a number that is none without naming the setting.
+        """
         schema = cls.config_jsonschema
         cls.append_builtin_config(schema)
-        config: dict[str, Any] = {}
-        for name, declared in schema["properties"].items():
-            kind = BY_NAME[name].kind if name in BY_NAME else None
-            described = {"type": "string"} if kind else declared
-            try:
-                found = parse_environment_config({"properties": {name: described}}, cls._env_var_prefix)
-            except ValueError:
-                msg = f"setting `{name}` in the environment must be JSON"
-                raise RunError(msg) from None
-            config |= {key: _read_text(value, kind) for key, value in found.items()}
-        return config
+        texts = {"properties": {name: {"type": "string"} for name in schema["properties"]}}
+        found = parse_environment_config(texts, cls._env_var_prefix)
+        return {name: read_text(text, schema["properties"][name]["type"]) for name, text in found.items()}
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        """Hold the configuration against the settings' rules, and name what is wrong, never its value.
+        """Check the configuration, and fill in its defaults; null counts as not set.
 
         Raises:
-            ConfigValidationError: If something is wrong; its text is one line.
+            ConfigValidationError: If something is invalid; its text is one line, and never holds a value.
         """
-        config = {name: value for name, value in self._config.items() if value is not None}
-        wrong = list(violations(config))
         schema = self.config_jsonschema
         self.append_builtin_config(schema)
-        # The SDK's validator fills in defaults as it goes; its texts repeat the values, so only the names are taken.
-        self._config = config
-        builtin = {error.path[0] for error in JSONSchemaValidator(schema).iter_errors(config) if error.path}
-        wrong += [
-            f"setting `{name}` is not of the form that --about describes" for name in sorted(builtin - set(BY_NAME))
-        ]
-        for name in sorted(set(config) - set(schema["properties"])):
+        self._config = {name: value for name, value in self._config.items() if value is not None}
+        for name in sorted(self._config.keys() - schema["properties"].keys()):
             self.logger.warning("setting `%s` is not known and ignored", name)
-        if wrong and raise_errors:
-            raise ConfigValidationError("; ".join(wrong), errors=wrong, schema={})
-        return wrong
+        invalid = check_config(self._config, schema) or list(find_conflicts(self.settings, self._config))
+        if invalid and raise_errors:
+            raise ConfigValidationError("; ".join(invalid), errors=invalid, schema={})
+        return invalid
 
     # The course of a run.
 
@@ -245,7 +236,7 @@ class TapPayments(Tap):
 
     def _warn_of_example_url(self) -> None:
         """Log a WARNING where no address is set and the provider has only an example of one."""
-        provider = Settings.from_config(self.config).provider
+        provider = self.settings.provider
         if self.config.get("base_url") is None and provider.base_url_is_example:
             self.logger.warning(
                 "setting `base_url` is not set, so the example's address, %s, is read: set it to your API's",
@@ -300,15 +291,4 @@ def _read_object(option: str, file: IO[str] | None) -> dict[str, Any] | None:
         value = None
     if not isinstance(value, dict):
         raise RunError(f"{option} must name a file that holds a JSON object")
-    return value
-
-
-def _read_text(value: Any, kind: str | None) -> Any:
-    """Read a setting of the environment; what is not of its kind is left for the settings' rules to refuse."""
-    if kind == "boolean":
-        return {"true": True, "1": True, "false": False, "0": False}.get(value.lower(), value)
-    if kind in {"integer", "number"}:
-        for number in (int, float):
-            with suppress(ValueError):
-                return number(value)
     return value

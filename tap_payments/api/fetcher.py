@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from tap_payments.errors import RunError, TransientError
+from tap_payments.errors import RequestError, RunError, TransientError
 from tap_payments.records.timestamps import describe
 
 if TYPE_CHECKING:
@@ -103,6 +103,8 @@ class PageFetcher(Generic[Token, Fetched]):
             self._counts.count_request(self._limiter.acquire())
             try:
                 return self._request(token)
+            except RequestError as error:
+                raise RunError(f"{self._name} {error}") from None
             except TransientError as error:
                 if guess:
                     if error.pauses_all:

@@ -15,7 +15,7 @@ import urllib3.response
 
 from tap_payments import errors
 from tap_payments.api.sessions import TIMEOUTS_PER_ANSWER
-from tap_payments.errors import BodyTooLargeError, TransientError, UnreachableError
+from tap_payments.errors import RequestError, TransientError
 from tap_payments.records.timestamps import LATEST
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Largest body that is read, in bytes after decompression; a page of 500 charges is one MB.
 MAX_BODY = 256 << 20
+TOO_LARGE = f"answered with more than {MAX_BODY >> 20} MiB: {errors.SIZE_ADVICE}"
 # Bytes to read at a time, and to decompress: smaller pieces stay in the processor's cache, but are more.
 PIECE = 1 << 20
 DECOMPRESSED_PIECE = 1 << 18
@@ -45,8 +46,7 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
 
     Raises:
         TransientError: If another try may do better.
-        UnreachableError: If none will.
-        BodyTooLargeError: If the answer is too large to be read.
+        RequestError: If none will, or the answer is too large to be read.
     """
     # Sessions look at the environment's proxies and authorities only where they make the request themselves.
     environment = session.merge_environment_settings(request.url, {}, None, None, None)
@@ -62,7 +62,7 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
         advice, reason = errors.TIMEOUT_ADVICE, _describe_timeout(timeout, time.monotonic() - begun)
     except requests.exceptions.SSLError as error:
         if not _is_broken_off(error):
-            raise UnreachableError(errors.CERTIFICATE_ADVICE) from None
+            raise RequestError(f"was not asked: {errors.CERTIFICATE_ADVICE}") from None
         advice, reason = errors.UNREACHABLE_ADVICE, "broke off the connection"
     except (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError, urllib3.exceptions.SSLError):
         advice, reason = errors.BODY_ADVICE, "broke off its answer"
@@ -70,10 +70,10 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
         host = urlsplit(request.url or "").hostname
         advice, reason = errors.UNREACHABLE_ADVICE, f"could not be reached at {host}, or broke off the connection"
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, UnicodeError):
-        raise UnreachableError(errors.UNREACHABLE_ADVICE) from None
+        raise RequestError(f"was not asked: {errors.UNREACHABLE_ADVICE}") from None
     except OSError:
         # What `requests` raises for a file of authorities that is not there.
-        raise UnreachableError(errors.CERTIFICATE_ADVICE) from None
+        raise RequestError(f"was not asked: {errors.CERTIFICATE_ADVICE}") from None
     else:
         return response
     raise TransientError(reason, advice=advice)
@@ -111,7 +111,7 @@ def _read_whole(response: requests.Response) -> None:
     """Read the body: `requests` reads 10 kB at a time, which takes four times the work of decoding it.
 
     Raises:
-        BodyTooLargeError: If it is larger than `MAX_BODY`; at most that much of it is in memory then.
+        RequestError: If it is larger than `MAX_BODY`; at most that much of it is in memory then.
     """
     try:
         response._content = b"".join(_read_parts(response.raw))  # noqa: SLF001 - what `Response.content` returns
@@ -124,7 +124,7 @@ def _read_parts(raw: urllib3.response.BaseHTTPResponse) -> Iterator[bytes]:
     """Yield the decompressed body, in one part where its size is known beforehand."""
     length, encoded = raw.length_remaining, bool(raw.headers.get("Content-Encoding"))
     if length is not None and length > MAX_BODY:
-        raise BodyTooLargeError
+        raise RequestError(TOO_LARGE)
     if length is not None and not encoded:
         yield raw.read()
         return
@@ -132,7 +132,7 @@ def _read_parts(raw: urllib3.response.BaseHTTPResponse) -> Iterator[bytes]:
     while part := raw.read(DECOMPRESSED_PIECE if encoded else PIECE, decode_content=encoded):
         size += len(part)
         if size > MAX_BODY:
-            raise BodyTooLargeError
+            raise RequestError(TOO_LARGE)
         yield part
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import pairwise
-from math import ceil
+from math import floor
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -69,14 +69,14 @@ class PageHistory:
 
 
 def second_of(time: float | None) -> int | None:
-    """Return the whole second that a time belongs to, rounded up as an inclusive upper bound must be."""
-    return None if time is None else ceil(time)
+    """Return the whole second that a time belongs to."""
+    return None if time is None else floor(time)
 
 
 def is_ascending(times: Sequence[float | None]) -> bool:
-    """Whether any of these times is later than the one before it; unknown times are passed over."""
+    """Whether the second of any of these times is later than the one before it; unknown times are passed over."""
     known = [time for time in times if time is not None]
-    return any(later > earlier for earlier, later in pairwise(known))
+    return any(later > earlier and floor(later) > floor(earlier) for earlier, later in pairwise(known))
 
 
 def tie_length(page: Outline) -> int:

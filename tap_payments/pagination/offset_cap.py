@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil
 from typing import TYPE_CHECKING
 
 from tap_payments.errors import UnreadableListError
-from tap_payments.pagination.history import second_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tap_payments.pagination.history import Outline, PageHistory
+
+
+def _second_of(time: float | None) -> int | None:
+    """Return the whole second of a time, rounded up as an inclusive upper bound must be."""
+    return None if time is None else ceil(time)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class OffsetCap:
         self._earliest = earliest
         self._now = now
         self._pending: list[Span] = []
+        self._must_split = False
         self._begin(span)
 
     def _begin(self, span: Span) -> None:
@@ -67,7 +73,6 @@ class OffsetCap:
         self._oldest: int | None = None
         self._keys_at_oldest: set[str] = set()
         self._last_second: int | None = None
-        self._must_split = False
 
     def remember(self, page: Outline, *, contiguous: bool) -> None:
         """Take note of the times of a page that was read.
@@ -76,7 +81,7 @@ class OffsetCap:
             page: The page.
             contiguous: Whether it begins right below the page before.
         """
-        seconds = [second_of(time) for time in page.filter_times]
+        seconds = [_second_of(time) for time in page.filter_times]
         if None in seconds:
             # The filter may mean another time than the one that is shown, so nothing is known of the order.
             self._must_split = True
@@ -161,7 +166,7 @@ class OffsetCap:
             self.is_unproven = False
             return True
         until = self.span.until or 0
-        seconds = {second_of(time) for page in history.pages for time in page.filter_times}
+        seconds = {_second_of(time) for page in history.pages for time in page.filter_times}
         newer = sorted(second for second in seconds if second is not None and second > until)
         if self._attempts > 1 or not newer:
             raise UnreadableListError(

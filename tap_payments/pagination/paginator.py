@@ -9,6 +9,7 @@ begins above all those that share the last one's second.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import floor
 from typing import TYPE_CHECKING
 
 from singer_sdk.pagination import OffsetPaginator
@@ -59,11 +60,13 @@ class PageLengths:
             that is known.
         longest: The most records that any page held.
         ties: The most records of one second seen at the end of a page, as far as they are few.
+        vary: Whether a page that was shorter than another was followed by new records.
     """
 
     full: int
     longest: int = 0
     ties: int = 0
+    vary: bool = False
 
 
 class ListPaginator(OffsetPaginator):
@@ -134,6 +137,8 @@ class ListPaginator(OffsetPaginator):
     def _begin(self) -> None:
         """Begin at the top of a span of which nothing is known."""
         self._history = PageHistory()
+        # The keys of the lowest records read, which the last page of a list that stands still repeats.
+        self._bottom_keys: frozenset[str] = frozenset()
         self._longest = 0
         self._lowest_second: int | None = None
         self._without_progress = 0
@@ -144,7 +149,10 @@ class ListPaginator(OffsetPaginator):
         if self._cap is not None:
             self._span = self._cap.span
         self._value = 0
-        self._deepest = -1
+        self._deepest = self._reached = -1
+        # The offset of a page of known records below which is being looked, and whether that was done already.
+        self._probed_from: int | None = None
+        self._is_probed = False
         self._repeats = 0
         self._step_back = 0
         # The second of the last group, where the next page must begin with a record known to be newer.
@@ -177,7 +185,9 @@ class ListPaginator(OffsetPaginator):
         """
         self._guessed = None
         stride, last = self._stride(self.lengths.full, self.lengths.ties), self._history.last
-        is_steady = not (self._finished or self._repeats or self._step_back or (self._cap and self._cap.is_unproven))
+        is_steady = self._probed_from is None and not (
+            self._finished or self._repeats or self._step_back or (self._cap and self._cap.is_unproven)
+        )
         if not is_steady or stride < 1 or last is None or len(last.keys) < self.lengths.full:
             return []
         largest = None if self._cap is None else self._cap.largest
@@ -225,7 +235,7 @@ class ListPaginator(OffsetPaginator):
         since, until = self._span.since, self._span.until
         if since is None and until is None:
             return
-        times = [time for time in page.filter_times if time is not None]
+        times = [floor(time) for time in page.filter_times if time is not None]
         if times and not any((since is None or time >= since) and (until is None or time <= until) for time in times):
             raise UnreadableListError(
                 "the API does not honour the filter by time: a page has no record in the span asked for"
@@ -296,7 +306,8 @@ class ListPaginator(OffsetPaginator):
             return
         says_more = page.has_more or (self._check_total and page.total is not None and page.total > length)
         # An API that pages in another way sends its first page each time, and that has a round length.
-        if length >= self.page_size or length % 10 == 0 or length % 25 == 0 or says_more:
+        is_first = self._page_count <= MAX_REPEATS
+        if length >= self.page_size or length % 10 == 0 or length % 25 == 0 or says_more or not is_first:
             raise UnreadableListError(
                 f"the API ignores the offset: each page holds the same {length} records, so that the rest of the list "
                 'cannot be reached: check `offset_param`, or set it to "" if the API does not page'
@@ -318,7 +329,7 @@ class ListPaginator(OffsetPaginator):
 
     # With an overlap.
 
-    def _advance_overlapping(self, page: Outline) -> None:
+    def _advance_overlapping(self, page: Outline) -> None:  # noqa: C901 - one branch for each way a page may fit
         """Judge by the records that two pages share whether the list has moved, and where to go on."""
         known = self._known(page)
         self.fills_page = self.fills_page or self._is_of_one_second(page)
@@ -327,6 +338,11 @@ class ListPaginator(OffsetPaginator):
                 self._rewind()
                 return
             joined = True
+        elif self._probed_from is not None:
+            self._take_probe(page)
+            return
+        elif not page.keys and self._value == 0 and self._history.last is not None:
+            raise ContradictionError("its list is empty after records of it came")
         elif not page.keys and (self._value == 0 or self._longest <= self._overlap):
             # A span of no more records than the overlap has no page of known records alone that is shorter.
             self._end(page)
@@ -334,8 +350,15 @@ class ListPaginator(OffsetPaginator):
         else:
             joined = self._is_joined(page, known)
         if joined and len(known) == len(page.keys) < self._longest:
-            self._end(page)
-            return
+            is_doubtful = self._is_probed or self._step_back or self.lengths.vary
+            if self._bottom_keys.issubset(page.keys) and not is_doubtful:
+                self._end(page)
+                return
+            if not self._is_probed and (self._cap is None or self._value + len(page.keys) <= self._cap.largest):
+                # Pages vary in length, or the last record read is gone: only what lies below can tell.
+                self._probed_from, self._value = self._value, self._value + len(page.keys)
+                return
+        self._is_probed = False
         self._count_progress(page, known, joined=joined)
         if joined or self._is_newer(page):
             self._accept_overlapping(page, known)
@@ -343,6 +366,13 @@ class ListPaginator(OffsetPaginator):
             self._go_back()
         else:
             self._restart(page)
+
+    def _take_probe(self, page: Outline) -> None:
+        """End the span where nothing lies below a page of known records; go on from that page where something does."""
+        if not page.keys:
+            self._end(page)
+            return
+        self._value, self._probed_from, self._is_probed = self._probed_from or 0, None, True
 
     def _is_joined(self, page: Outline, known: Collection[str]) -> bool:
         """Whether nothing lies between the page and what was read.
@@ -366,18 +396,22 @@ class ListPaginator(OffsetPaginator):
 
     def _count_progress(self, page: Outline, known: Collection[str], *, joined: bool) -> None:
         """Count pages in a row that reach no further down the list; records above known ones are no progress."""
-        if joined and page.keys[-1] not in known and self._reaches_down(page):
+        if joined and page.keys[-1] not in known:
             self._without_progress = 0
+            if self._reaches_down(page):
+                self._pages_down += self._value > self._reached
+                self._reached = max(self._reached, self._value)
             return
         self._without_progress += 1
-        if self._without_progress > MAX_WITHOUT_PROGRESS:
+        # What was read may have to be read once more, from where a step back found the list again.
+        if self._without_progress > MAX_WITHOUT_PROGRESS + self._pages_down:
             if self._longest <= self._overlap:
                 raise UnreadableListError(
                     f"the API serves {self._longest} records a page at most: `page_overlap` must be less than that"
                 )
             raise UnreadableListError(
-                f"the pages do not fit together: {MAX_WITHOUT_PROGRESS} in a row brought no new record: check whether "
-                "the API ignores the offset (`offset_param`), rounds it, or answers none above a certain one"
+                f"the pages do not fit together: {self._without_progress} in a row brought no new record: check "
+                "whether the API ignores the offset (`offset_param`), rounds it, or answers none above a certain one"
             )
 
     def _reaches_down(self, page: Outline) -> bool:
@@ -388,24 +422,26 @@ class ListPaginator(OffsetPaginator):
         if lowest is None or second < lowest:
             self._lowest_second = second
             return True
-        return second == lowest and self._value > self._deepest
+        return second == lowest and (self.fills_page or self._value > self._deepest)
 
     def _accept_overlapping(self, page: Outline, known: Collection[str]) -> None:
         """Take a page, and go on above the records that share the last one's second."""
         length, last = len(page.keys), self._history.last
+        is_lowest = page.keys[-1] not in known
         open_second = None if last is None or self._group_second is not None else second_of(last.times[-1])
         self._accept(page, known)
         self._step_back = 0
-        self._pages_down += self._value > self._deepest
         self._deepest = max(self._deepest, self._value)
         if self._longest <= self._overlap:
-            self._group_second = None
+            self._group_second, self._bottom_keys = None, frozenset(page.keys)
             self._go_to(self._value + length)
             return
         ties = 0 if self._history.is_ascending else tie_length(page)
         self.fills_page = self.fills_page or (ties > 0 and self._continues(page, open_second))
         # At least one record above the group must come again, and the offset must grow.
         self._group_second = second_of(page.times[-1]) if 0 < ties < length - 1 else None
+        if is_lowest:
+            self._bottom_keys = frozenset(page.keys[-(self._overlap if self._group_second is None else ties) :])
         if self._group_second is None:
             ties = 0
         elif ties <= max(1, self.lengths.full // TIE_SHARE):
@@ -461,6 +497,8 @@ class ListPaginator(OffsetPaginator):
         """Take the page's new records, and remember the page."""
         lengths, last = self.lengths, self._history.last
         self.fresh = [place for place, key in enumerate(page.keys) if key not in known]
+        if self.fresh and last is not None and len(last.keys) < self._longest:
+            lengths.vary = True
         # Pages shorter than asked for are full ones, once such a page was followed by new records.
         if self.fresh and last is not None and len(last.keys) < lengths.full and lengths.longest < lengths.full:
             lengths.full = max(lengths.longest, 1)

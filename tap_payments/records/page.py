@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -164,7 +166,7 @@ def read_page(content: bytes, *, key: str, time: str, filter_time: str | None = 
             raise UnexpectedBodyError(msg)
         keys.append(value if type(value) is str else str(value))
     times = [[read_time(value) for value in column] for column in columns[1:]]
-    has_more = envelope.has_more in (True, "1", "true")
+    has_more = str(envelope.has_more).strip().lower() in {"true", "1", "yes"}
     outline = PageOutline(keys, times[0], times[-1], _read_total(envelope.total_count), has_more)
     return Page(outline, records, key, has_non_finite)
 
@@ -212,10 +214,16 @@ def _finite(value: object) -> object:
 
 
 def _read_total(value: object) -> int | None:
-    """Read `total_count`, which PHP may send as text."""
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value[:20])
-    return value if type(value) is int and value >= 0 else None
+    """Read `total_count`, which PHP may send as text; None where it is no whole number."""
+    number = _read_digits(str(value).strip()) if isinstance(value, str) else value
+    if isinstance(number, bool) or not isinstance(number, int | float | Decimal) or not math.isfinite(number):
+        return None
+    return int(number) if number >= 0 and number == int(number) else None
+
+
+def _read_digits(text: str) -> Decimal | None:
+    """Read a number that is written with digits and a point alone, of at most 20 letters."""
+    return Decimal(text) if re.fullmatch(r"\d{1,20}(\.0*)?", text, re.ASCII) else None
 
 
 def _blame_depth(content: bytes, key: str) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tap_payments.errors import KEY_VALUE_ADVICE, VALUE_ADVICE, MalformedBodyError, UnexpectedBodyError
+from tap_payments.errors import KEY_VALUE_ADVICE, VALUE_ADVICE, MalformedBodyError, UnexpectedBodyError, show_key
 from tap_payments.records.coercion import InvalidValueError
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ class RecordReader:
                 yield coerce(page.record(place))
             except InvalidValueError as error:
                 advice = KEY_VALUE_ADVICE if error.never_null else VALUE_ADVICE
-                raise self._failure(f"sent record {page.outline.keys[place]!s:.100}, {error}: {advice}") from None
+                raise self._failure(f"sent record {show_key(page.outline.keys[place])}, {error}: {advice}") from None
             except (MalformedBodyError, UnexpectedBodyError) as error:
-                raise self._failure(f"sent record {page.outline.keys[place]!s:.100}, but {error}") from None
+                raise self._failure(f"sent record {show_key(page.outline.keys[place])}, but {error}") from None
 
     def _coerce_non_finite(self, record: dict[str, Any]) -> dict[str, Any]:
         """Coerce a record that may hold NaN or Infinity, without the fields that do not go out."""

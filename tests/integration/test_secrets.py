@@ -11,11 +11,12 @@ import pytest
 import requests
 
 from tap_payments import client, errors
+from tap_payments.api import responses
 from tap_payments.api.rate_limiter import RateLimiter
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.paginator import ListPaginator
 from tap_payments.records.coercion import Coercer
-from tap_payments.settings import BY_NAME
+from tap_payments.settings import SETTINGS
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import LEAK_MARKER, Body, Drop, DropMidBody, Fault, Hang, Redirect, Status
 from tests.support.in_process import BODY_MARKER, InProcessRun, expect_one_error, invoke_in_process, run_in_process
@@ -93,7 +94,7 @@ def test_failures_keep_the_secrets(faults: tuple[Fault, ...], api: FakeAPI) -> N
     expect_silence(run)
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", SETTINGS.wrapped)
 def test_wrong_settings_keep_the_secrets(name: str, api: FakeAPI) -> None:
     for wrong in ([USERNAME, PASSWORD], {"a": PASSWORD}, PASSWORD if name == "check_total" else True):
         run = run_in_process({**tap_config(api), name: wrong})
@@ -123,7 +124,7 @@ def test_a_setting_that_is_not_known_keeps_its_value(api: FakeAPI) -> None:
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        (client, "read_page"),
+        (responses, "read_page"),
         (Coercer, "coerce"),
         (ListPaginator, "advance"),
         (RateLimiter, "acquire"),
@@ -299,7 +300,9 @@ def test_a_file_of_authorities_that_is_not_there(
 
 
 def test_no_setting_switches_the_verification_off() -> None:
-    assert not [name for name in BY_NAME for word in ("verify", "ssl", "tls", "cert", "insecure") if word in name]
+    assert not [
+        name for name in SETTINGS.wrapped for word in ("verify", "ssl", "tls", "cert", "insecure") if word in name
+    ]
 
 
 # As a process, and in what else there is to print.

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tap_payments.settings import BY_NAME
 from tap_payments.streams import STREAMS
 from tap_payments.tap import TapPayments
 
@@ -34,7 +33,7 @@ def hub_definition() -> dict[str, Any]:
         "domain_url": "https://chargedesk.com",
         "capabilities": sorted(capability.value for capability in TapPayments.capabilities),
         "select": [f"{name}.*" for name in STREAMS],
-        "settings_group_validation": [[setting.name for setting in BY_NAME.values() if setting.required]],
+        "settings_group_validation": [schema["required"]],
         "settings": [_setting(name, declared) for name, declared in schema["properties"].items()],
         "keywords": ["api", "meltano_sdk"],
         "maintenance_status": "active",
@@ -51,12 +50,12 @@ def _setting(name: str, declared: Mapping[str, Any]) -> dict[str, Any]:
         "label": declared.get("title", name),
         "description": declared.get("description", ""),
     }
-    if name in BY_NAME and BY_NAME[name].secret:
+    if declared.get("secret"):
         described["sensitive"] = True
     if declared.get("default") is not None:
         described["value"] = declared["default"]
-    if name in BY_NAME and BY_NAME[name].choices:
-        described["options"] = [{"label": choice, "value": choice} for choice in BY_NAME[name].choices]
+    if "enum" in declared:
+        described["options"] = [{"label": choice, "value": choice} for choice in declared["enum"]]
     return described
 
 

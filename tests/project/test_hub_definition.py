@@ -23,9 +23,9 @@ def meltano_extractor() -> dict[str, Any]:
 
 def test_names_every_setting_and_marks_secrets() -> None:
     settings = {setting["name"]: setting for setting in hub_definition()["settings"]}
-    for setting in SETTINGS:
-        assert settings[setting.name]["description"] == setting.description
-        assert settings[setting.name].get("sensitive", False) == setting.secret
+    for name, setting in SETTINGS.items():
+        assert settings[name]["description"] == setting.description
+        assert settings[name].get("sensitive", False) == setting.secret
     assert {"stream_maps", "flattening_enabled", "batch_config", "emit_activate_version_messages"} <= settings.keys()
 
 

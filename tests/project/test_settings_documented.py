@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tap_payments.settings import SETTINGS, Setting
+from tap_payments.settings import SETTINGS
 from tap_payments.tap import TapPayments
 
 ROOT = Path(__file__).parents[2]
@@ -58,22 +58,23 @@ def as_text(default: object) -> str:
 
 def test_meltano_knows_every_setting_in_its_order() -> None:
     names = [setting["name"] for setting in plugin("extractors", "tap-payments")["settings"]]
-    assert names == [*(setting.name for setting in SETTINGS), *BUILTIN]
+    assert names == [*SETTINGS.wrapped, *BUILTIN]
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_meltano_says_of_a_setting_what_the_code_says(setting: Setting) -> None:
-    entry = next(one for one in plugin("extractors", "tap-payments")["settings"] if one["name"] == setting.name)
+@pytest.mark.parametrize("name", SETTINGS.wrapped)
+def test_meltano_says_of_a_setting_what_the_code_says(name: str) -> None:
+    entry = next(one for one in plugin("extractors", "tap-payments")["settings"] if one["name"] == name)
+    setting = SETTINGS.wrapped[name]
     assert entry["label"] == setting.title
     assert one_line(entry["description"]) == setting.description
-    assert entry["kind"] == KINDS_BY_NAME.get(setting.name, KINDS[setting.kind])
+    assert entry["kind"] == KINDS_BY_NAME.get(name, KINDS[setting.type_dict["type"][0]])
     assert entry.get("value") == setting.default
     assert entry.get("sensitive", False) is setting.secret
-    assert tuple(option["value"] for option in entry.get("options", ())) == setting.choices
+    assert [option["value"] for option in entry.get("options", ())] == (setting.allowed_values or [])
 
 
 def test_meltano_asks_for_what_is_required() -> None:
-    required = [setting.name for setting in SETTINGS if setting.required]
+    required = [setting.name for setting in SETTINGS if not setting.optional]
     assert plugin("extractors", "tap-payments")["settings_group_validation"] == [required]
 
 
@@ -99,7 +100,7 @@ def test_meltano_offers_what_the_tap_is_capable_of() -> None:
 def test_the_environment_has_every_setting_and_default() -> None:
     variables = environment()
     taps = {name: value for name, value in variables.items() if name.startswith("TAP_PAYMENTS_")}
-    settings = [*(setting.name for setting in SETTINGS), *BUILTIN]
+    settings = [*SETTINGS.wrapped, *BUILTIN]
     assert list(taps) == [f"TAP_PAYMENTS_{name.upper()}" for name in settings]
     for setting in SETTINGS:
         assert taps[f"TAP_PAYMENTS_{setting.name.upper()}"] == as_text(setting.default)
@@ -126,7 +127,7 @@ def test_the_readme_lists_every_setting_and_default() -> None:
     for setting, row in zip(SETTINGS, rows, strict=True):
         if setting.default not in {None, ""}:
             assert row[1] == f"`{as_text(setting.default)}`"
-        if setting.required:
+        if not setting.optional:
             assert row[1] == "required"
 
 

@@ -1,0 +1,67 @@
+"""Which way a list is read."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from tap_payments.replication.full_table import FullTable
+from tap_payments.replication.incremental import Incremental, Range
+
+if TYPE_CHECKING:
+    from tap_payments.replication.bookmark import Bookmark
+    from tap_payments.replication.chunk import ReadPages
+    from tap_payments.settings import Settings
+
+
+class Log(Protocol):
+    """Logs a fact once a sync, or once a stream."""
+
+    def __call__(self, message: str, *, level: int = logging.INFO, once_per: str | None = None) -> None:
+        """Log it."""
+
+
+def plan_reading(  # noqa: PLR0913 - the facts that decide, given by name
+    read_pages: ReadPages,
+    settings: Settings,
+    *,
+    name: str,
+    bookmark: Bookmark | None,
+    filterable: bool,
+    started: int,
+    log: Log,
+) -> FullTable | Incremental:
+    """Return the plan of a stream, and log the limits that it has.
+
+    Args:
+        read_pages: Reads a window of the list.
+        settings: The settings of the sync.
+        name: The name of the stream.
+        bookmark: The bookmark of an INCREMENTAL stream; None for FULL_TABLE.
+        filterable: Whether the API can filter the list by time.
+        started: When the sync began, in Unix seconds.
+        log: Logs a fact once.
+    """
+    if not settings.page_overlap:
+        log("page_overlap is 0: records that move while their list is read may be missed")
+    if bookmark is None:
+        if settings.start is not None:
+            log("start_date means nothing to FULL_TABLE streams: they are read whole")
+        return FullTable(read_pages)
+    log(
+        "INCREMENTAL streams see changes of records only within lookback_days: "
+        "run a --full-refresh now and then as well"
+    )
+    if filterable:
+        log(
+            "INCREMENTAL streams that the API filters by time see no record without a time: "
+            "read them as FULL_TABLE if there are any"
+        )
+    if bookmark.clamp(started):
+        log(
+            f"{name}: the bookmark in the STATE is later than the start of this run, and is set back to it: changes "
+            "before the look-back (`lookback_days`) are not seen, so run a --full-refresh",
+            level=logging.WARNING,
+        )
+    reach = Range(bookmark.read(), settings.start, settings.lookback, started, settings.provider.earliest)
+    return Incremental(read_pages, reach, filterable=filterable, window_days=settings.window_days)
