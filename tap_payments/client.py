@@ -298,9 +298,9 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         for chunk in self.chunks():
             if chunk.fetched is not None:
                 self._write_unmodified = self._make_record_writer(chunk.fetched)
-            for record in islice(self._read_records(chunk), left):
-                yield record
-                emitted += 1
+            records = self._read_records(chunk)
+            yield from records if left is None else islice(records, left)
+            emitted += len(chunk.places)
             if chunk.places:
                 self._require_state()
             if chunk.bookmark is not None:
