@@ -6,10 +6,10 @@ import logging
 import sys
 import threading
 from abc import ABC
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
 from http import HTTPStatus
-from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk.authenticators import BasicAuthenticator
@@ -263,7 +263,10 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     # The records.
 
     def chunks(self) -> Iterator[Chunk]:
-        """Read what is to be emitted; each chunk is counted as emitted when the next one is asked for."""
+        """Read what is to be emitted; each chunk is counted as emitted when the next one is asked for.
+
+        A test of the connection ends at the SDK's limit of records.
+        """
         self._counts = counts = self.sync_context.progress.begin(self.name)
         fetcher = PageFetcher(
             self._request_page,
@@ -278,12 +281,15 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             with Prefetcher(fetcher.fetch, threads=threads, stop=stop) as prefetcher:
                 plan = self._plan(prefetcher)
                 counts.span = plan.span
+                left = self.ABORT_AT_RECORD_COUNT
                 for chunk in plan.chunks():
-                    if chunk.fetched is not None and chunk.fetched.page.outline.total is not None:
-                        counts.total = chunk.fetched.page.outline.total
-                    yield chunk
-                    counts.records += len(chunk.places)
+                    places = chunk.places[:left]
+                    counts.total = counts.total if chunk.total is None else chunk.total
+                    yield replace(chunk, places=places)
+                    counts.records += len(places)
                     counts.reached = counts.reached if chunk.reached is None else chunk.reached
+                    if left is not None and (left := left - len(places)) <= 0:
+                        return
         finally:
             self.sync_context.progress.end(self.name)
 
@@ -293,13 +299,12 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @override
     def request_records(self, context: Context | None) -> Iterator[Record]:
         """Yield the records that a sync emits; bookmarks and what follows the last record go out in between."""
-        left, emitted = self.ABORT_AT_RECORD_COUNT, 0
+        emitted = 0
         self._require_state()
         for chunk in self.chunks():
             if chunk.fetched is not None:
                 self._write_unmodified = self._make_record_writer(chunk.fetched)
-            records = self._read_records(chunk)
-            yield from records if left is None else islice(records, left)
+            yield from self._read_records(chunk)
             emitted += len(chunk.places)
             if chunk.places:
                 self._require_state()
@@ -307,8 +312,6 @@ class PaymentsStream(RESTStream[PageToken], ABC):
                 self._promote(chunk.bookmark)
             if (writer := self._writer) is not None:
                 writer.flush()
-            if left is not None and (left := left - len(chunk.places)) <= 0:
-                break
         self._activate_version(is_empty=not emitted)
 
     @cached_property
@@ -492,7 +495,8 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     def _activate_version(self, *, is_empty: bool) -> None:
         """Write the message that was held back, unless the list was empty: it would delete all that the target has."""
         version, self._version_pending = self._version_pending, None
-        if version is None:
+        if version is None or self.is_test:
+            # A test has read one record, and the message would delete all others.
             return
         if is_empty:
             self.logger.warning(

@@ -22,9 +22,11 @@ class Chunk:
         places: Where on the page they stand.
         bookmark: The Unix second up to which every record is out once these are; None where that is not known.
         reached: The Unix second that reading has come to; None where that is not known.
+        total: How many records there are in all, as the API counts them; None where that is not known.
     """
 
     fetched: FetchedPage | None = None
     places: Sequence[int] = ()
     bookmark: int | None = None
     reached: float | None = None
+    total: int | None = None

@@ -30,5 +30,6 @@ class FullTable:
     def chunks(self) -> Iterator[Chunk]:
         """Yield the new records of each page."""
         for fetched, places in self._read_pages(Window(None, None), False):  # noqa: FBT003 - it is not given up
-            reached = next((time for time in reversed(fetched.page.outline.times) if time), None)
-            yield Chunk(fetched, places, reached=reached)
+            outline = fetched.outline
+            reached = next((time for time in reversed(outline.times) if time), None)
+            yield Chunk(fetched, places, reached=reached, total=outline.total)

@@ -47,6 +47,25 @@ def test_a_test_that_passes_says_nothing_of_a_failure(tmp_path: Path, *, batch: 
     }
 
 
+@pytest.mark.parametrize("charges", [1, 40])
+def test_a_test_never_makes_a_target_delete(tmp_path: Path, charges: int) -> None:
+    with FakeAPI(make_account(charges=charges), provider="chargedesk") as api:
+        run = run_test(api, tmp_path, emit_activate_version_messages=True).expect_success()
+    assert len(run.records("charges")) == 1
+    assert not [message for message in run.messages if message["type"] == "ACTIVATE_VERSION"]
+
+
+def test_a_test_with_batches_reads_one_record_too(tmp_path: Path) -> None:
+    folder = tmp_path / "batches"
+    folder.mkdir()
+    with FakeAPI(make_account(charges=400)) as api:
+        run = run_test(api, tmp_path, page_size=10, batch_config={**BATCHES, "storage": {"root": folder.as_uri()}})
+        assert len(api.requests_for("charges")) == 1
+    run.expect_success()
+    (file,) = folder.iterdir()
+    assert len(file.read_bytes().splitlines()) == 1
+
+
 def test_a_host_that_says_nothing_is_told_after_one_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.TEST_TIMEOUT == 10
     monkeypatch.setattr(client, "TEST_TIMEOUT", 0.5)

@@ -15,7 +15,7 @@ from tap_payments.output.progress import Progress, StreamProgress, describe_span
 from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Hang
-from tests.support.tap_runs import run_tap, tap_config
+from tests.support.tap_runs import catalog_with, run_tap, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,6 +109,21 @@ def test_no_line_comes_of_a_stream_that_is_given_up(
         time.sleep(0.1)
         tap.sync_context.progress.close()
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("incremental", [False, True])
+@pytest.mark.parametrize("provider", ["generic", "chargedesk"])
+def test_only_the_total_of_a_list_that_is_read_whole_gives_the_share(provider: str, *, incremental: bool) -> None:
+    with FakeAPI(make_account(charges=30), provider=provider, total_count=True) as api:
+        catalog = catalog_with(only=["charges"], incremental=["charges"] if incremental else [])
+        tap = TapPayments(config=tap_config(api, page_size=10), catalog=catalog)
+        stream = tap.streams["charges"]
+        assert isinstance(stream, PaymentsStream)
+        for _ in stream.chunks():
+            pass
+        tap.sync_context.progress.close()
+    # The total of a window says nothing of the others.
+    assert stream._counts.total == (None if incremental else 30)  # noqa: SLF001 - what the line of progress is made of
 
 
 def test_a_run_shows_that_it_waits_for_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
