@@ -26,11 +26,7 @@ from tap_payments.api.prefetch import Prefetcher
 from tap_payments.api.responses import check_status, parse_page
 from tap_payments.api.sessions import make_session
 from tap_payments.api.transport import send
-from tap_payments.errors import (
-    RunError,
-    UnreadableListError,
-    UnwritableRecordError,
-)
+from tap_payments.errors import RunError, UnreadableListError, UnwritableRecordError
 from tap_payments.output.batches import Batches
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.paginator import ListPaginator, PageLengths, PageToken
@@ -39,9 +35,9 @@ from tap_payments.records.checked_fields import checked_schema
 from tap_payments.records.coercion import Coercer, InvalidValueError
 from tap_payments.records.page import FetchedPage, Page
 from tap_payments.records.reader import RecordReader
+from tap_payments.records.timestamps import Window
 from tap_payments.replication.bookmark import Bookmark
 from tap_payments.replication.plan import plan_reading
-from tap_payments.replication.windows import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -215,7 +211,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @override
     def get_new_paginator(self, window: Window | None = None) -> ListPaginator:
         """Return a paginator at the top of the list, or of a window of it."""
-        window, settings, listing = window or Window(None, None), self.settings, self.listing
+        window, settings, listing = window or Window(), self.settings, self.listing
         self._lengths = self._lengths or PageLengths(full=settings.page_size)
         return ListPaginator(
             settings.page_size,
@@ -299,18 +295,20 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @override
     def request_records(self, context: Context | None) -> Iterator[Record]:
         """Yield the records that a sync emits; bookmarks and what follows the last record go out in between."""
-        emitted = 0
+        emitted, writer, unmodified = 0, self._writer, self.can_write_unmodified
         self._require_state()
         for chunk in self.chunks():
-            if chunk.fetched is not None:
-                self._write_unmodified = self._make_record_writer(chunk.fetched)
+            if writer is not None and unmodified and chunk.fetched is not None:
+                self._write_unmodified = writer.record_writer(
+                    self.name, extracted=chunk.fetched.arrived, version=self._stream_version
+                )
             yield from self._read_records(chunk)
             emitted += len(chunk.places)
             if chunk.places:
                 self._require_state()
             if chunk.bookmark is not None:
                 self._promote(chunk.bookmark)
-            if (writer := self._writer) is not None:
+            if writer is not None:
                 writer.flush()
         self._activate_version(is_empty=not emitted)
 
@@ -360,12 +358,6 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             and self.effective_schema == self.schema
         )
 
-    def _make_record_writer(self, fetched: FetchedPage) -> Callable[[dict[str, Any]], None] | None:
-        writer = self._writer
-        if writer is None or not self.can_write_unmodified:
-            return None
-        return writer.record_writer(self.name, extracted=fetched.arrived, version=self._stream_version)
-
     @override
     def _write_record_message(self, record: Record) -> None:
         """Write a record as it is where that is what the SDK's walk over its fields would do."""
@@ -401,11 +393,12 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     ) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
         """Write the records to files, and close the open ones before a STATE covers them."""
         batches = Batches(batch_config, f"{self.tap_name}--{self.name}")
+        unmodified = self.can_write_unmodified
         self._require_state()
         try:
             with self.get_record_counter() as counter, self.get_sync_timer():
                 for chunk in self.chunks():
-                    for alias, record in self._map_records(self._read_records(chunk)):
+                    for alias, record in self._map_records(self._read_records(chunk), unmodified=unmodified):
                         if (manifest := self._add_to_batch(batches, alias, record)) is not None:
                             self._batch_alias = alias
                             yield batch_config.encoding, manifest
@@ -426,15 +419,16 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             self._batch_alias = alias
             yield config.encoding, manifest
 
-    def _map_records(self, records: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _map_records(
+        self, records: Iterable[dict[str, Any]], *, unmodified: bool
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield records as they go out, with the name that they go by."""
-        if self.can_write_unmodified:
-            for record in records:
-                yield self.name, record
-            return
         for record in records:
-            for message in self._generate_record_messages(record):
-                yield message.stream, message.record
+            if unmodified:
+                yield self.name, record
+            else:
+                for message in self._generate_record_messages(record):
+                    yield message.stream, message.record
 
     def _add_to_batch(self, batches: Batches, alias: str, record: dict[str, Any]) -> list[str] | None:
         try:
