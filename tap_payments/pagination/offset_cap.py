@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING
 
 from tap_payments.errors import UnreadableListError
+from tap_payments.records.timestamps import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,19 +18,6 @@ if TYPE_CHECKING:
 def _second_of(time: float | None) -> int | None:
     """Return the whole second of a time, rounded up as an inclusive upper bound must be."""
     return None if time is None else ceil(time)
-
-
-@dataclass(frozen=True)
-class Span:
-    """A span of time, both ends inclusive.
-
-    Attributes:
-        since: Oldest Unix second; None is no bound.
-        until: Newest Unix second; None is no bound.
-    """
-
-    since: int | None = None
-    until: int | None = None
 
 
 class OffsetCap:
@@ -46,7 +33,7 @@ class OffsetCap:
         is_unproven: Whether the filter has still to show that it brings back records of its upper end.
     """
 
-    def __init__(self, largest: int, *, filterable: bool, span: Span, earliest: int, now: int) -> None:
+    def __init__(self, largest: int, *, filterable: bool, span: Window, earliest: int, now: int) -> None:
         """Begin with a whole span.
 
         Args:
@@ -60,11 +47,11 @@ class OffsetCap:
         self._filterable = filterable
         self._earliest = earliest
         self._now = now
-        self._pending: list[Span] = []
+        self._pending: list[Window] = []
         self._must_split = False
         self._begin(span)
 
-    def _begin(self, span: Span) -> None:
+    def _begin(self, span: Window) -> None:
         self.span = self._whole = span
         self.is_unproven = False
         self._attempts = 0
@@ -179,7 +166,7 @@ class OffsetCap:
 
     def _narrow(self, second: int) -> None:
         self._narrowed_to.add(second)
-        self.span = Span(self._whole.since, second)
+        self.span = Window(self._whole.since, second)
         self.is_unproven = True
 
     def _split(self) -> None:
@@ -191,8 +178,8 @@ class OffsetCap:
         middle = (low + high) // 2
         if not low < middle < high:
             raise UnreadableListError(f"{self._reach()}, between the seconds {low} and {high}")
-        self._pending.append(Span(since, middle))
-        self._begin(Span(middle, until))
+        self._pending.append(Window(since, middle))
+        self._begin(Window(middle, until))
 
     def _reach(self) -> str:
         return f"there are more records than the largest offset, {self.largest}, can reach"

@@ -17,7 +17,8 @@ from typing_extensions import override
 
 from tap_payments.errors import TOTAL_ADVICE, ContradictionError, UnreadableListError
 from tap_payments.pagination.history import RECENT_PAGES, Outline, PageHistory, second_of, tie_length
-from tap_payments.pagination.offset_cap import OffsetCap, Span
+from tap_payments.pagination.offset_cap import OffsetCap
+from tap_payments.records.timestamps import Window
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -119,7 +120,7 @@ class ListPaginator(OffsetPaginator):
         self._overlap = 0 if single_page else overlap
         self._single_page = single_page
         self._check_total = check_total
-        self._span = Span(since, until)
+        self._span = Window(since, until)
         self._cap: OffsetCap | None = None
         if max_offset is not None:
             self._cap = OffsetCap(max_offset, filterable=filterable, span=self._span, earliest=earliest, now=now)
@@ -217,8 +218,12 @@ class ListPaginator(OffsetPaginator):
         page = response
         self._check_range(page)
         self.fresh = []
+        self.fills_page = self.fills_page or self._is_of_one_second(page)
+        cap = self._cap
         if self._single_page:
             self._take_single_page(page)
+        elif cap is not None and cap.is_unproven and not cap.prove(self._known(page), self._history):
+            self._rewind()
         elif self._overlap:
             self._advance_overlapping(page)
         else:
@@ -282,14 +287,10 @@ class ListPaginator(OffsetPaginator):
     def _advance_plain(self, page: Outline) -> None:
         """Advance by what came; an empty page is the end, a page that comes again and again is not."""
         last = self._history.last
-        if self._cap is not None and self._cap.is_unproven:
-            if not self._cap.prove(self._known(page), self._history):
-                self._rewind()
-                return
-        elif not page.keys:
+        if not page.keys:
             self._end(page)
             return
-        elif last is not None and self._value > 0 and page.keys == last.keys:
+        if last is not None and self._value > 0 and page.keys == last.keys:
             self._take_repeat(page)
             return
         self._repeats = 0
@@ -329,26 +330,19 @@ class ListPaginator(OffsetPaginator):
 
     # With an overlap.
 
-    def _advance_overlapping(self, page: Outline) -> None:  # noqa: C901 - one branch for each way a page may fit
+    def _advance_overlapping(self, page: Outline) -> None:
         """Judge by the records that two pages share whether the list has moved, and where to go on."""
         known = self._known(page)
-        self.fills_page = self.fills_page or self._is_of_one_second(page)
-        if self._cap is not None and self._cap.is_unproven:
-            if not self._cap.prove(known, self._history):
-                self._rewind()
-                return
-            joined = True
-        elif self._probed_from is not None:
+        if self._probed_from is not None:
             self._take_probe(page)
             return
-        elif not page.keys and self._value == 0 and self._history.last is not None:
+        if not page.keys and self._value == 0 and self._history.last is not None:
             raise ContradictionError("its list is empty after records of it came")
-        elif not page.keys and (self._value == 0 or self._longest <= self._overlap):
+        if not page.keys and (self._value == 0 or self._longest <= self._overlap):
             # A span of no more records than the overlap has no page of known records alone that is shorter.
             self._end(page)
             return
-        else:
-            joined = self._is_joined(page, known)
+        joined = self._is_joined(page, known)
         if joined and len(known) == len(page.keys) < self._longest:
             is_doubtful = self._is_probed or self._step_back or self.lengths.vary
             if self._bottom_keys.issubset(page.keys) and not is_doubtful:
@@ -455,7 +449,9 @@ class ListPaginator(OffsetPaginator):
     def _is_of_one_second(self, page: Outline) -> bool:
         """Whether the records of one second fill the page: in changing order, some may never be seen."""
         length = len(page.keys)
-        return 1 < length >= self.lengths.full and not self._history.is_ascending and tie_length(page) == length
+        if not self._overlap or self._history.is_ascending:
+            return False
+        return 1 < length >= self.lengths.full and tie_length(page) == length
 
     def _continues(self, page: Outline, second: int | None) -> bool:
         """Whether the page has new records of the second that the page before ended with, and none above them."""

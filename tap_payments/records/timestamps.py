@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal, InvalidOperation
 
@@ -15,6 +16,19 @@ else:
 # Unix seconds that a `datetime` can hold; anything outside is no time of a payment.
 EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
 DIGITS = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A span of time, both ends inclusive.
+
+    Attributes:
+        since: Oldest Unix second; None where the window is open at the bottom.
+        until: Newest Unix second; None where it is open at the top.
+    """
+
+    since: int | None = None
+    until: int | None = None
 
 
 def read_time(value: object) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tap_payments.records.page import FetchedPage
-from tap_payments.replication.windows import Window
+from tap_payments.records.timestamps import Window
 
 # Reads a window, or gives it up if its first page is full and that is allowed; yields pages and the places of the new
 # records on them.

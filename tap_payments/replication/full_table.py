@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tap_payments.records.timestamps import Window
 from tap_payments.replication.chunk import Chunk
-from tap_payments.replication.windows import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ class FullTable:
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the new records of each page."""
-        for fetched, places in self._read_pages(Window(None, None), False):  # noqa: FBT003 - it is not given up
+        for fetched, places in self._read_pages(Window(), False):  # noqa: FBT003 - it is not given up
             outline = fetched.outline
             reached = next((time for time in reversed(outline.times) if time), None)
             yield Chunk(fetched, places, reached=reached, total=outline.total)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tap_payments.errors import WindowTooLongError
+from tap_payments.records.timestamps import Window
 from tap_payments.replication.chunk import Chunk
-from tap_payments.replication.windows import Window, Windows
+from tap_payments.replication.windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -117,7 +118,7 @@ class Incremental:
         """Read the whole list, leave out what is older, with a bookmark at the very end."""
         since = self._since
         newest: float | None = None
-        for fetched, fresh in self._read_pages(Window(None, None), False):  # noqa: FBT003 - it is not given up
+        for fetched, fresh in self._read_pages(Window(), False):  # noqa: FBT003 - it is not given up
             times = fetched.page.outline.times
             newest = _latest(newest, (times[place] for place in fresh))
             places = [place for place in fresh if since is None or (time := times[place]) is None or time >= since]

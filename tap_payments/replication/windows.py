@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from tap_payments.records.timestamps import Window
 
 DAY = 86_400
-
-
-@dataclass(frozen=True)
-class Window:
-    """A span of time, both ends inclusive.
-
-    Attributes:
-        since: Oldest Unix second; None where the window is open at the bottom.
-        until: Newest Unix second; None where it is open at the top.
-    """
-
-    since: int | None
-    until: int | None
 
 
 class Windows:

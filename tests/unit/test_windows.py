@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap_payments.replication.windows import Window, Windows
+from tap_payments.records.timestamps import Window
+from tap_payments.replication.windows import Windows
 
 DAY = 86_400
 NOW = 1_700_000_000
