@@ -69,7 +69,7 @@ def _one_line(message: str) -> str:
 
 
 def _place(error: Exception) -> str:
-    """Say what kind of error came up in which line of ours, and nothing of what it says."""
+    """Return the kind of an error and the line of ours that it came up in, and nothing of its text."""
     place = "an unknown place"
     for frame in traceback.extract_tb(error.__traceback__):
         if Path(frame.filename).parent == Path(__file__).parent:

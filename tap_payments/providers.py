@@ -50,7 +50,7 @@ class Provider:
     listings: Mapping[str, Listing] = field(default_factory=lambda: MappingProxyType({}))
 
     def listing(self, stream: str) -> Listing:
-        """Give the limits of one list."""
+        """Return the limits of one list."""
         return self.listings.get(stream, Listing())
 
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tap_payments.client import PaymentsStream
 
 # Seconds that a run has to end after a signal.
-LONGEST_END = 2.0
+MAX_END = 2.0
 
 
 class TapPayments(Tap):
@@ -67,12 +67,12 @@ class TapPayments(Tap):
         if isinstance(catalog, Catalog):
             catalog = catalog.to_dict()
         if isinstance(catalog, dict):
-            catalog = self._settle(catalog)
+            catalog = self._resolve(catalog)
         super().__init__(config=config, catalog=catalog, parse_env_config=parse_env_config, **kwargs)
         if isinstance(self.message_writer, BufferedWriter):
             self.message_writer.stop = self._stop
 
-    def _settle(self, catalog: dict[str, Any]) -> dict[str, Any]:
+    def _resolve(self, catalog: dict[str, Any]) -> dict[str, Any]:
         try:
             return resolve_catalog(
                 catalog,
@@ -265,7 +265,7 @@ class TapPayments(Tap):
         self._stop.set()
         # Whatever else the run may wait for, such as a log that nobody reads, is not waited for any longer.
         signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + signum))
-        signal.setitimer(signal.ITIMER_REAL, LONGEST_END)
+        signal.setitimer(signal.ITIMER_REAL, MAX_END)
 
     @classmethod
     @override

@@ -55,7 +55,7 @@ class Load(BashOperator):  # type: ignore[misc]  # Airflow is not there when typ
         self.account = account
 
     def get_env(self, context: Context) -> dict[str, str]:
-        """Give Meltano's environment, credentials included."""
+        """Return Meltano's environment, credentials included."""
         environment: dict[str, str] = super().get_env(context)
         return environment | credentials(self.account)
 

@@ -50,16 +50,16 @@ class Account:
         return f"{COMMON_POOL}_{self.name}"
 
     def state_id(self, stream: str) -> str:
-        """Give the name under which Meltano keeps the state of a stream."""
+        """Return the name under which Meltano keeps the state of a stream."""
         return f"{self.name}:{stream}"
 
     def environment(self) -> dict[str, str]:
-        """Give what tells Meltano of this account, secrets excepted."""
+        """Return the settings of this account for Meltano, secrets excepted."""
         schema = self.loader.upper().replace("-", "_") + "_DEFAULT_TARGET_SCHEMA"
         return {_setting(name): _text(value) for name, value in self.settings.items()} | {schema: self.schema}
 
     def credentials(self, username: str, password: str) -> dict[str, str]:
-        """Give what tells Meltano how to log in."""
+        """Return the credentials for Meltano."""
         return {_setting("username"): username, _setting("password"): password}
 
 
@@ -82,7 +82,7 @@ def read_accounts(file: Path | None = None) -> list[Account]:
 
 
 def pools(accounts: list[Account]) -> dict[str, dict[str, Any]]:
-    """Give the pools, in the form that `airflow pools import` reads."""
+    """Return the pools, in the form that `airflow pools import` reads."""
     described = {COMMON_POOL: "Meltano's own database"} | {one.pool: f"The key of {one.name}" for one in accounts}
     return {
         name: {"slots": 1, "description": description, "include_deferred": False}
@@ -108,7 +108,7 @@ def _account(entry: dict[str, Any]) -> Account:
 
 
 def _setting(name: str) -> str:
-    """Give the variable of a setting; plugins that inherit from `tap-payments` heed it too."""
+    """Return the variable of a setting; plugins that inherit from `tap-payments` read it too."""
     return f"TAP_PAYMENTS_{name.upper()}"
 
 

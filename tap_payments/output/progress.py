@@ -57,7 +57,7 @@ class StreamProgress:
             self.retries += 1
 
     def share(self) -> float | None:
-        """Give the share done, from 0 to 1; None where the end is not known."""
+        """Return the share done, from 0 to 1; None where the end is not known."""
         if self.total:
             return min(self.records / self.total, 1.0)
         if self.span and self.reached is not None and self.span[1] > self.span[0]:
@@ -95,7 +95,7 @@ class Progress:
     """Tells how far a run is, every half minute and at its end, whatever the run waits for."""
 
     def __init__(self, logger: logging.Logger) -> None:
-        """Say nothing yet.
+        """Log nothing yet.
 
         Args:
             logger: Where the lines go.
@@ -107,7 +107,7 @@ class Progress:
         self._teller: threading.Thread | None = None
 
     def begin(self, stream: str) -> StreamProgress:
-        """Give the counts of a stream, which is under way from now on."""
+        """Return the counts of a stream, which is under way from now on."""
         self._current = stream
         counts = self._streams[stream] = StreamProgress()
         if self._teller is None:
@@ -122,11 +122,11 @@ class Progress:
         self._streams[stream].ended = time.monotonic()
 
     def close(self) -> None:
-        """Say no more."""
+        """Stop reporting."""
         self._ended.set()
 
     def summarize(self) -> None:
-        """Tell what the run did, in one line."""
+        """Log what the run did, in one line."""
         self.close()
         streams = [
             f"{name}: {counts.records} records, {counts.requests} requests, {counts.retries} retries, "

@@ -1,7 +1,7 @@
 """Records made to fit the types that their schema declares, whatever the server sent.
 
-Most records have one of a few shapes: the same fields with values of the same types. What is to be mended is worked out
-once for each shape, and only that is touched afterwards.
+Most records have one of a few shapes: the same fields with values of the same types. Coercions are planned
+once per shape, and only the fields that need one are touched afterwards.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class InvalidValueError(Exception):
         self.never_null = False
 
     def within(self, part: str) -> InvalidValueError:
-        """Say that the field stands inside another, or in a place of an array."""
+        """Note that the field stands inside another, or in a place of an array."""
         dot = "." if self.path and not self.path.startswith("[") else ""
         self.path = f"{part}{dot}{self.path}"
         return self

@@ -55,7 +55,7 @@ def read_integer(text: str) -> int | Decimal:
 
 
 def number_text(number: Decimal) -> str:
-    """Give a number as it was written."""
+    """Return a number as it was written."""
     return number.text if isinstance(number, ExactNumber) else format(number, "f")
 
 

@@ -61,7 +61,7 @@ class PageOutline:
 class Page:
     """A page of records, in the order of the list.
 
-    The records stay as they came until they are wanted, one by one: what is decoded, mended and encoded before the next
+    The records stay as they came until they are wanted, one by one: what is decoded, coerced and encoded before the next
     record is touched stays in the processor's cache, and takes half the time.
 
     Attributes:
@@ -172,7 +172,7 @@ def read_page(content: bytes, *, key: str, time: str, filter_time: str | None = 
 
 
 def _check_shape(body: object) -> None:
-    """Say in which way JSON is not the documented body."""
+    """Raise an error if JSON is not the documented body."""
     records = body.get("data") if isinstance(body, dict) else None
     if not isinstance(records, list):
         what = "`data` that is no list" if isinstance(body, dict) and "data" in body else "no `data`"
@@ -227,7 +227,7 @@ def _read_digits(text: str) -> Decimal | None:
 
 
 def _blame_depth(content: bytes, key: str) -> NoReturn:
-    """Say which field is nested too deeply, reading all the rest of the body without it."""
+    """Raise an error that names the field which is nested too deeply, reading the rest of the body without it."""
     kept, depth, start = [], 0, 0
     for match in STRUCTURE.finditer(content):
         token = match.group()
@@ -250,7 +250,7 @@ def _blame_depth(content: bytes, key: str) -> NoReturn:
 
 
 def _blame_exponent(content: bytes, key: str) -> NoReturn:
-    """Say which field has a number that is out of all bounds."""
+    """Raise an error that names the field whose number is out of all bounds."""
 
     def read(text: str) -> object:
         try:
@@ -283,7 +283,7 @@ def _blame(body: object, key: str, is_wrong: Callable[[object], bool], what: str
 
 
 def _walk(value: object) -> Iterator[object]:
-    """Give every key and every value inside."""
+    """Yield every key and every value inside."""
     pending = [value]
     while pending:
         part = pending.pop()

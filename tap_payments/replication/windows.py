@@ -45,7 +45,7 @@ class Windows:
         return self._span() > self._shortest
 
     def halve(self) -> None:
-        """Give the current window up: it holds more than its length is meant for."""
+        """Abandon the current window: it holds more than its length is meant for."""
         self._length = max(self._shortest, self._span() // 2)
 
     def fitted(self) -> None:
