@@ -61,8 +61,8 @@ class PageOutline:
 class Page:
     """A page of records, in the order of the list.
 
-    The records stay as they came until they are wanted, one by one: what is decoded, coerced and encoded before the next
-    record is touched stays in the processor's cache, and takes half the time.
+    The records stay as they came until they are wanted, one by one: what is decoded, coerced and encoded before the
+    next record is touched stays in the processor's cache, and takes half the time.
 
     Attributes:
         outline: The records' keys and times.
