@@ -29,13 +29,12 @@ from tap_payments.api.transport import send
 from tap_payments.errors import RunError, UnreadableListError, UnwritableRecordError
 from tap_payments.output.batches import Batches
 from tap_payments.output.writer import BufferedWriter
-from tap_payments.pagination.paginator import ListPaginator, PageLengths, PageToken
-from tap_payments.pagination.reading import read_pages
+from tap_payments.pagination.pages import PageLengths, PageToken, PagingRules
+from tap_payments.pagination.reading import new_paginator, read_pages
 from tap_payments.records.checked_fields import checked_schema
 from tap_payments.records.coercion import Coercer, InvalidValueError
 from tap_payments.records.page import FetchedPage, Page
 from tap_payments.records.reader import RecordReader
-from tap_payments.records.timestamps import Window
 from tap_payments.replication.bookmark import Bookmark
 from tap_payments.replication.plan import plan_reading
 
@@ -50,7 +49,9 @@ if TYPE_CHECKING:
 
     from tap_payments.context import SyncContext, SyncingTap
     from tap_payments.output.progress import StreamProgress
+    from tap_payments.pagination.paginator import ListPaginator
     from tap_payments.providers import Listing
+    from tap_payments.records.timestamps import Window
     from tap_payments.replication.chunk import Chunk
     from tap_payments.replication.full_table import FullTable
     from tap_payments.replication.incremental import Incremental
@@ -84,7 +85,6 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         """Create the stream of a tap, whose sync it takes part in."""
         self._local = threading.local()
         super().__init__(tap)
-        self._lengths: PageLengths | None = None
         self._counts: StreamProgress
         self._version_pending: int | None = None
         self._write_unmodified: Callable[[dict[str, Any]], None] | None = None
@@ -211,21 +211,22 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @override
     def get_new_paginator(self, window: Window | None = None) -> ListPaginator:
         """Return a paginator at the top of the list, or of a window of it."""
-        window, settings, listing = window or Window(), self.settings, self.listing
-        self._lengths = self._lengths or PageLengths(full=settings.page_size)
-        return ListPaginator(
+        settings, listing = self.settings, self.listing
+        rules = PagingRules(
             settings.page_size,
             overlap=settings.page_overlap,
             single_page=not settings.offset_param,
             check_total=settings.check_total,
             max_offset=listing.max_offset,
             filterable=listing.filter_field is not None,
-            since=window.since,
-            until=window.until,
             earliest=settings.provider.earliest,
             now=self.sync_context.started,
-            lengths=self._lengths,
         )
+        return new_paginator(rules, window, self._lengths)
+
+    @cached_property
+    def _lengths(self) -> PageLengths:
+        return PageLengths(full=self.settings.page_size)
 
     def _read_pages(
         self,

@@ -30,11 +30,11 @@ class Outline(Protocol):
 
     @property
     def total(self) -> int | None:
-        """How many records the API counts; None where it does not say."""
+        """The API's own count of the list's records; None where there is none."""
 
     @property
     def has_more(self) -> bool:
-        """Whether the API says that more records follow."""
+        """Whether the API announces more records."""
 
 
 class PageHistory:

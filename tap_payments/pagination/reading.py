@@ -1,16 +1,20 @@
-"""The page loop: ask, take, feed the paginator, schedule what follows."""
+"""The page loop: request a page, feed the paginator, prefetch what follows."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tap_payments.errors import ContradictionError, TransientError, WindowTooLongError
+from tap_payments.pagination.overlapping import OverlappingPaginator
+from tap_payments.pagination.plain import PlainPaginator, SinglePagePaginator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tap_payments.pagination.history import Outline
-    from tap_payments.pagination.paginator import ListPaginator, PageToken
+    from tap_payments.pagination.pages import PageLengths, PageToken, PagingRules
+    from tap_payments.pagination.paginator import ListPaginator
+    from tap_payments.records.timestamps import Window
 
 
 class Outlined(Protocol):
@@ -38,22 +42,36 @@ class PageSource(Protocol[FetchedT_co]):
         """Fetch a page again that was not believed."""
 
 
+def new_paginator(
+    rules: PagingRules, window: Window | None = None, lengths: PageLengths | None = None
+) -> ListPaginator:
+    """Return a paginator at the top of a list.
+
+    Args:
+        rules: How the list is paged.
+        window: The span of time to read; None is the whole list.
+        lengths: What earlier windows of the same list taught about its pages.
+    """
+    paginator = OverlappingPaginator if rules.overlap else PlainPaginator
+    return (SinglePagePaginator if rules.single_page else paginator)(rules, window, lengths)
+
+
 def read_pages(
     paginator: ListPaginator, pages: PageSource[FetchedT], *, ahead: int | None, may_give_up: bool = False
 ) -> Iterator[tuple[FetchedT, list[int]]]:
     """Read a window of a list to its end.
 
     Args:
-        paginator: Says which page to ask for.
+        paginator: Chooses the next page.
         pages: Fetches them.
         ahead: How many pages may be in flight; None fetches none before it is needed.
-        may_give_up: Whether to give up if the first page is full.
+        may_give_up: Whether to abandon the window if its first page is full.
 
     Yields:
         Each page, with the places of the records on it that are new.
 
     Raises:
-        WindowTooLongError: If the window is given up.
+        WindowTooLongError: If the window is abandoned.
         UnreadableListError: If the list cannot be read whole.
     """
     full = paginator.lengths.full
@@ -70,7 +88,7 @@ def read_pages(
 
 
 def _take(paginator: ListPaginator, pages: PageSource[FetchedT]) -> FetchedT:
-    """Take the page that the paginator asks for, and feed it; an answer that contradicts itself is tried again."""
+    """Take the paginator's next page and feed it; an answer that contradicts itself is retried."""
     token, tries = paginator.token, 0
     while True:
         fetched = pages.take(token)

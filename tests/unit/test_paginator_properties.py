@@ -19,8 +19,11 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from tap_payments.errors import ContradictionError, UnreadableListError
-from tap_payments.pagination.paginator import MAX_WITHOUT_PROGRESS, ListPaginator, PageToken
+from tap_payments.pagination.descent import MAX_WITHOUT_PROGRESS
+from tap_payments.pagination.pages import PageToken, PagingRules
+from tap_payments.pagination.reading import new_paginator
 from tap_payments.records.page import PageOutline
+from tap_payments.records.timestamps import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -220,16 +223,15 @@ class Reading:
     def run(self) -> Reading:
         """Read the list to its end."""
         api = self.api
-        paginator = ListPaginator(
+        rules = PagingRules(
             api.page_size,
             overlap=api.overlap,
             max_offset=api.max_offset,
             filterable=True,
-            since=api.since,
-            until=api.until,
             check_total=api.check_total,
             now=api.spread + api.skew + 1,
         )
+        paginator = new_paginator(rules, Window(api.since, api.until))
         tries = 0
         self._fetch([paginator.token])
         while not paginator.finished:
