@@ -20,10 +20,10 @@ def resolve_catalog(  # noqa: PLR0913 - the facts of the streams, each by its na
     keys: Mapping[str, Sequence[str]],
     replication_keys: Mapping[str, Sequence[str]],
     schemas: Mapping[str, Mapping[str, Any]],
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
     warn: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Settle selection, schema, method, keys and automatic fields of each entry.
+    """Resolve selection, schema, method, keys and automatic fields of each entry.
 
     `replication-method: INCREMENTAL` suffices, in the entry or in its metadata, where Meltano writes it. `selected`
     may stand in the metadata, in the entry or in its schema, as catalogs older than metadata have it.
@@ -33,7 +33,7 @@ def resolve_catalog(  # noqa: PLR0913 - the facts of the streams, each by its na
         keys: The key of each stream.
         replication_keys: The replication keys that each stream offers; none where it is always read whole.
         schemas: The schema of each stream.
-        tell: Logs a line.
+        log: Logs a line.
         warn: Logs a line as a WARNING.
 
     Returns:
@@ -43,17 +43,17 @@ def resolve_catalog(  # noqa: PLR0913 - the facts of the streams, each by its na
         RunError: If the catalog is malformed, or asks for what is not offered.
     """
     check_catalog(catalog)
-    settled = copy.deepcopy(dict(catalog))
-    for entry in settled["streams"]:
-        name = _settle_names(entry, tell)
+    resolved = copy.deepcopy(dict(catalog))
+    for entry in resolved["streams"]:
+        name = _resolve_names(entry, log)
         entry["schema"] = entry.get("schema") or {}
         metadata = entry["metadata"] = _merge_metadata(entry.get("metadata") or [])
         if name not in keys:
             warn(f"the catalog has a stream that the API has no list for, and that is not read: {name[:NAME_LENGTH]!r}")
             continue
-        _settle_selection(entry)
-        _settle_keys(entry, name, keys[name])
-        method, key = _settle_method(entry, name, replication_keys[name], tell)
+        _resolve_selection(entry)
+        _resolve_keys(entry, name, keys[name])
+        method, key = _resolve_method(entry, name, replication_keys[name], log)
         entry["replication_method"] = method
         entry["replication_key"] = key
         automatic = (*keys[name], *([key] if key else []))
@@ -61,14 +61,14 @@ def resolve_catalog(  # noqa: PLR0913 - the facts of the streams, each by its na
         if metadata:  # Without any, everything is selected.
             for field in automatic:
                 _metadata_of(metadata, ("properties", field))["inclusion"] = "automatic"
-    return settled
+    return resolved
 
 
-def _settle_names(entry: dict[str, Any], tell: Callable[[str], None]) -> str:
+def _resolve_names(entry: dict[str, Any], log: Callable[[str], None]) -> str:
     """Name a stream by its `tap_stream_id` alone, which is what the SDK's mapper knows it by too."""
     name = stream_id(entry) or ""
     if entry.get("stream") is not None and entry["stream"] != name:
-        tell(
+        log(
             f"{name[:NAME_LENGTH]!r}: `tap_stream_id` names the stream, and another `stream` in the catalog changes "
             "nothing: use `__alias__` in `stream_maps` to rename it"
         )
@@ -85,7 +85,7 @@ def _merge_metadata(metadata: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"breadcrumb": list(breadcrumb), "metadata": said} for breadcrumb, said in merged.items()]
 
 
-def _settle_selection(entry: dict[str, Any]) -> None:
+def _resolve_selection(entry: dict[str, Any]) -> None:
     """Write into the metadata, which the SDK reads, what is selected elsewhere; false anywhere deselects."""
     metadata, schema = entry["metadata"], entry["schema"]
     root = _root_of(metadata)
@@ -111,7 +111,7 @@ def _deselected_fields(schema: Mapping[str, Any], breadcrumb: tuple[str, ...]) -
         yield from _deselected_fields(declared, inner)
 
 
-def _settle_keys(entry: dict[str, Any], name: str, keys: Sequence[str]) -> None:
+def _resolve_keys(entry: dict[str, Any], name: str, keys: Sequence[str]) -> None:
     """Set the key of an entry to that of the stream; refuse another."""
     for given in (entry.get("key_properties"), _root_of(entry["metadata"]).get("table-key-properties")):
         if given is not None and (not isinstance(given, list | tuple) or list(given) != list(keys)):
@@ -124,8 +124,8 @@ def _settle_keys(entry: dict[str, Any], name: str, keys: Sequence[str]) -> None:
     entry["key_properties"] = list(keys)
 
 
-def _settle_method(
-    entry: dict[str, Any], name: str, offered: Sequence[str], tell: Callable[[str], None]
+def _resolve_method(
+    entry: dict[str, Any], name: str, offered: Sequence[str], log: Callable[[str], None]
 ) -> tuple[str, str | None]:
     """Return the replication method and, if it is INCREMENTAL, the replication key; take both out of the metadata."""
     root = _root_of(entry["metadata"])
@@ -135,7 +135,7 @@ def _settle_method(
     if method != INCREMENTAL:
         return method, None
     if not offered:
-        tell(f"{name}: always read whole, since no list of it can be asked for what is new")
+        log(f"{name}: always read whole, since no list of it can be asked for what is new")
         return FULL_TABLE, None
     key = key or offered[0]
     if key not in offered:

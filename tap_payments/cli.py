@@ -1,4 +1,4 @@
-"""The command line's door: every failure leaves by it as one line, the last one, with exit code 1."""
+"""Command-line entry point: one-line errors, signals, and exit codes."""
 
 from __future__ import annotations
 
@@ -10,19 +10,30 @@ import threading
 import traceback
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
-from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError, MappingError
+from singer_sdk.helpers._util import load_json
 from singer_sdk.plugin_base import SingerCommand
+from singer_sdk.singerlib import StateMessage
 from typing_extensions import override
 
-from tap_payments.errors import RunError
+from tap_payments.errors import RunError, StoppedError
 from tap_payments.output.stdout import open_stdout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from singer_sdk.helpers.types import TapState
+
+    from tap_payments.output.progress import Progress
+    from tap_payments.output.writer import BufferedWriter
+
+
+# Seconds that a run has to end after a signal.
+MAX_END = 2.0
 
 
 class PaymentsCommand(SingerCommand):
@@ -43,10 +54,10 @@ class PaymentsCommand(SingerCommand):
             message = str(error)
         except MappingError as error:
             message = f"setting `stream_maps` must hold maps that the SDK can read: {type(error).__name__}"
-        except Exception as error:  # noqa: BLE001 - its text may hold anything, so only its kind and place are told
+        except Exception as error:  # noqa: BLE001 - its text may hold anything, so only its kind and place are logged
             message = f"internal error: {_place(error)}"
         finally:
-            _end_signals()
+            StopSignals.ignore()
         self.logger.error("%s", _one_line(message))
         _silence_stdout()
         sys.exit(1)
@@ -77,12 +88,109 @@ def _place(error: Exception) -> str:
     return f"{type(error).__name__} in {place}"
 
 
-def _end_signals() -> None:
-    """Let no signal that comes after the last line change how the run ended."""
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if isinstance(getattr(signal.getsignal(number), "__self__", None), Tap):
-                signal.signal(number, signal.SIG_IGN)
+class StopSignals:
+    """SIGINT and SIGTERM: the first stops a run where nothing is half done, a second one ends it at once.
+
+    Attributes:
+        stop: Set when the run is to stop.
+        received: The number of the signal that stopped it; None where there was none.
+    """
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.received: int | None = None
+
+    def handle(self, number: int, _: FrameType | None = None) -> None:
+        """Stop the run.
+
+        Args:
+            number: The number of the signal.
+        """
+        if self.received is not None:
+            os._exit(128 + number)
+        self.received = number
+        self.stop.set()
+        # Whatever else the run may wait for, such as a log that nobody reads, is not waited for any longer.
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + number))
+        signal.setitimer(signal.ITIMER_REAL, MAX_END)
+
+    def install(self) -> None:
+        """Handle the signals of this process from now on."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self.handle)
+
+    @staticmethod
+    def ignore() -> None:
+        """Let no signal that comes after the last line change how a run ended."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if isinstance(getattr(signal.getsignal(number), "__self__", None), StopSignals):
+                    signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def ending(
+    signals: StopSignals,
+    *,
+    writer: BufferedWriter | None,
+    progress: Progress,
+    logger: logging.Logger,
+    state: Callable[[], TapState],
+) -> Iterator[None]:
+    """End a run so that all that went out is whole, and the last STATE true, whatever ends it.
+
+    Args:
+        signals: What stops the run.
+        writer: Writes its messages; None where the SDK does.
+        progress: Logs its summary.
+        logger: Logs that it was stopped.
+        state: Returns the state of the records that went out.
+
+    Raises:
+        SystemExit: If a signal ended the run; the code is 128 and its number.
+    """
+    signals.install()
+    try:
+        yield
+    except StoppedError:
+        logger.warning("Stopped by signal %s; the next run goes on from the last STATE", signals.received)
+    except BaseException:
+        # The error of the run is reported, not what happens to the messages before it.
+        with suppress(RunError, StoppedError):
+            if writer is not None:
+                writer.flush()
+        raise
+    else:
+        progress.summarize()
+    finally:
+        progress.close()
+    if signals.received is not None:
+        if writer is not None:
+            last = state()
+            writer.end(StateMessage(value=last) if last else None)
+        sys.exit(128 + signals.received)
+
+
+def read_object(option: str, file: IO[str] | None) -> dict[str, Any] | None:
+    """Read the JSON object in a file of the command line.
+
+    Args:
+        option: The option that names the file.
+        file: The file; None where the option is not given.
+
+    Raises:
+        RunError: If the file holds anything else.
+    """
+    if file is None:
+        return None
+    try:
+        value: object = load_json(file.read())
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise RunError(f"{option} must name a file that holds a JSON object")
+    return value
 
 
 def _silence_stdout() -> None:

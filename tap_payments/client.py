@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 from abc import ABC
-from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from singer_sdk.authenticators import BasicAuthenticator
-from singer_sdk.helpers._catalog import get_selected_schema, pop_deselected_record_properties
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from singer_sdk.streams.rest import PageContext, RESTStream
 from typing_extensions import override
@@ -24,22 +20,23 @@ from tap_payments import errors
 from tap_payments.api.fetcher import PageFetcher, RetryPolicy
 from tap_payments.api.prefetch import Prefetcher
 from tap_payments.api.responses import check_status, parse_page
-from tap_payments.api.sessions import make_session
+from tap_payments.api.sessions import ThreadSessions
 from tap_payments.api.transport import send
 from tap_payments.errors import RunError, UnreadableListError, UnwritableRecordError
-from tap_payments.output.batches import Batches
+from tap_payments.output.activate_version import PendingVersion
+from tap_payments.output.batches import Batches, Manifest
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.pages import PageLengths, PageToken, PagingRules
 from tap_payments.pagination.reading import new_paginator, read_pages
-from tap_payments.records.checked_fields import checked_schema
-from tap_payments.records.coercion import Coercer, InvalidValueError
 from tap_payments.records.page import FetchedPage, Page
 from tap_payments.records.reader import RecordReader
+from tap_payments.records.selection import Selection
 from tap_payments.replication.bookmark import Bookmark
 from tap_payments.replication.plan import plan_reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    import threading
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     import requests
     from singer_sdk import Tap
@@ -47,18 +44,41 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import CatalogEntry, RecordMessage
 
-    from tap_payments.context import SyncContext, SyncingTap
-    from tap_payments.output.progress import StreamProgress
+    from tap_payments.api.rate_limiter import RateLimiter
+    from tap_payments.errors import InvalidValueError
+    from tap_payments.output.progress import Progress, StreamProgress
     from tap_payments.pagination.paginator import ListPaginator
     from tap_payments.providers import Listing
+    from tap_payments.records.chunk import Chunk
     from tap_payments.records.timestamps import Window
-    from tap_payments.replication.chunk import Chunk
     from tap_payments.replication.full_table import FullTable
     from tap_payments.replication.incremental import Incremental
     from tap_payments.settings import Settings
 
 # Longest time, in seconds, that a test of the connection waits for an answer.
 TEST_TIMEOUT = 10.0
+
+
+class SyncContext(Protocol):
+    """What a stream needs of the sync that it takes part in."""
+
+    settings: Settings
+    started: int
+    stop: threading.Event
+    limiter: RateLimiter
+    progress: Progress
+
+    def log_once(self, message: str, *, level: int = logging.INFO, once_per: str | None = None) -> None:
+        """Log a fact once a sync."""
+
+
+class SyncingTap(Protocol):
+    """What a stream needs of its tap beyond the SDK's."""
+
+    sync_context: SyncContext
+
+    def require_state(self) -> None:
+        """Write the next STATE even where it equals the last one."""
 
 
 class PaymentsStream(RESTStream[PageToken], ABC):
@@ -83,12 +103,11 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     def __init__(self, tap: Tap) -> None:
         """Create the stream of a tap, whose sync it takes part in."""
-        self._local = threading.local()
         super().__init__(tap)
+        self._sessions = ThreadSessions()
         self._counts: StreamProgress
-        self._version_pending: int | None = None
-        self._write_unmodified: Callable[[dict[str, Any]], None] | None = None
-        self._batch_alias = ""
+        self._pending_version = PendingVersion(self.name, self.logger)
+        self._write_unmodified: Callable[[Record], None] | None = None
 
     @property
     def sync_context(self) -> SyncContext:
@@ -146,11 +165,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @property
     @override
     def requests_session(self) -> requests.Session:
-        """Return the session of the thread: sessions are not made to be shared."""
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = make_session()
-        return session
+        return self._sessions.session
 
     @override
     def get_url_params(self, context: Context | None, next_page_token: PageToken | None) -> dict[str, Any]:
@@ -238,10 +253,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         paginator = self.get_new_paginator(window)
         # A test of the connection takes one record, and has no use for a second page.
         ahead = None if self.is_test else self.settings.concurrency
-        try:
-            yield from read_pages(paginator, prefetcher, ahead=ahead, may_give_up=may_give_up)
-        except UnreadableListError as error:
-            raise self.failure(f"cannot be read whole: {error}") from None
+        yield from read_pages(paginator, prefetcher, ahead=ahead, may_give_up=may_give_up)
         for limit in paginator.limits:
             self.sync_context.log_once(f"{self._request_name} {limit}", level=logging.WARNING)
 
@@ -278,60 +290,50 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             with Prefetcher(fetcher.fetch, threads=threads, stop=stop) as prefetcher:
                 plan = self._plan(prefetcher)
                 counts.span = plan.span
-                left = self.ABORT_AT_RECORD_COUNT
-                for chunk in plan.chunks():
-                    places = chunk.places[:left]
-                    counts.total = counts.total if chunk.total is None else chunk.total
-                    yield replace(chunk, places=places)
-                    counts.records += len(places)
-                    counts.reached = counts.reached if chunk.reached is None else chunk.reached
-                    if left is not None and (left := left - len(places)) <= 0:
-                        return
+                yield from counts.count(plan.chunks(), limit=self.ABORT_AT_RECORD_COUNT)
+        except UnreadableListError as error:
+            raise self.failure(f"cannot be read whole: {error}") from None
         finally:
             self.sync_context.progress.end(self.name)
 
-    def _read_records(self, chunk: Chunk) -> Iterator[dict[str, Any]]:
+    def _read_records(self, chunk: Chunk) -> Iterator[Record]:
         return iter(()) if chunk.fetched is None else self._reader.read(chunk.fetched.page, chunk.places)
 
     @override
     def request_records(self, context: Context | None) -> Iterator[Record]:
         """Yield the records that a sync emits; bookmarks and what follows the last record go out in between."""
-        emitted, writer, unmodified = 0, self._writer, self.can_write_unmodified
+        writer = self._tap.message_writer
         self._require_state()
         for chunk in self.chunks():
-            if writer is not None and unmodified and chunk.fetched is not None:
+            if chunk.fetched is not None and self.can_write_unmodified and isinstance(writer, BufferedWriter):
                 self._write_unmodified = writer.record_writer(
                     self.name, extracted=chunk.fetched.arrived, version=self._stream_version
                 )
             yield from self._read_records(chunk)
-            emitted += len(chunk.places)
             if chunk.places:
                 self._require_state()
             if chunk.bookmark is not None:
                 self._promote(chunk.bookmark)
-            if writer is not None:
+            if isinstance(writer, BufferedWriter):
                 writer.flush()
-        self._activate_version(is_empty=not emitted)
+        version = self._pending_version.release(emitted=self._counts.records)
+        # A test has read one record, and the message would delete all others.
+        if version is not None and not self.is_test:
+            super()._write_activate_version_message(version)
+
+    @cached_property
+    def _selection(self) -> Selection:
+        stream_maps = self.config.get("stream_maps") or {}
+        return Selection(self.name, self.schema, self.effective_schema, self.mask, self.stream_maps, stream_maps)
 
     @cached_property
     def _reader(self) -> RecordReader:
-        keys = {*self.primary_keys, *filter(None, [self.replication_key])}
-        schema = checked_schema(
-            get_selected_schema(self.name, self.effective_schema, self.mask),
-            maps=self.stream_maps,
-            stream_maps=self.config.get("stream_maps") or {},
-            keep=keys,
+        return RecordReader(
+            self._selection,
+            never_null={*self.primary_keys, *filter(None, [self.replication_key])},
+            on_invalid=self._count_nulled if self.settings.on_invalid_value == "null" else None,
+            failure=self.failure,
         )
-        on_invalid = self._count_nulled if self.settings.on_invalid_value == "null" else None
-        coercer = Coercer(schema, on_invalid=on_invalid, never_null=keys)
-        unchecked = self.effective_schema.get("properties", {}).keys() - coercer.fields
-
-        def drop_unemitted(record: dict[str, Any]) -> None:
-            pop_deselected_record_properties(record, self.schema, self.mask)
-            for name in unchecked:
-                record.pop(name, None)
-
-        return RecordReader(coercer, drop_unemitted=drop_unemitted, failure=self.failure)
 
     def _count_nulled(self, field: str, error: InvalidValueError) -> None:
         """Count a value that becomes null, and warn of the first one of its field."""
@@ -341,23 +343,10 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     # RECORD messages.
 
-    @property
-    def _writer(self) -> BufferedWriter | None:
-        writer = self._tap.message_writer
-        return writer if isinstance(writer, BufferedWriter) else None
-
-    @property
+    @cached_property
     def can_write_unmodified(self) -> bool:
-        """Whether records go out as they are: nothing is deselected, mapped or flattened, and the schema is ours."""
-        maps = self.stream_maps
-        return (
-            len(maps) == 1
-            and type(maps[0]) is SameRecordTransform
-            and not maps[0].flattening_enabled
-            and maps[0].stream_alias == self.name
-            and all(self.mask.values())
-            and self.effective_schema == self.schema
-        )
+        """Whether records go out as they are."""
+        return self._selection.is_whole
 
     @override
     def _write_record_message(self, record: Record) -> None:
@@ -393,55 +382,30 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         self, batch_config: BatchConfig, context: Context | None = None
     ) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
         """Write the records to files, and close the open ones before a STATE covers them."""
-        batches = Batches(batch_config, f"{self.tap_name}--{self.name}")
-        unmodified = self.can_write_unmodified
         self._require_state()
-        try:
-            with self.get_record_counter() as counter, self.get_sync_timer():
-                for chunk in self.chunks():
-                    for alias, record in self._map_records(self._read_records(chunk), unmodified=unmodified):
-                        if (manifest := self._add_to_batch(batches, alias, record)) is not None:
-                            self._batch_alias = alias
-                            yield batch_config.encoding, manifest
-                    if chunk.bookmark is not None:
-                        yield from self._close_batches(batches, batch_config)
-                        self._promote(chunk.bookmark)
-                    counter.increment(len(chunk.places))
-            yield from self._close_batches(batches, batch_config)
-        finally:
-            batches.drop()
-        self._finalize_state(self.stream_state)
-        self._write_state_message()
+        prefix = f"{self.tap_name}--{self.name}"
+        with self.get_record_counter() as counter, self.get_sync_timer(), Batches(batch_config, prefix) as batches:
+            try:
+                for manifest in batches.write(self.chunks(), records=self._named_records, promote=self._promote):
+                    yield batch_config.encoding, manifest
+            except UnwritableRecordError as error:
+                raise self._unwritable(error.record) from None
+            counter.increment(self._counts.records)
 
-    def _close_batches(
-        self, batches: Batches, config: BatchConfig
-    ) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
-        for alias, manifest in batches.close():
-            self._batch_alias = alias
-            yield config.encoding, manifest
-
-    def _map_records(
-        self, records: Iterable[dict[str, Any]], *, unmodified: bool
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield records as they go out, with the name that they go by."""
-        for record in records:
-            if unmodified:
+    def _named_records(self, chunk: Chunk) -> Iterator[tuple[str, Record]]:
+        """Yield records as they go out, each with the name that it goes by."""
+        for record in self._read_records(chunk):
+            if self.can_write_unmodified:
                 yield self.name, record
             else:
                 for message in self._generate_record_messages(record):
                     yield message.stream, message.record
 
-    def _add_to_batch(self, batches: Batches, alias: str, record: dict[str, Any]) -> list[str] | None:
-        try:
-            return batches.add(alias, record)
-        except UnwritableRecordError as error:
-            raise self._unwritable(error.record) from None
-
     @override
     def _write_batch_message(self, encoding: BaseBatchFileEncoding, manifest: list[str]) -> None:
         """Write the message for the name that the batch's records go by; the STATE follows at the end of a window."""
-        for message in self._generate_batch_messages(encoding, manifest):
-            if message.stream == self._batch_alias:
+        for message in self._generate_batch_messages(encoding, list(manifest)):
+            if isinstance(manifest, Manifest) and message.stream == manifest.alias:
                 self._tap.write_message(message)
         self._require_state()
         self.state_manager.is_flushed = True
@@ -455,7 +419,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         return Bookmark(self.stream_state, key=key, as_text="string" in types)
 
     def _promote(self, bookmark: int) -> None:
-        """Let STATE say that every record up to the bookmark is out."""
+        """Promote the bookmark: every record up to it is out."""
         self._bookmark.write(bookmark)
         self.state_manager.is_flushed = False
         self._write_state_message()
@@ -485,22 +449,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @override
     def _write_activate_version_message(self, full_table_version: int) -> None:
         """Hold the message back until every record is out: a run that dies before must not empty the table."""
-        self._version_pending = full_table_version
-
-    def _activate_version(self, *, is_empty: bool) -> None:
-        """Write the message that was held back, unless the list was empty: it would delete all that the target has."""
-        version, self._version_pending = self._version_pending, None
-        if version is None or self.is_test:
-            # A test has read one record, and the message would delete all others.
-            return
-        if is_empty:
-            self.logger.warning(
-                "%s: the list is empty, so no ACTIVATE_VERSION message goes out and the target deletes nothing: "
-                "check `username` and `base_url` if the account has records",
-                self.name,
-            )
-            return
-        super()._write_activate_version_message(version)
+        self._pending_version.hold(full_table_version)
 
     # The catalog and the log.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from tap_payments.api.rate_limiter import RateLimiter
 from tap_payments.output.progress import Progress
@@ -53,14 +53,3 @@ class SyncContext:
         if subject not in self._logged:
             self._logged.add(subject)
             self.logger.log(level, message)
-
-
-class SyncingTap(Protocol):
-    """What a stream needs of its tap beyond the SDK's."""
-
-    @property
-    def sync_context(self) -> SyncContext:
-        """What the streams of the sync share."""
-
-    def require_state(self) -> None:
-        """Write the next STATE even where it equals the last one."""

@@ -1,4 +1,4 @@
-"""Fatal errors and the advice they carry; one line says what to do, and never what is secret."""
+"""Fatal errors and the advice they carry; each is one line, without secrets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+from typing_extensions import override
 
 # What to do about a status. The README's troubleshooting lists the same, word for word.
 ADVICE = {
@@ -42,7 +43,7 @@ class RunError(FatalAPIError):
 
 
 class StoppedError(Exception):
-    """The run was told to stop while it waited."""
+    """The run was stopped while it waited."""
 
 
 class RequestError(FatalAPIError):
@@ -82,11 +83,39 @@ class MalformedBodyError(Exception):
 
 
 class UnexpectedBodyError(Exception):
-    """The answer is JSON, but not a page of records; the text says in which way, without any of its contents."""
+    """The answer is JSON, but not a page of records; the text describes how, without any of its contents."""
+
+
+class InvalidValueError(Exception):
+    """A value cannot be coerced to the declared type.
+
+    The text names the field and both types, never the value.
+
+    Attributes:
+        reason: Both types.
+        path: The field.
+        never_null: Whether the field may not become null instead.
+    """
+
+    def __init__(self, declared: str, arrived: str) -> None:
+        self.reason = f"declared {declared}, arrived as {arrived}"
+        super().__init__(self.reason)
+        self.path = ""
+        self.never_null = False
+
+    def within(self, part: str) -> InvalidValueError:
+        """Note that the field stands inside another, or in a place of an array."""
+        dot = "." if self.path and not self.path.startswith("[") else ""
+        self.path = f"{part}{dot}{self.path}"
+        return self
+
+    @override
+    def __str__(self) -> str:
+        return f"field `{self.path}`: {self.reason}"
 
 
 class ContradictionError(Exception):
-    """An answer contradicts itself; the text says in which way.
+    """An answer contradicts itself; the text describes how.
 
     Attributes:
         advice: What to do about it if it comes again and again.
@@ -98,7 +127,7 @@ class ContradictionError(Exception):
 
 
 class UnreadableListError(Exception):
-    """The list cannot be read whole; the text says why, without the name of the stream."""
+    """The list cannot be read whole; the text is the reason, without the name of the stream."""
 
 
 class WindowTooLongError(Exception):

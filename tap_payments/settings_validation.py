@@ -51,7 +51,7 @@ def describe_rule(keywords: Mapping[str, Any]) -> str:
     Args:
         keywords: Keywords of a JSON Schema and their values; unknown ones are passed over.
     """
-    # A pattern and an enumeration say by themselves that the value is text.
+    # A pattern and an enumeration imply that the value is text.
     implied = {"type"} if keywords.keys() & {"pattern", "enum"} else set()
     rules = [word(keywords[name]) for name, word in KEYWORDS.items() if name in keywords.keys() - implied]
     *others, last = rules or ["of the form that --about describes"]
@@ -156,7 +156,7 @@ def _check_date(text: str) -> str | None:
     return "not be in the future" if (read_time(declared.iso_time(text)) or 0) > time.time() else None
 
 
-# What JSON Schema cannot say of a text.
+# What JSON Schema cannot express.
 CHECKS: dict[str, Callable[[str], str | None]] = {
     "base_url": _check_url,
     "username": _check_credential,

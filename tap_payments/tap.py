@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import threading
-from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -15,17 +10,16 @@ from singer_sdk.configuration._dict_config import merge_missing_config_jsonschem
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers._state import StateWriter
-from singer_sdk.helpers._util import load_json
 from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
-from singer_sdk.singerlib import Catalog, StateMessage
+from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 import tap_payments.about  # noqa: F401 - its formats are the SDK's from then on
 from tap_payments.catalog import resolve_catalog
-from tap_payments.cli import PaymentsCommand
+from tap_payments.cli import PaymentsCommand, StopSignals, ending, read_object
 from tap_payments.context import SyncContext
-from tap_payments.errors import RunError, StoppedError
+from tap_payments.errors import RunError
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.settings import SETTINGS, Settings, read_text
 from tap_payments.settings_validation import check_config, find_conflicts
@@ -33,16 +27,12 @@ from tap_payments.streams import SCHEMAS, STREAMS
 from tap_payments.validation import check_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import PurePath
-    from types import FrameType
 
     import click
 
     from tap_payments.client import PaymentsStream
-
-# Seconds that a run has to end after a signal.
-MAX_END = 2.0
 
 
 class TapPayments(Tap):
@@ -62,15 +52,14 @@ class TapPayments(Tap):
         **kwargs: Any,
     ) -> None:
         """Take configuration, catalog and state as the SDK does."""
-        self._stop = threading.Event()
-        self._stopped_by: int | None = None
+        self._signals = StopSignals()
         if isinstance(catalog, Catalog):
             catalog = catalog.to_dict()
         if isinstance(catalog, dict):
             catalog = self._resolve(catalog)
         super().__init__(config=config, catalog=catalog, parse_env_config=parse_env_config, **kwargs)
         if isinstance(self.message_writer, BufferedWriter):
-            self.message_writer.stop = self._stop
+            self.message_writer.stop = self._signals.stop
 
     def _resolve(self, catalog: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -79,7 +68,7 @@ class TapPayments(Tap):
                 keys={name: stream.primary_keys for name, stream in STREAMS.items()},
                 replication_keys={name: stream.valid_replication_keys for name, stream in STREAMS.items()},
                 schemas={name: SCHEMAS.get_schema(name) for name in STREAMS},
-                tell=self.logger.info,
+                log=self.logger.info,
                 warn=self.logger.warning,
             )
         except RecursionError:
@@ -108,7 +97,7 @@ class TapPayments(Tap):
     @cached_property
     def sync_context(self) -> SyncContext:
         """What the streams of this sync share."""
-        return SyncContext(self.settings, self.logger, self._stop)
+        return SyncContext(self.settings, self.logger, self._signals.stop)
 
     @override
     def discover_streams(self) -> list[PaymentsStream]:
@@ -183,8 +172,8 @@ class TapPayments(Tap):
         cls.print_version(print_fn=cls.logger.info)
         tap = cls(
             config=config.config if config else None,
-            state=_read_object("--state", state),
-            catalog=_read_object("--catalog", catalog),
+            state=read_object("--state", state),
+            catalog=read_object("--catalog", catalog),
             parse_env_config=config.parse_env if config else False,
         )
         if not any(stream.selected for stream in tap.streams.values()):
@@ -207,32 +196,16 @@ class TapPayments(Tap):
                 tap.run_connection_test()
         ctx.exit()
 
-    @contextmanager
-    def ending(self) -> Iterator[None]:
-        """End a run so that all that went out is whole, and the last STATE true, whatever ends it.
-
-        Raises:
-            SystemExit: If a signal ended the run; the code is 128 and its number.
-        """
+    def ending(self) -> AbstractContextManager[None]:
+        """End a run so that all that went out is whole, and the last STATE true, whatever ends it."""
         self._warn_of_example_url()
-        self._handle_signals()
-        try:
-            yield
-        except StoppedError:
-            self.logger.warning("Stopped by signal %s; the next run goes on from the last STATE", self._stopped_by)
-        except BaseException:
-            # What ended the run is told, not what happens to the messages before it.
-            with suppress(RunError, StoppedError):
-                self._flush()
-            raise
-        else:
-            self.sync_context.progress.summarize()
-        finally:
-            self.sync_context.progress.close()
-        if self._stopped_by is not None:
-            if isinstance(self.message_writer, BufferedWriter):
-                self.message_writer.end(StateMessage(value=self.state) if self.state else None)
-            sys.exit(128 + self._stopped_by)
+        return ending(
+            self._signals,
+            writer=self.message_writer if isinstance(self.message_writer, BufferedWriter) else None,
+            progress=self.sync_context.progress,
+            logger=self.logger,
+            state=lambda: self.state,
+        )
 
     def _warn_of_example_url(self) -> None:
         """Log a WARNING where no address is set and the provider has only an example of one."""
@@ -243,29 +216,9 @@ class TapPayments(Tap):
                 provider.base_url,
             )
 
-    def _flush(self) -> None:
-        if isinstance(self.message_writer, BufferedWriter):
-            self.message_writer.flush()
-
     @override
     def _setup_signal_handlers(self) -> None:
-        """Leave signals alone until there is a run to be ended well; the SDK takes them for every tap that is made."""
-
-    def _handle_signals(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, self._handle_termination)
-
-    @override
-    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        """End at the next place where nothing is half done; a second signal ends at once."""
-        if self._stopped_by is not None:
-            os._exit(128 + signum)
-        self._stopped_by = signum
-        self._stop.set()
-        # Whatever else the run may wait for, such as a log that nobody reads, is not waited for any longer.
-        signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + signum))
-        signal.setitimer(signal.ITIMER_REAL, MAX_END)
+        """Leave signals alone until there is a run to end; the SDK handles them for every tap that is made."""
 
     @classmethod
     @override
@@ -279,16 +232,3 @@ class TapPayments(Tap):
             context_settings=command.context_settings,
             logger=cls.logger,
         )
-
-
-def _read_object(option: str, file: IO[str] | None) -> dict[str, Any] | None:
-    """Read the JSON object in a file of the command line."""
-    if file is None:
-        return None
-    try:
-        value: object = load_json(file.read())
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise RunError(f"{option} must name a file that holds a JSON object")
-    return value

@@ -27,7 +27,7 @@ def check_catalog(catalog: Mapping[str, Any]) -> None:
         catalog: A Singer catalog.
 
     Raises:
-        RunError: If it has; the text is one line that says where and what.
+        RunError: If it is malformed; the text is one line that names the place and the type.
     """
     entries = catalog.get("streams")
     if not isinstance(entries, list):
@@ -102,7 +102,7 @@ def check_state(state: Mapping[str, Any]) -> None:
         state: The value of a Singer STATE message.
 
     Raises:
-        RunError: If it has; the text is one line that says where and what.
+        RunError: If it is malformed; the text is one line that names the place and the type.
     """
     bookmarks = state.get("bookmarks")
     if not isinstance(bookmarks, dict | None):

@@ -45,8 +45,8 @@ class Prefetcher(Generic[Token, Fetched]):
         """Start nothing yet.
 
         Args:
-            fetch: Fetches one page. Told whether the token is a guess, which is tried once, and with which error an
-                earlier try of it as a guess failed.
+            fetch: Fetches one page. Takes whether the token is a guess, which is tried once, and the error with which
+                an earlier try of it as a guess failed.
             threads: How many pages may be in flight.
             stop: Set when the run is to end.
         """
@@ -149,6 +149,6 @@ class Prefetcher(Generic[Token, Fetched]):
                 job = self._queue.popleft()
             try:
                 job.outcome = self._fetch(job.token, job.guess, job.failed)
-            except BaseException as error:  # noqa: BLE001 - told to the thread that takes the page
+            except BaseException as error:  # noqa: BLE001 - raised in the thread that takes the page
                 job.error = error
             job.done.set()

@@ -62,7 +62,7 @@ class RateLimiter:
             self.wait(left)
 
     def pause(self, seconds: float) -> None:
-        """Send nothing for some seconds: the API says that requests come too fast."""
+        """Pause all requests for some seconds: the API received too many."""
         with self._lock:
             self._paused_until = max(self._paused_until, self._clock() + seconds)
 

@@ -27,7 +27,7 @@ def check_status(response: requests.Response, what: str, *, retried: Collection[
 
     Args:
         response: The answer.
-        what: What happened, as messages say it.
+        what: What happened, in the words of a message.
         retried: The statuses that another try may not meet.
 
     Raises:

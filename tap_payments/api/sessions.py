@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -101,9 +102,14 @@ class _Adapter(HTTPAdapter):
         return manager
 
 
-def make_session() -> requests.Session:
-    """Make a session whose answers have a deadline of ten times the timeout that a request is sent with."""
-    session = requests.Session()
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, _Adapter())
-    return session
+class ThreadSessions(threading.local):
+    """A session for each thread that asks for one: sessions are not made to be shared.
+
+    Attributes:
+        session: The thread's own; its answers have a deadline of ten times the timeout that a request is sent with.
+    """
+
+    def __init__(self) -> None:
+        self.session = requests.Session()
+        for scheme in ("https://", "http://"):
+            self.session.mount(scheme, _Adapter())

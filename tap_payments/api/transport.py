@@ -1,4 +1,4 @@
-"""One request over HTTP, and why it got no answer: what may pass is told apart from what will not."""
+"""One request over HTTP; failures are transient or final."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TOO_LARGE = f"answered with more than {MAX_BODY >> 20} MiB: {errors.SIZE_ADVICE}
 PIECE = 1 << 20
 DECOMPRESSED_PIECE = 1 << 18
 
-# Latest Unix second to come back at; one day later would be a year that has no date, if it is told a moment later.
+# Latest Unix second of a `Retry-After`: a day before the year 10000, which has no date in Python.
 LATEST_RETRY = LATEST - 86_400
 
 
@@ -39,7 +39,7 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
         session: The session to send it with.
         request: The request, with its credentials.
         timeout: Seconds to wait for a connection, and between two parts of the answer. With a session of
-            `make_session` the whole answer may take ten times that.
+            `ThreadSessions` the whole answer may take ten times that.
 
     Returns:
         The answer, whatever its status; redirects are not followed.
@@ -91,7 +91,7 @@ def read_retry_after(header: str | None) -> float | None:
     """Read `Retry-After`, which may hold seconds or a date.
 
     Returns:
-        Seconds from now, at most to the year 9999; None where it is missing, or says neither.
+        Seconds from now, at most to the year 9999; None where it is missing or unreadable.
     """
     text = (header or "").strip()
     now = time.time()

@@ -16,9 +16,12 @@ from tap_payments.output.stdout import describe_os_error
 from tap_payments.records.exact_json import ENCODER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from singer_sdk.helpers._batch import BatchConfig
+    from typing_extensions import Self
+
+    from tap_payments.records.chunk import Chunk
 
 # Level 9, the default of Python's gzip, takes five times as long for files a tenth smaller.
 COMPRESSION_LEVEL = 1
@@ -31,7 +34,7 @@ STORING = "the storage takes no batch file (%s): check `batch_config.storage` an
 
 @contextmanager
 def _named(message: str) -> Iterator[None]:
-    """Raise what the system says of a file as an error that names the cause, and no path.
+    """Raise an error of the file system as one that names the cause, and no path.
 
     Raises:
         RunError: If something went wrong with a file.
@@ -101,7 +104,7 @@ class BatchFile:
         return self._storage.get_url(self._name)
 
     def drop(self) -> None:
-        """Remove the file, which nobody was told of."""
+        """Remove the file, which no message names."""
         # Closing writes what is left, for which a full disk has no room.
         with suppress(OSError):
             if self._writer is not self._file:
@@ -109,6 +112,14 @@ class BatchFile:
                 self._writer.close()
         with suppress(OSError):
             self._file.close()
+
+
+class Manifest(list[str]):
+    """The URLs of a batch's files, and the name that its records go by."""
+
+    def __init__(self, alias: str, urls: Iterable[str]) -> None:
+        super().__init__(urls)
+        self.alias = alias
 
 
 class Batches:
@@ -128,47 +139,65 @@ class Batches:
         self._pending: dict[str, list[dict[str, Any]]] = {}
         self._is_jsonl = config.encoding.format == "jsonl"
 
-    def add(self, alias: str, record: dict[str, Any]) -> list[str] | None:
-        """Add a record that goes by some name.
+    def __enter__(self) -> Self:
+        return self
 
-        Returns:
-            The manifest of the batch if it is full now.
+    def __exit__(self, *_: object) -> None:
+        """Remove every file that is still open."""
+        for file in self._files.values():
+            file.drop()
+
+    def write(
+        self,
+        chunks: Iterable[Chunk],
+        *,
+        records: Callable[[Chunk], Iterable[tuple[str, dict[str, Any]]]],
+        promote: Callable[[int], None],
+    ) -> Iterator[Manifest]:
+        """Write the records of chunks, and close the open batches before a STATE covers them.
+
+        Args:
+            chunks: The chunks.
+            records: Yields the records of a chunk, each with the name that it goes by.
+            promote: Called with the bookmark of a chunk, once all records up to it are yielded.
+
+        Yields:
+            Each batch that is full or closed.
 
         Raises:
-            UnwritableRecordError: If JSON cannot carry the record.
+            UnwritableRecordError: If JSON cannot carry a record.
+            RunError: If the disk or the storage takes no more.
         """
+        for chunk in chunks:
+            for alias, record in records(chunk):
+                if self._add(alias, record) >= self._config.batch_size:
+                    yield self._close(alias)
+            if chunk.bookmark is not None:
+                yield from self._close_all()
+                promote(chunk.bookmark)
+        yield from self._close_all()
+
+    def _close_all(self) -> Iterator[Manifest]:
+        for alias in [*self._files, *self._pending]:
+            yield self._close(alias)
+
+    def _add(self, alias: str, record: dict[str, Any]) -> int:
+        """Add a record; return how many its batch has now."""
         if self._is_jsonl:
             if alias not in self._files:
                 self._count += 1
                 self._files[alias] = BatchFile(self._config, f"{self._prefix}-{self._count}")
             file = self._files[alias]
             file.write(record)
-            full = file.records >= self._config.batch_size
-        else:
-            pending = self._pending.setdefault(alias, [])
-            pending.append(record)
-            full = len(pending) >= self._config.batch_size
-        return self._close(alias) if full else None
+            return file.records
+        pending = self._pending.setdefault(alias, [])
+        pending.append(record)
+        return len(pending)
 
-    def close(self) -> Iterator[tuple[str, list[str]]]:
-        """Close every batch that is open.
-
-        Yields:
-            The name its records go by, and its manifest.
-        """
-        for alias in [*self._files, *self._pending]:
-            yield alias, self._close(alias)
-
-    def drop(self) -> None:
-        """Forget every batch that is open."""
-        for file in self._files.values():
-            file.drop()
-        self._files.clear()
-        self._pending.clear()
-
-    def _close(self, alias: str) -> list[str]:
+    def _close(self, alias: str) -> Manifest:
         if alias in self._files:
-            return [self._files.pop(alias).close()]
+            return Manifest(alias, [self._files.pop(alias).close()])
         batcher = Batcher("tap-payments", alias, self._config)
         with _named(STORING):
-            return [url for manifest in batcher.get_batches(iter(self._pending.pop(alias))) for url in manifest]
+            manifests = batcher.get_batches(iter(self._pending.pop(alias)))
+            return Manifest(alias, [url for manifest in manifests for url in manifest])

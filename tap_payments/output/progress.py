@@ -1,17 +1,20 @@
-"""What a long run says of itself while it works, and at its end."""
+"""Progress of a run: a line every half minute, and a summary at its end."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tap_payments.records.timestamps import describe
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Iterable, Iterator
+
+    from tap_payments.records.chunk import Chunk
 
 # Seconds between two lines on the stream under way.
 INTERVAL = 30.0
@@ -29,7 +32,7 @@ class StreamProgress:
         nulled: Invalid values for which null was sent.
         reached: Unix second of the records sent last.
         span: Unix seconds at which an incremental run begins and ends; None where it has no such ends.
-        total: Records that the API says there are; None where it does not say.
+        total: The API's own count of the list's records; None where there is none.
         begun: When the stream began, on the monotonic clock.
     """
 
@@ -55,6 +58,25 @@ class StreamProgress:
         """Count a request that is sent again."""
         with self._lock:
             self.retries += 1
+
+    def count(self, chunks: Iterable[Chunk], *, limit: int | None) -> Iterator[Chunk]:
+        """Count chunks as emitted, each when the next one is asked for.
+
+        Args:
+            chunks: The chunks.
+            limit: How many records to let pass; None is no limit.
+
+        Yields:
+            Each chunk, up to the limit.
+        """
+        for chunk in chunks:
+            places = chunk.places if limit is None else chunk.places[: limit - self.records]
+            self.total = self.total if chunk.total is None else chunk.total
+            yield replace(chunk, places=places)
+            self.records += len(places)
+            self.reached = self.reached if chunk.reached is None else chunk.reached
+            if limit is not None and self.records >= limit:
+                return
 
     def share(self) -> float | None:
         """Return the share done, from 0 to 1; None where the end is not known."""
@@ -92,7 +114,7 @@ def describe_span(seconds: float) -> str:
 
 
 class Progress:
-    """Tells how far a run is, every half minute and at its end, whatever the run waits for."""
+    """Logs the progress of a run, whatever the run waits for."""
 
     def __init__(self, logger: logging.Logger) -> None:
         """Log nothing yet.

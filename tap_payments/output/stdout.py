@@ -49,7 +49,7 @@ def describe_os_error(error: OSError) -> str:
 def _failure(error: OSError) -> RunError:
     """Make the error that names why standard output cannot be written."""
     if isinstance(error, BrokenPipeError):
-        return RunError("the target has gone: nobody reads standard output any more")
+        return RunError("the target closed its input")
     what = "is on a full disk" if error.errno in FULL else "cannot be written"
     return RunError(f"standard output {what} ({describe_os_error(error)}): check where it leads")
 

@@ -64,7 +64,7 @@ class BufferedWriter(MsgSpecWriter):
         """Write the last STATE of a run that was stopped, if there is room for it.
 
         Args:
-            state: What holds for all messages that were written; None where there is nothing to say.
+            state: The state that holds for all messages that were written; None where there is none.
         """
         with suppress(StoppedError, RunError):
             if not self._lost:
@@ -72,7 +72,7 @@ class BufferedWriter(MsgSpecWriter):
                 if state is not None:
                     self.write_message(state)
             elif self._lines is not None and not self._lines.is_cut:
-                # Messages were given up that this state counts as written. What an earlier one says is still true.
+                # Messages were dropped that this state counts as written. An earlier one is still true.
                 self._lines.write(self._last_state, self.stop)
 
     def record_writer(

@@ -1,72 +1,40 @@
-"""Records made to fit the types that their schema declares, whatever the server sent.
+"""Coercion of records to the types that their schema declares.
 
-Most records have one of a few shapes: the same fields with values of the same types. Coercions are planned
-once per shape, and only the fields that need one are touched afterwards.
+Most records have one of a few shapes: the same fields with values of the same types. Coercions are planned once per
+record shape, and only the fields that need one are touched afterwards.
 """
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import override
-
-from tap_payments.errors import NonFiniteError
-from tap_payments.records.exact_json import (
-    ENCODER,
-    MAX_INTEGER_DIGITS,
-    ExactNumber,
-    NonFinite,
-    number_text,
+from tap_payments.errors import InvalidValueError
+from tap_payments.records.conversions import (
+    invalid_value,
+    to_boolean,
+    to_decimal,
+    to_integer,
+    to_number,
+    to_string,
 )
+from tap_payments.records.exact_json import ExactNumber, NonFinite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     Coercion = Callable[[Any], Any]
     Shape = tuple[object, ...]
-    OnInvalid = Callable[[str, "InvalidValueError"], None]
+    OnInvalid = Callable[[str, InvalidValueError], None]
 
 # A list whose records have ever new fields must not fill the memory with their shapes.
 MAX_SHAPES = 1000
-NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,6})?", re.ASCII)
-_is_number = NUMBER.fullmatch
-FLAGS = {"1": True, "0": False, "true": True, "false": False, "": None}
 MONEY_FORMAT = "x-singer.decimal"
 
 
-class InvalidValueError(Exception):
-    """A value has a type that cannot be made the declared one.
-
-    The text names the field and both types, never the value.
-
-    Attributes:
-        reason: Both types.
-        path: The field.
-        never_null: Whether the field may not become null instead.
-    """
-
-    def __init__(self, declared: str, value: object) -> None:
-        self.reason = f"declared {declared}, arrived as {_arrived(value)}"
-        super().__init__(self.reason)
-        self.path = ""
-        self.never_null = False
-
-    def within(self, part: str) -> InvalidValueError:
-        """Note that the field stands inside another, or in a place of an array."""
-        dot = "." if self.path and not self.path.startswith("[") else ""
-        self.path = f"{part}{dot}{self.path}"
-        return self
-
-    @override
-    def __str__(self) -> str:
-        return f"field `{self.path}`: {self.reason}"
-
-
 class Coercer:
-    """Makes records fit one schema, in place."""
+    """Coerces records to one schema, in place."""
 
     def __init__(
         self,
@@ -80,7 +48,7 @@ class Coercer:
 
         Args:
             schema: A JSON Schema of type object; at any depth, a type that is a choice of several is left alone.
-            on_invalid: Is told the field and the error of each value that cannot be made to fit, which becomes null
+            on_invalid: Called with the field and the error of each value that cannot be coerced, which becomes null
                 where its type allows that; None raises the error.
             never_null: Fields that never become null, whatever their type allows.
             path: The field that the object stands in, as errors name it.
@@ -104,7 +72,7 @@ class Coercer:
         return self._coercions.keys()
 
     def coerce(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Make one record fit.
+        """Coerce one record.
 
         Args:
             record: Changed in place.
@@ -113,25 +81,25 @@ class Coercer:
             The same record.
 
         Raises:
-            InvalidValueError: If a value cannot be made to fit.
+            InvalidValueError: If a value cannot be coerced.
         """
         shape = (*record, *map(type, record.values()))
         plan = self._plans.get(shape)
         if plan is None:
             plan = self._learn(record, shape)
-        for name, fix in plan:
+        for name, coercion in plan:
             value = record[name]
             try:
-                fixed = fix(value)
-            except InvalidValueError as misfit:
-                misfit.never_null = name in self._never_null
-                raise misfit.within(name) from None
-            if fixed is not value:
-                record[name] = fixed
+                coerced = coercion(value)
+            except InvalidValueError as error:
+                error.never_null = name in self._never_null
+                raise error.within(name) from None
+            if coerced is not value:
+                record[name] = coerced
         return record
 
     def coerce_non_finite(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Make one record fit that may hold NaN or Infinity also where nothing is declared.
+        """Coerce one record that may hold NaN or Infinity also where nothing is declared.
 
         What stands inside a field without declared parts is named by that field alone: the rest is data.
 
@@ -142,16 +110,16 @@ class Coercer:
             The same record.
 
         Raises:
-            InvalidValueError: If a value cannot be made to fit.
+            InvalidValueError: If a value cannot be coerced.
         """
         self.coerce(record)
         for name, value in list(record.items()):
             field = {name: value}
             for container, place in _non_finite_in(field):
-                misfit = InvalidValueError("JSON", container[place])
+                error = invalid_value("JSON", container[place])
                 if self._on_invalid is None:
-                    raise misfit.within(name)
-                self._on_invalid(name, misfit)
+                    raise error.within(name)
+                self._on_invalid(name, error)
                 container[place] = None
             record[name] = field[name]
         return record
@@ -159,25 +127,13 @@ class Coercer:
     def _learn(self, record: dict[str, Any], shape: Shape) -> list[tuple[str, Coercion]]:
         plan = []
         for name, value in record.items():
-            fix = self._coercions[name](type(value)) if name in self._coercions else None
-            if fix is not None:
-                plan.append((name, fix))
+            coercion = self._coercions[name](type(value)) if name in self._coercions else None
+            if coercion is not None:
+                plan.append((name, coercion))
         if len(self._plans) >= MAX_SHAPES:
             self._plans.clear()
         self._plans[shape] = plan
         return plan
-
-
-def _arrived(value: object) -> str:
-    names = {
-        bool: "boolean",
-        str: "string",
-        list: "array",
-        dict: "object",
-        type(None): "null",
-        NonFinite: "NaN or Infinity",
-    }
-    return names.get(type(value), "number") + (" of another form" if isinstance(value, str) else "")
 
 
 def _non_finite_in(container: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
@@ -216,20 +172,20 @@ def _coercions_for(
     items = declared.get("items")
     choose_item = _coercions_for(items, f"{path}[]", on_invalid) if items and items.get("type") else None
     inner = Coercer(declared, on_invalid=on_invalid, path=path) if declared.get("properties") else None
-    fixes: dict[str, Coercion] = {
-        "string": _to_string,
-        "number": _to_number,
-        "integer": _to_integer,
-        "decimal": _to_decimal,
-        "boolean": _to_boolean,
+    coercions: dict[str, Coercion] = {
+        "string": to_string,
+        "number": to_number,
+        "integer": to_integer,
+        "decimal": to_decimal,
+        "boolean": to_boolean,
         "object": partial(_to_object, inner),
         "array": partial(_to_array, choose_item),
     }
-    fix = fixes.get(kind)
-    if fix is not None and not nullable:
-        fix = partial(_fix_to_non_null, kind, fix)
-    elif fix is not None and on_invalid is not None:
-        fix = partial(_fix_or_null, fix, on_invalid, path)
+    coercion = coercions.get(kind)
+    if coercion is not None and not nullable:
+        coercion = partial(_coerce_to_non_null, kind, coercion)
+    elif coercion is not None and on_invalid is not None:
+        coercion = partial(_coerce_or_null, coercion, on_invalid, path)
     # Types that are right as they arrive; `bool` is not among the numbers, and what is inside a container may be wrong.
     right_types: dict[str, tuple[type, ...]] = {
         "string": (str,),
@@ -244,87 +200,28 @@ def _coercions_for(
     def choose(arrived: type) -> Coercion | None:
         if arrived is type(None):
             return None if nullable else partial(_refuse_null, kind)
-        return None if arrived in right else fix
+        return None if arrived in right else coercion
 
     return choose
 
 
 def _refuse_null(declared: str, value: object) -> object:
-    raise InvalidValueError(declared, value)
+    raise invalid_value(declared, value)
 
 
-def _fix_to_non_null(declared: str, fix: Coercion, value: object) -> object:
-    fixed = fix(value)
-    if fixed is None:
-        raise InvalidValueError(declared, value)
-    return fixed
+def _coerce_to_non_null(declared: str, coercion: Coercion, value: object) -> object:
+    coerced = coercion(value)
+    if coerced is None:
+        raise invalid_value(declared, value)
+    return coerced
 
 
-def _fix_or_null(fix: Coercion, on_invalid: OnInvalid, path: str, value: object) -> object:
+def _coerce_or_null(coercion: Coercion, on_invalid: OnInvalid, path: str, value: object) -> object:
     try:
-        return fix(value)
-    except InvalidValueError as misfit:
-        on_invalid(path, misfit)
+        return coercion(value)
+    except InvalidValueError as error:
+        on_invalid(path, error)
         return None
-
-
-def _to_string(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Decimal):
-        return number_text(value)
-    if isinstance(value, dict | list):
-        try:
-            return ENCODER.encode(value).decode()
-        except RecursionError:
-            raise InvalidValueError("string, which JSON can be if it is not nested too deeply", value) from None
-        except NonFiniteError:
-            raise InvalidValueError("string, which JSON can be if it holds no NaN or Infinity", value) from None
-    if isinstance(value, NonFinite):
-        raise InvalidValueError("string", value)
-    return str(value)
-
-
-def _to_number(value: Any) -> int | Decimal | None:
-    if isinstance(value, str):
-        if value == "":
-            return None
-        text = value.strip()
-        if NUMBER.fullmatch(text):
-            is_integer = text.lstrip("+-").isdigit() and len(text) <= MAX_INTEGER_DIGITS
-            return int(text) if is_integer else Decimal(text)
-    raise InvalidValueError("number", value)
-
-
-def _to_integer(value: Any) -> int | None:
-    number = value if isinstance(value, Decimal) else _to_number(value)
-    if number is None or number == int(number):
-        return None if number is None else int(number)
-    raise InvalidValueError("integer", value)
-
-
-def _to_decimal(value: Any) -> str | None:
-    if type(value) is str:
-        if _is_number(value):
-            return value
-        if value == "":
-            return None
-        text = value.strip()
-        if _is_number(text):
-            return text
-    elif type(value) is int:
-        return str(value)
-    elif isinstance(value, Decimal):
-        return number_text(value)
-    raise InvalidValueError("decimal", value)
-
-
-def _to_boolean(value: Any) -> bool | None:
-    if isinstance(value, str) and value in FLAGS:
-        return FLAGS[value]
-    if isinstance(value, int | Decimal) and value in {0, 1}:
-        return bool(value)
-    raise InvalidValueError("boolean", value)
 
 
 def _to_object(coercer: Coercer | None, value: Any) -> dict[str, Any] | None:
@@ -334,7 +231,7 @@ def _to_object(coercer: Coercer | None, value: Any) -> dict[str, Any] | None:
         # PHP sends an object whose keys count from 0, or an empty one, as an array.
         value = {str(place): item for place, item in enumerate(value)}
     if not isinstance(value, dict):
-        raise InvalidValueError("object", value)
+        raise invalid_value("object", value)
     if coercer is None:
         return value
     return coercer.coerce(value)
@@ -347,15 +244,15 @@ def _to_array(choose: Callable[[type], Coercion | None] | None, value: Any) -> l
         # PHP sends an array whose keys have a gap as an object.
         value = list(value.values())
     if not isinstance(value, list):
-        raise InvalidValueError("array", value)
+        raise invalid_value("array", value)
     if choose is None:
         return value
     for place, item in enumerate(value):
-        fix = choose(type(item))
-        if fix is None:
+        coercion = choose(type(item))
+        if coercion is None:
             continue
         try:
-            value[place] = fix(item)
-        except InvalidValueError as misfit:
-            raise misfit.within(f"[{place}]") from None
+            value[place] = coercion(item)
+        except InvalidValueError as error:
+            raise error.within(f"[{place}]") from None
     return value

@@ -1,7 +1,7 @@
-"""From the bytes of an answer to a page of records, or to what is wrong with it.
+"""Parsing of an answer's body into a page of records.
 
-The documented body is `{"data": [...]}`, with `total_count` beside `data` in some APIs. What does not look like that is
-told apart by what to do about it: bytes that are no JSON may be better at the next try, JSON of another shape will not.
+The documented body is `{"data": [...]}`, with `total_count` beside `data` in some APIs. Bytes that are no JSON are
+worth another try; JSON of another shape is not.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 @dataclass(frozen=True)
 class PageOutline:
-    """The records of a page in order, without their contents, and what the API says of the list.
+    """The records of a page in order, without their contents, and the API's own statements about the list.
 
     Attributes:
         keys: The records' keys.
         times: The records' times in Unix seconds; None where a record has none that can be read.
         filter_times: The times by which the API filters the list, likewise.
-        total: How many records the API counts; None where it does not say.
-        has_more: Whether the API says that more records follow.
+        total: The API's own count of the list's records; None where there is none.
+        has_more: Whether the API announces more records.
     """
 
     keys: Sequence[str]
@@ -185,7 +185,7 @@ def _check_shape(body: object) -> None:
 
 
 def _decode_carefully(content: bytes, key: str) -> Any:
-    """Decode what the fast decoder refuses, and tell a record that is broken from an answer that is.
+    """Decode what the fast decoder refuses, and distinguish an invalid record from an invalid answer.
 
     Python's decoder takes integers of thousands of digits, NaN and Infinity, which are invalid values of their fields,
     and half surrogate pairs, which no target could read.

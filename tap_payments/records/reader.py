@@ -4,35 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tap_payments.errors import KEY_VALUE_ADVICE, VALUE_ADVICE, MalformedBodyError, UnexpectedBodyError, show_key
-from tap_payments.records.coercion import InvalidValueError
+from tap_payments.errors import (
+    KEY_VALUE_ADVICE,
+    VALUE_ADVICE,
+    InvalidValueError,
+    MalformedBodyError,
+    UnexpectedBodyError,
+    show_key,
+)
+from tap_payments.records.coercion import Coercer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from tap_payments.records.coercion import Coercer
     from tap_payments.records.page import Page
+    from tap_payments.records.selection import Selection
 
 
 class RecordReader:
-    """Decodes records and makes them fit their declared types."""
+    """Decodes records and coerces them to their declared types."""
 
     def __init__(
         self,
-        coercer: Coercer,
+        selection: Selection,
         *,
-        drop_unemitted: Callable[[dict[str, Any]], None],
+        never_null: Collection[str],
+        on_invalid: Callable[[str, InvalidValueError], None] | None,
         failure: Callable[[str], Exception],
     ) -> None:
         """Read nothing yet.
 
         Args:
-            coercer: Makes a record fit.
-            drop_unemitted: Removes the fields of a record that do not go out.
+            selection: What of the records goes out.
+            never_null: Fields whose invalid values are errors in any case.
+            on_invalid: Called with the field and the error of each invalid value, which becomes null then; None makes
+                it an error.
             failure: Makes the error that ends the run, from what happened.
         """
-        self._coercer = coercer
-        self._drop_unemitted = drop_unemitted
+        schema = selection.checked_schema(never_null)
+        self._coercer = Coercer(schema, on_invalid=on_invalid, never_null=never_null)
+        self._selection = selection
         self._failure = failure
 
     def read(self, page: Page, places: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -60,5 +71,5 @@ class RecordReader:
 
     def _coerce_non_finite(self, record: dict[str, Any]) -> dict[str, Any]:
         """Coerce a record that may hold NaN or Infinity, without the fields that do not go out."""
-        self._drop_unemitted(record)
+        self._selection.drop_unchecked(record, self._coercer.fields)
         return self._coercer.coerce_non_finite(record)

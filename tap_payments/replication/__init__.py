@@ -1,1 +1,1 @@
-"""Which span of time to read next, and what a STATE may say."""
+"""Replication plans: which span of time to read next, and bookmarks."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tap_payments.records.chunk import Chunk
 from tap_payments.records.timestamps import Window
-from tap_payments.replication.chunk import Chunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tap_payments.replication.chunk import ReadPages
+    from tap_payments.records.chunk import ReadPages
 
 
 class FullTable:

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tap_payments.errors import WindowTooLongError
+from tap_payments.records.chunk import Chunk
 from tap_payments.records.timestamps import Window
-from tap_payments.replication.chunk import Chunk
 from tap_payments.replication.windows import Windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tap_payments.replication.chunk import ReadPages
+    from tap_payments.records.chunk import ReadPages
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from tap_payments.replication.full_table import FullTable
 from tap_payments.replication.incremental import Incremental, Range
 
 if TYPE_CHECKING:
+    from tap_payments.records.chunk import ReadPages
     from tap_payments.replication.bookmark import Bookmark
-    from tap_payments.replication.chunk import ReadPages
     from tap_payments.settings import Settings
 
 

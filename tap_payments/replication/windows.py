@@ -10,7 +10,7 @@ DAY = 86_400
 class Windows:
     """The windows from a starting time to now, oldest first; neighbours share their boundary second.
 
-    Read `current`; tell `fitted` or `overflowed` when it was read to its end, or `halve` when it was given up.
+    Read `current`; call `fitted` or `overflowed` when it was read to its end, or `halve` when it was abandoned.
     """
 
     def __init__(self, *, start: int | None, now: int, earliest: int, days: float) -> None:
@@ -50,7 +50,7 @@ class Windows:
 
     def fitted(self) -> None:
         """Go on: the current window was read to its end and was no longer than a page."""
-        # The window that is open at the bottom says nothing of how dense the records after it are.
+        # The window that is open at the bottom does not show how dense the records after it are.
         length = self._length if self._since is None else self._length * 2
         self._go_on(length)
 

@@ -40,7 +40,7 @@ def settle(*entries: JSON) -> tuple[list[JSON], list[str]]:
     catalog = {"streams": list(entries)}
     before = copy.deepcopy(catalog)
     settled = resolve_catalog(
-        catalog, keys=KEYS, replication_keys=REPLICATION_KEYS, schemas=SCHEMAS, tell=told.append, warn=told.append
+        catalog, keys=KEYS, replication_keys=REPLICATION_KEYS, schemas=SCHEMAS, log=told.append, warn=told.append
     )
     assert catalog == before, "the catalog that was given is changed"
     return settled["streams"], told

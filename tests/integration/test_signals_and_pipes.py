@@ -332,7 +332,7 @@ def test_a_closed_pipe_ends_the_run(lines: int, tmp_path: Path) -> None:
         assert process.wait(SOON) == 1
     log = log_text(tmp_path).splitlines()
     assert [line for line in log if "| ERROR" in line] == log[-1:]
-    assert "the target has gone" in log[-1]
+    assert "the target closed its input" in log[-1]
 
 
 def test_a_closed_pipe_and_a_signal_as_meltano_sends_them(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tap_payments.records.coercion import MONEY_FORMAT, NUMBER, Coercer, InvalidValueError
+from tap_payments.errors import InvalidValueError
+from tap_payments.records.coercion import MONEY_FORMAT, Coercer
+from tap_payments.records.conversions import NUMBER
 from tap_payments.records.exact_json import DECODER, ENCODER, number_text
 from tap_payments.records.page import read_page
 from tests.support.in_process import Number, read_exactly

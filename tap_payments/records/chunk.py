@@ -1,4 +1,4 @@
-"""What a replication plan hands over: records of a page, or the end of a window."""
+"""Chunks of a list: the new records of a page, or the end of a window."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tap_payments.records.page import FetchedPage
 from tap_payments.records.timestamps import Window
 
-# Reads a window, or gives it up if its first page is full and that is allowed; yields pages and the places of the new
+# Reads a window, or abandons it if its first page is full and that is allowed; yields pages and the places of the new
 # records on them.
 ReadPages = Callable[[Window, bool], Iterator[tuple[FetchedPage, Sequence[int]]]]
 

@@ -1,0 +1,127 @@
+"""What of a stream's records goes out, and which of their fields are checked."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.helpers._catalog import get_selected_schema, pop_deselected_record_properties
+from singer_sdk.mapper import CustomStreamMap, RemoveRecordTransform, SameRecordTransform
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from singer_sdk.mapper import StreamMap
+    from singer_sdk.singerlib import SelectionMask
+
+    Maps = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the catalog and stream maps leave of a stream's records.
+
+    Attributes:
+        name: The name of the stream.
+        schema: The tap's own schema of the stream.
+        effective_schema: The stream's schema in the catalog.
+        mask: What the catalog selects.
+        maps: The stream's maps, made by the SDK.
+        stream_maps: The setting that they were made from.
+    """
+
+    name: str
+    schema: dict[str, Any]
+    effective_schema: dict[str, Any]
+    mask: SelectionMask
+    maps: Sequence[StreamMap]
+    stream_maps: Maps
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether records go out as they are: nothing is deselected, mapped or flattened, and the schema is ours."""
+        maps = self.maps
+        return (
+            len(maps) == 1
+            and type(maps[0]) is SameRecordTransform
+            and not maps[0].flattening_enabled
+            and maps[0].stream_alias == self.name
+            and all(self.mask.values())
+            and self.effective_schema == self.schema
+        )
+
+    def checked_schema(self, keep: Collection[str]) -> dict[str, Any]:
+        """Return the schema of the fields that are checked: those that go out, and those that stream maps use.
+
+        Args:
+            keep: Fields that are checked in any case.
+        """
+        selected = get_selected_schema(self.name, self.effective_schema, self.mask)
+        used = _used_fields(self.maps, self.stream_maps)
+        if used is None:
+            return selected
+        used.update(keep)
+        fields = selected.get("properties", {})
+        return {**selected, "properties": {name: declared for name, declared in fields.items() if name in used}}
+
+    def drop_unchecked(self, record: dict[str, Any], checked: Collection[str]) -> None:
+        """Remove the fields of a record that do not go out.
+
+        Args:
+            record: The record; changed in place.
+            checked: The declared fields that are checked.
+        """
+        pop_deselected_record_properties(record, self.schema, self.mask)
+        for name in self.effective_schema.get("properties", {}).keys() - checked:
+            record.pop(name, None)
+
+
+def _used_fields(maps: Sequence[StreamMap], stream_maps: Maps) -> set[str] | None:
+    """Return the fields that go out or that an expression names; None where that may be any field."""
+    used: set[str] = set()
+    for stream_map in maps:
+        if isinstance(stream_map, RemoveRecordTransform):
+            continue
+        if not isinstance(stream_map, CustomStreamMap) or stream_map.flattening_enabled:
+            return None
+        used.update(stream_map.transformed_schema["properties"])
+    for expression in _expressions(stream_maps):
+        named = _named_fields(expression)
+        if named is None:
+            return None
+        used |= named
+    return used
+
+
+def _expressions(stream_maps: Maps) -> Iterator[str]:
+    for stream_map in stream_maps.values():
+        if isinstance(stream_map, dict):
+            yield from (expression for expression in stream_map.values() if isinstance(expression, str))
+
+
+def _named_fields(expression: str) -> set[str] | None:
+    """Return the names in an expression; None where it uses the record as a whole."""
+    names: set[str] = set()
+    whole_records = 0
+    try:
+        tree = ast.parse(expression.strip())
+    except SyntaxError:
+        return None
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id="record" | "_"):
+                whole_records += 1
+            case ast.Name(id=name):
+                names.add(name)
+            case (
+                ast.Subscript(value=ast.Name(id="record" | "_"), slice=ast.Constant(value=str(name)))
+                | ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="record" | "_"), attr="get"),
+                    args=[ast.Constant(value=str(name)), *_],
+                )
+            ):
+                # The walk comes to the record inside as well, and counts it.
+                whole_records -= 1
+                names.add(name)
+    return None if whole_records else names
