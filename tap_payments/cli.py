@@ -80,11 +80,12 @@ def _one_line(message: str) -> str:
 
 
 def _place(error: Exception) -> str:
-    """Return the kind of an error and the line of ours that it came up in, and nothing of its text."""
-    place = "an unknown place"
+    """Return the kind of an error and the line of the package that it came up in, and nothing of its text."""
+    package, place = Path(__file__).parent, "an unknown place"
     for frame in traceback.extract_tb(error.__traceback__):
-        if Path(frame.filename).parent == Path(__file__).parent:
-            place = f"{Path(frame.filename).name}:{frame.lineno}"
+        file = Path(frame.filename)
+        if file.is_relative_to(package):
+            place = f"{file.relative_to(package).as_posix()}:{frame.lineno}"
     return f"{type(error).__name__} in {place}"
 
 

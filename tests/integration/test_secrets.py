@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from tap_payments.api import responses
 from tap_payments.api.rate_limiter import RateLimiter
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.paginator import ListPaginator
+from tap_payments.records import page
 from tap_payments.records.coercion import Coercer
 from tap_payments.settings import SETTINGS
 from tests.fake_api import FakeAPI, make_account
@@ -149,6 +151,13 @@ def test_internal_errors_keep_the_secrets(
     run = read(api, max_retries=1)
     expect_one_error(run)
     expect_silence(run)
+
+
+def test_an_internal_error_names_the_line_it_came_up_in(api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "read_time", None)
+    run = read(api)
+    expect_one_error(run)
+    assert re.search(r"internal error: TypeError in records/page\.py:\d+$", run.lines[-1])
 
 
 @pytest.mark.parametrize(
