@@ -11,7 +11,7 @@ import pytest
 
 from tap_payments.client import PaymentsStream
 from tap_payments.output import progress
-from tap_payments.output.progress import Progress, StreamProgress, describe_span
+from tap_payments.output.progress import Progress
 from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Hang
@@ -21,36 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOGGER = logging.getLogger("tap-payments")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (3600, "1 h 00 min"), (7500, "2 h 05 min")],
-)
-def test_a_span_is_written_for_a_person(seconds: float, text: str) -> None:
-    assert describe_span(seconds) == text
-
-
-def test_without_an_end_in_sight_no_share_is_claimed() -> None:
-    counts = StreamProgress(records=5, requests=2, retries=1, reached=0.0)
-    assert counts.describe(counts.begun) == "5 records, 2 requests, 1 retries, reached 1970-01-01T00:00:00Z"
-
-
-def test_the_total_gives_the_share_and_the_time_left() -> None:
-    counts = StreamProgress(records=250, total=1000, begun=0.0)
-    assert counts.describe(100.0).endswith("25% done, about 5 min left")
-
-
-def test_the_ends_of_the_windows_give_the_share() -> None:
-    counts = StreamProgress(span=(0, 400), reached=300, begun=0.0)
-    assert counts.describe(60.0).endswith("75% done, about 20 s left")
-
-
-@pytest.mark.parametrize(("records", "total"), [(0, 1000), (2000, 1000)])
-def test_a_share_is_never_out_of_bounds(records: int, total: int) -> None:
-    share = StreamProgress(records=records, total=total).share()
-    assert share is not None
-    assert 0 <= share <= 1
 
 
 def until(told: Callable[[], bool]) -> None:

@@ -10,14 +10,10 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from tap_payments import errors
 from tap_payments.api.fetcher import MAX_WAIT
 from tap_payments.api.rate_limiter import RateLimiter
-from tap_payments.api.transport import read_retry_after
-from tap_payments.records.timestamps import describe
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import LEAK_MARKER, Body, Drip, Drop, DropMidBody, Fault, Hang, Status, Truncate
 from tests.support.in_process import InProcessRun, expect_one_error, run_in_process
@@ -209,18 +205,6 @@ def test_all_else_ends_the_run_at_once(status: int, api: FakeAPI, waits: Waits) 
     assert waits.asked == []
 
 
-def test_every_advice_is_of_one_line_and_says_what_to_do() -> None:
-    for status in range(200, 600):
-        advice = errors.advise(status)
-        assert advice == " ".join(advice.split())
-        assert errors.describe_status(status).startswith(str(status))
-    assert "`username` and `password`" in errors.advise(401)
-    assert "API access must be enabled" in errors.advise(403)
-    assert "`base_url`" in errors.advise(404)
-    assert "`requests_per_minute`" in errors.advise(429)
-    assert "`base_url`" in errors.advise(302)
-
-
 def test_a_host_that_refuses_connections(api: FakeAPI, waits: Waits) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -267,24 +251,3 @@ def test_as_a_process() -> None:
     expect_one_error(run, "answered 503 Service Unavailable, 4 times in a row: the API is down or overloaded")
     assert len(run.logged("WARNING", "trying again in 0 s")) == 3
     assert len(api.requests) == 4
-
-
-@given(
-    st.one_of(
-        st.none(),
-        st.text(st.characters(max_codepoint=255)),
-        st.lists(
-            st.sampled_from(
-                ["Wed", ",", " ", "21", "Oct", "2015", "07:28:00", "GMT", "+9999", "-", ":", "9" * 20, "(", '"']
-            )
-        ).map("".join),
-    )
-)
-@example("Wed, 21 Oct 99999 07:28:00 GMT")
-@example("Wed, 21 Oct 2015 07:28:00 +99999999999999999999")
-@example("Fri, 31 Dec 9999 23:59:59 -2359")
-@example("Mon, 01 Jan 0001 00:00:00 +2359")
-def test_any_header_is_read_or_passed_over(header: str | None) -> None:
-    wait = read_retry_after(header)
-    assert wait is None or wait >= 0
-    assert wait is None or describe(time.time() + wait)

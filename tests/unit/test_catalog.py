@@ -1,0 +1,139 @@
+"""Catalogs are resolved before the SDK reads them: method, keys and automatic fields."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tap_payments.catalog import resolve_catalog
+from tap_payments.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+JSON = dict[str, Any]
+
+KEYS = {"charges": ("charge_id",), "products": ("product_id",)}
+REPLICATION_KEYS: dict[str, tuple[str, ...]] = {"charges": ("occurred",), "products": ()}
+SCHEMAS = {
+    name: {"properties": {field: {"type": "string"} for field in fields}}
+    for name, fields in {"charges": ("charge_id", "occurred", "amount"), "products": ("product_id", "name")}.items()
+}
+
+
+def entry(root: Mapping[str, object] | None = None, name: str = "charges", **said: object) -> JSON:
+    """Make a catalog entry with a key, a time and an amount, none of them selected."""
+    fields = ("charge_id", "occurred", "amount")
+    metadata: list[JSON] = [{"breadcrumb": [], "metadata": dict(root or {})}]
+    metadata += [{"breadcrumb": ["properties", field], "metadata": {"selected": False}} for field in fields]
+    schema = {"properties": {field: {"type": "string"} for field in fields}}
+    return {"tap_stream_id": name, "schema": schema, "metadata": metadata, **said}
+
+
+def resolve(*entries: JSON) -> tuple[list[JSON], list[str]]:
+    told: list[str] = []
+    catalog = {"streams": list(entries)}
+    before = copy.deepcopy(catalog)
+    resolved = resolve_catalog(
+        catalog, keys=KEYS, replication_keys=REPLICATION_KEYS, schemas=SCHEMAS, log=told.append, warn=told.append
+    )
+    assert catalog == before, "the catalog that was given is changed"
+    return resolved["streams"], told
+
+
+def method_and_key(resolved: JSON) -> tuple[str, str | None]:
+    return resolved["replication_method"], resolved["replication_key"]
+
+
+def inclusion(resolved: JSON, field: str) -> str | None:
+    found = [item["metadata"] for item in resolved["metadata"] if list(item["breadcrumb"]) == ["properties", field]]
+    assert len(found) == 1
+    value: str | None = found[0].get("inclusion")
+    return value
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        entry({"replication-method": "INCREMENTAL"}),
+        entry({"replication-method": "incremental"}),
+        entry({"forced-replication-method": "INCREMENTAL"}),
+        entry({"replication-method": "INCREMENTAL", "replication-key": "occurred"}),
+        entry({"replication-key": "occurred"}),
+        entry(replication_method="INCREMENTAL"),
+        entry(replication_method="INCREMENTAL", replication_key="occurred"),
+        # The entry is as it was discovered, Meltano writes the metadata.
+        entry({"replication-method": "INCREMENTAL"}, replication_method="FULL_TABLE", replication_key=None),
+    ],
+)
+def test_incremental_by_one_word_in_the_entry_or_in_its_metadata(asked: JSON) -> None:
+    (resolved,), _ = resolve(asked)
+    assert method_and_key(resolved) == ("INCREMENTAL", "occurred")
+    assert inclusion(resolved, "occurred") == inclusion(resolved, "charge_id") == "automatic"
+    assert inclusion(resolved, "amount") is None
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        entry(),
+        entry(replication_method="FULL_TABLE", replication_key="occurred"),
+        entry({"replication-method": "FULL_TABLE", "replication-key": "occurred"}),
+        entry({"forced-replication-method": "FULL_TABLE"}),
+    ],
+)
+def test_full_table_is_what_is_read_otherwise(asked: JSON) -> None:
+    (resolved,), told = resolve(asked)
+    assert method_and_key(resolved) == ("FULL_TABLE", None)
+    assert inclusion(resolved, "charge_id") == "automatic"
+    assert inclusion(resolved, "occurred") is None
+    assert not told
+
+
+def test_a_stream_without_a_replication_key_stays_whole_and_says_so() -> None:
+    (resolved,), told = resolve(entry({"replication-method": "INCREMENTAL"}, name="products"))
+    assert method_and_key(resolved) == ("FULL_TABLE", None)
+    assert len(told) == 1
+    assert told[0].startswith("products: ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (entry({"replication-method": "INCREMENTAL", "replication-key": "amount"}), "`occurred`"),
+        (entry(replication_method="INCREMENTAL", replication_key="first_seen"), "`occurred`"),
+        (entry({"replication-key": "amount"}), "`occurred`"),
+        (entry({"replication-method": "LOG_BASED"}), "INCREMENTAL or FULL_TABLE"),
+        (entry(replication_method="LOG_BASED"), "INCREMENTAL or FULL_TABLE"),
+        (entry({"replication-method": "LOG_BASED"}, replication_method="INCREMENTAL"), "INCREMENTAL or FULL_TABLE"),
+    ],
+)
+def test_what_is_not_offered_is_refused_in_one_line(asked: JSON, words: str) -> None:
+    with pytest.raises(RunError) as refusal:
+        resolve(asked)
+    text = str(refusal.value)
+    assert text.startswith("charges: ")
+    assert words in text
+    assert "\n" not in text
+
+
+def test_fields_without_metadata_get_theirs() -> None:
+    bare = entry({"replication-method": "INCREMENTAL"})
+    bare["metadata"] = bare["metadata"][:1]
+    (resolved,), _ = resolve(bare)
+    assert inclusion(resolved, "occurred") == inclusion(resolved, "charge_id") == "automatic"
+
+
+def test_an_entry_without_metadata_stays_without_so_that_all_is_selected() -> None:
+    bare = entry(replication_method="INCREMENTAL")
+    bare["metadata"] = []
+    (resolved,), _ = resolve(bare)
+    assert method_and_key(resolved) == ("INCREMENTAL", "occurred")
+    assert resolved["metadata"] == []
+
+
+def test_streams_that_are_not_known_are_left_alone() -> None:
+    refunds = entry({"replication-method": "LOG_BASED"}, name="refunds")
+    assert resolve(refunds)[0] == [refunds]
