@@ -27,7 +27,7 @@ RUN := .venv/bin/python -m
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 FAST := not meltano and not packaging
 
-.PHONY: help setup demo demo-psql test test-fast test-airflow test-all bench audit hub lint format build clean
+.PHONY: help setup demo demo-psql test test-fast test-airflow test-all bench audit hub docs lint format build clean
 
 help: ## Tell what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ audit: .venvs/uv/.done ## Look for known weaknesses in what the tap installs.
 
 hub: .venv/.done ## Print the definition of the tap for MeltanoHub.
 	@$(RUN) tests.project.hub_definition
+
+docs: .venv/.done ## Write docs/columns.md from the schemas.
+	@$(RUN) tests.project.columns > docs/columns.md
 
 lint: .venv/.done ## Check style and types.
 	$(RUN) ruff check

@@ -30,6 +30,10 @@ DAY = 86_400
 SPAN = 2 * 365 * DAY
 LATENCY = 0.02
 REFUNDED_EVERY = 100
+REPORTS = {
+    "refunds": "Refunds, in whole or in part",
+    "active_subscriptions": "Active subscriptions: the largest eight groups",
+}
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 LOOK_FURTHER = """\
@@ -82,7 +86,11 @@ def demo(folder: Path) -> int:
         show(f"Loaded in {seconds:.0f} s, of which Meltano takes most to start. In PostgreSQL there are now:\n")
         show(report.format_rows(before, report.count_rows(connection, SCHEMA)))
         show(f"\nRevenue (paid, less refunds) of the last {report.MONTHS} months:\n")
-        show(report.format_revenue(connection, SCHEMA) + "\n")
+        show(report.format_revenue(connection, SCHEMA))
+        for name, heading in REPORTS.items():
+            show(f"\n{heading}:\n")
+            show(report.format_query(connection, SCHEMA, name))
+        show("\nThese are the queries of docs/queries/.\n")
         data = postgres.folder
     if data.is_relative_to(ROOT):
         data = data.relative_to(ROOT)

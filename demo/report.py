@@ -1,8 +1,9 @@
-"""What the demo shows of the tables: how many rows, and what came in by month and currency."""
+"""What the demo shows of the tables: how many rows, and what the queries of `docs/queries` find."""
 
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
@@ -14,15 +15,37 @@ if TYPE_CHECKING:
 
 STREAMS = ("charges", "customers", "products", "subscriptions")
 MONTHS = 6
-# `occurred` is text, as the API sends it: Unix seconds.
-REVENUE = """
-    SELECT to_char(to_timestamp(occurred::bigint) AT TIME ZONE 'UTC', 'YYYY-MM') AS month,
-           currency,
-           sum(amount - amount_refunded) AS revenue
-    FROM {schema}.charges
-    WHERE is_paid AND to_timestamp(occurred::bigint) >= date_trunc('month', now()) - make_interval(months => %s)
-    GROUP BY month, currency
-"""
+QUERIES = Path(__file__).resolve().parent.parent / "docs" / "queries"
+
+
+def run_query(connection: psycopg.Connection[Any], schema: str, name: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Run a query of `docs/queries`.
+
+    Args:
+        connection: The database.
+        schema: The schema that the tables are in.
+        name: The name of the query's file, without its ending.
+
+    Returns:
+        The names of the columns, and the rows.
+    """
+    with connection.transaction():
+        connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(sql.Identifier(schema)))
+        cursor = connection.execute((QUERIES / f"{name}.sql").read_bytes())
+        return [column.name for column in cursor.description or ()], cursor.fetchall()
+
+
+def format_query(connection: psycopg.Connection[Any], schema: str, name: str, *, limit: int = 8) -> str:
+    """Write a table of what a query of `docs/queries` finds.
+
+    Args:
+        connection: The database.
+        schema: The schema that the tables are in.
+        name: The name of the query's file, without its ending.
+        limit: How many rows to show.
+    """
+    columns, rows = run_query(connection, schema, name)
+    return aligned([columns, *([_cell(value) for value in row] for row in rows[:limit])])
 
 
 def count_rows(connection: psycopg.Connection[Any], schema: str) -> dict[str, int]:
@@ -47,9 +70,9 @@ def format_rows(before: Mapping[str, int], now: Mapping[str, int]) -> str:
 
 def format_revenue(connection: psycopg.Connection[Any], schema: str) -> str:
     """Write a table of what was paid and not refunded: the latest months down, the currencies across."""
-    query = sql.SQL(REVENUE).format(schema=sql.Identifier(schema))
-    cells = {(month, code): revenue for month, code, revenue in connection.execute(query, [MONTHS - 1])}
-    months, codes = sorted({month for month, _ in cells}), sorted({code for _, code in cells})
+    rows = run_query(connection, schema, "revenue_by_month")[1]
+    months, codes = sorted({month for month, _, _ in rows})[-MONTHS:], sorted({code for _, code, _ in rows})
+    cells = {(month, code): revenue for month, code, revenue in rows if month in months}
     places = {
         code: max((_places(cell) for (_, currency), cell in cells.items() if currency == code), default=0)
         for code in codes
@@ -75,6 +98,11 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(f"  {line}" for line in lines)
+
+
+def _cell(value: object) -> str:
+    """Write one value of a row."""
+    return "-" if value is None else f"{value:,}" if isinstance(value, int | Decimal) else str(value)
 
 
 def _places(amount: Decimal) -> int:

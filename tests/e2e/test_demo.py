@@ -47,6 +47,9 @@ def test_the_demo_shows_what_is_in_postgresql_and_once_more_without_duplicates(f
         cells = [line.split() for line in output.splitlines()]
         assert ["charges", before, "5,000"] in cells
         assert sum(row[:1] == ["total"] for row in cells) == 1
+        assert ["currency", "paid", "refunded", "percent", "amount_refunded"] in cells
+        assert ["product", "interval", "currency", "active", "amount"] in cells
+        assert any(row[:1] == ["USD"] and row[-1] not in {"0", "0.00"} for row in cells)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

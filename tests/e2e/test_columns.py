@@ -1,0 +1,64 @@
+"""The stream map that adds time stamps, and the queries of the documentation, on what Meltano loaded."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from demo import report
+from tests.fake_api.data import make_account
+from tests.fake_api.server import FakeAPI
+from tests.project.columns import STREAM_MAPS
+from tests.support.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.conftest import ProjectMaker
+    from tests.support.postgres import Postgres
+
+pytestmark = pytest.mark.meltano
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[FakeAPI]:
+    with FakeAPI(make_account(charges=120, customers=30, products=7, subscriptions=40, php=False)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def warehouse(postgres: Postgres, api: FakeAPI, make_project: ProjectMaker) -> Warehouse:
+    project = make_project("columns", api)
+    project.environment["TAP_PAYMENTS_STREAM_MAPS"] = json.dumps(STREAM_MAPS)
+    project.run("run", "tap-payments", "target-postgres")
+    return Warehouse(postgres, "columns")
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "of"), [("charges", "occurred_at", "occurred"), ("customers", "first_seen_at", "first_seen")]
+)
+def test_a_stream_map_adds_a_real_time_stamp(warehouse: Warehouse, table: str, column: str, of: str) -> None:
+    assert warehouse.types(table)[column].startswith("timestamp")
+    rows = warehouse.rows(table).values()
+    assert rows
+    for row in rows:
+        assert row[column].replace(tzinfo=timezone.utc) == datetime.fromtimestamp(int(row[of]), timezone.utc)
+
+
+def test_the_queries_find_what_the_account_holds(warehouse: Warehouse, api: FakeAPI) -> None:
+    def rows(name: str) -> list[dict[str, object]]:
+        with warehouse.postgres.connect() as connection:
+            columns, found = report.run_query(connection, "columns", name)
+        return [dict(zip(columns, row, strict=True)) for row in found]
+
+    paid = [charge for charge in api.account.records("charges") if charge["is_paid"]]
+    revenue = sum(Decimal(charge["amount"]) - Decimal(charge["amount_refunded"] or 0) for charge in paid)
+    assert sum(row["revenue"] for row in rows("revenue_by_month")) == revenue  # type: ignore[misc]
+    refunded = sum(Decimal(charge["amount_refunded"] or 0) for charge in paid)
+    assert sum(row["amount_refunded"] for row in rows("refunds")) == refunded  # type: ignore[misc]
+    active = [one for one in api.account.records("subscriptions") if one["status"] in {"active", "trialing"}]
+    assert sum(row["active"] for row in rows("active_subscriptions")) == len(active)  # type: ignore[misc]
