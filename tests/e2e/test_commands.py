@@ -36,7 +36,7 @@ def project(make_project: ProjectMaker, api: FakeAPI) -> Project:
     return make_project("commands", api)
 
 
-def test_config_test_tells_a_wrong_password_from_a_wrong_url(project: Project, api: FakeAPI) -> None:
+def test_config_test_distinguishes_a_wrong_password_from_a_wrong_url(project: Project, api: FakeAPI) -> None:
     words = ("config", "test", "tap-payments")
     assert "valid" in project.run(*words)
     password = project.run(*words, settings={"TAP_PAYMENTS_PASSWORD": "wrong-one"}, fails=True)

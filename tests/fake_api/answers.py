@@ -8,7 +8,7 @@ import msgspec
 
 from tests.fake_api.account import Window
 from tests.fake_api.providers import MAX_PAGE, PROVIDERS
-from tests.fake_api.wire import Reply
+from tests.fake_api.responses import Reply
 
 if TYPE_CHECKING:
     from tests.fake_api.server import FakeAPI

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from typing_extensions import override
 
-from tests.fake_api.wire import Wire
+from tests.fake_api.responses import ResponseWriter
 
 if TYPE_CHECKING:
     from tests.fake_api.server import FakeAPI
@@ -37,12 +37,12 @@ class Handler(BaseHTTPRequestHandler):
         request = api.receive(
             parts.path, params, self.headers.get("User-Agent", ""), self.headers.get("Authorization", "")
         )
-        wire = Wire(self.connection, request, api.stopping)
+        writer = ResponseWriter(self.connection, request, api.stopping)
         try:
-            api.answer(request, wire)
+            api.answer(request, writer)
         finally:
             request.done()
-        if not wire.open:
+        if not writer.open:
             self._hang_up()
 
     def _hang_up(self) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
-from tests.fake_api.wire import Reply
+from tests.fake_api.responses import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tests.fake_api.wire import Wire
+    from tests.fake_api.responses import ResponseWriter
 
 LEAK_MARKER = "LEAK-BODY-MARKER"
 """Stands in the body of every wrong status: no log may show it."""
@@ -28,8 +28,8 @@ class Fault(Protocol):
     def kind(self) -> str:
         """The name it is counted by."""
 
-    def answer(self, wire: Wire, proper: Callable[[], Reply]) -> None:
-        """Answer on the wire; `proper` makes what the API would have said."""
+    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
+        """Answer; `proper` makes the answer without the fault."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Status:
         """The name it is counted by."""
         return f"Status {self.code}"
 
-    def answer(self, wire: Wire, proper: Callable[[], Reply]) -> None:
+    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
         """Send the status."""
-        wire.send(Reply(self.code, self.body, self.headers))
+        writer.send(Reply(self.code, self.body, self.headers))
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Body:
     status: int = 200
     kind: str = "Body"
 
-    def answer(self, wire: Wire, proper: Callable[[], Reply]) -> None:
+    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
         """Send the body."""
-        wire.send(Reply(self.status, self.body, content_type=self.content_type))
+        writer.send(Reply(self.status, self.body, content_type=self.content_type))
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class Redirect:
     status: int = 302
     kind: str = "Redirect"
 
-    def answer(self, wire: Wire, proper: Callable[[], Reply]) -> None:
+    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
         """Send the redirect."""
-        wire.send(Reply(self.status, headers={"Location": self.location}))
+        writer.send(Reply(self.status, headers={"Location": self.location}))
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,13 @@ class Hang:
     seconds: float | None = None
     kind: str = "Hang"
 
-    def answer(self, wire: Wire, proper: Callable[[], Reply]) -> None:
+    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
         """Wait, then answer as the API would."""
-        wire.pause(self.seconds)
+        writer.pause(self.seconds)
         if self.seconds is None:
-            wire.drop()
+            writer.drop()
         else:
-            wire.send(proper())
+            writer.send(proper())
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ class Drip:
     pieces: int = 10
     kind: str = "Drip"
 
-    def answer(self, wire: Wire, proper: Callable[[], Reply]) -> None:
+    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
         """Send the answer slowly."""
-        wire.send_slowly(proper(), pieces=self.pieces, seconds=self.seconds)
+        writer.send_slowly(proper(), pieces=self.pieces, seconds=self.seconds)
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,12 @@ class Trickle:
     chunked: bool = False
     kind: str = "Trickle"
 
-    def answer(self, wire: Wire, proper: Callable[[], Reply]) -> None:
+    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
         """Send bytes until the client hangs up."""
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
         if not self.headers:
             head += b"Transfer-Encoding: chunked\r\n\r\n" if self.chunked else b"Content-Length: 1000000\r\n\r\n"
-        wire.trickle(head, b"x" if self.headers else b"1\r\n \r\n" if self.chunked else b" ", self.interval)
+        writer.trickle(head, b"x" if self.headers else b"1\r\n \r\n" if self.chunked else b" ", self.interval)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Bomb:
     chunked: bool = False
     kind: str = "Bomb"
 
-    def answer(self, wire: Wire, proper: Callable[[], Reply]) -> None:
+    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
         """Send the body."""
         packer = zlib.compressobj(wbits=31)
 
@@ -156,7 +156,7 @@ class Bomb:
         if self.chunked:
             body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
             headers["Transfer-Encoding"] = "chunked"
-        wire.send(Reply(200, body, headers))
+        writer.send(Reply(200, body, headers))
 
 
 @dataclass(frozen=True)
@@ -165,9 +165,9 @@ class Drop:
 
     kind: str = "Drop"
 
-    def answer(self, wire: Wire, proper: Callable[[], Reply]) -> None:
+    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
         """Reset the connection."""
-        wire.drop()
+        writer.drop()
 
 
 @dataclass(frozen=True)
@@ -177,10 +177,10 @@ class DropMidBody:
     reset: bool = False
     kind: str = "DropMidBody"
 
-    def answer(self, wire: Wire, proper: Callable[[], Reply]) -> None:
+    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
         """Send half and go."""
         reply = proper()
-        wire.break_off(reply, length=len(reply.body) // 2, reset=self.reset)
+        writer.break_off(reply, length=len(reply.body) // 2, reset=self.reset)
 
 
 @dataclass(frozen=True)
@@ -189,10 +189,10 @@ class Truncate:
 
     kind: str = "Truncate"
 
-    def answer(self, wire: Wire, proper: Callable[[], Reply]) -> None:
+    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
         """Send half as if it were all."""
         reply = proper()
-        wire.send(Reply(reply.status, reply.body[: len(reply.body) // 2], reply.headers))
+        writer.send(Reply(reply.status, reply.body[: len(reply.body) // 2], reply.headers))
 
 
 @dataclass

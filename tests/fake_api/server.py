@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from tests.fake_api.chaos import Chaos
-    from tests.fake_api.wire import Reply, Wire
+    from tests.fake_api.responses import Reply, ResponseWriter
 
 ROOT = "/v1/"
 POLL = 0.005  # seconds; every test waits for it once, when its fake API stops
@@ -164,17 +164,17 @@ class FakeAPI:
         self.requests.append(request)
         return request
 
-    def answer(self, request: LoggedRequest, wire: Wire) -> None:
+    def answer(self, request: LoggedRequest, writer: ResponseWriter) -> None:
         """Answer a request, rightly or by the fault that is due."""
         fault = self.faults.due(request.stream, request.params)
         if fault is None and self.chaos is not None:
             fault = self.chaos.due(request.stream, request.params)
         if self.latency:
-            wire.pause(self.latency)
+            writer.pause(self.latency)
         if fault is None:
-            wire.send(self._proper(request))
+            writer.send(self._proper(request))
         else:
-            fault.answer(wire, lambda: self._proper(request))
+            fault.answer(writer, lambda: self._proper(request))
 
     def _proper(self, request: LoggedRequest) -> Reply:
         """Make the answer the API would send."""

@@ -45,7 +45,7 @@ def test_a_list_that_was_not_read_to_its_end_activates_nothing() -> None:
     assert not activated(run)
 
 
-def test_incremental_streams_activate_nothing_and_say_nothing_of_an_empty_list() -> None:
+def test_incremental_streams_activate_nothing_and_log_no_empty_list() -> None:
     with FakeAPI(make_account(charges=5)) as api:
         run = read(api, incremental=("charges", "customers")).expect_success()
     assert not activated(run)

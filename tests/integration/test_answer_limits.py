@@ -45,7 +45,7 @@ def test_a_trickle_of_bytes_is_a_timeout(fault: Fault) -> None:
     assert len(run.logged("did not finish its answer within 2 s; trying again")) == 2
 
 
-def test_a_trickle_that_does_not_pass_is_told_once() -> None:
+def test_a_trickle_that_persists_is_one_error() -> None:
     with FakeAPI(make_account(charges=5)) as api:
         api.faults.add(Trickle(0.02), times=None)
         run = read_stream(api, "charges", request_timeout=0.2, max_retries=1)
@@ -89,7 +89,7 @@ def test_a_gzip_bomb_is_refused_while_it_is_read(tmp_path: Path, *, chunked: boo
 
 
 @pytest.mark.parametrize("fault", [Bomb(2), Bomb(2, chunked=True), Body(b'{"data":[%b]}' % (b" " * (1 << 20)))])
-def test_the_largest_size_holds_however_a_body_comes(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_maximum_size_applies_to_every_kind_of_body(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "MAX_BODY", 1 << 20)
     with FakeAPI(make_account(charges=5)) as api:
         api.faults.add(fault, times=None)

@@ -61,7 +61,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("body", BROKEN.values(), ids=BROKEN)
-def test_what_is_no_json_is_tried_again_and_then_told(body: bytes) -> None:
+def test_a_body_that_is_no_json_is_retried_and_then_reported(body: bytes) -> None:
     with FakeAPI() as api:
         api.faults.add(Body(body), times=None)
         run = read_stream(api, "charges")
@@ -71,7 +71,7 @@ def test_what_is_no_json_is_tried_again_and_then_told(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("body", WRONG.values(), ids=WRONG)
-def test_json_of_another_shape_is_told_at_once(body: str) -> None:
+def test_json_of_another_shape_fails_at_once(body: str) -> None:
     with FakeAPI() as api:
         api.faults.add(Body(body.replace("KEY", "charge_id").encode()), times=None)
         run = read_stream(api, "charges")
@@ -98,7 +98,7 @@ def test_bytes_that_are_no_json_inside_a_record_are_asked_for_again(rest: bytes)
 
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize("case", ["data is null", "a record without its key", "a record whose key is null"])
-def test_every_stream_holds_its_own_key(stream: str, case: str) -> None:
+def test_every_stream_requires_its_own_key(stream: str, case: str) -> None:
     with FakeAPI() as api:
         api.faults.add(Body(WRONG[case].replace("KEY", STREAMS[stream].key).encode()), times=None)
         run = read_stream(api, stream)

@@ -36,7 +36,7 @@ def test_the_catalog_that_is_offered_has_replication_keys_but_reads_whole() -> N
         assert roots[name].get("forced-replication-method") is None
 
 
-def test_the_catalog_for_tests_says_no_more_than_meltano_does() -> None:
+def test_the_catalog_for_tests_has_no_more_than_meltano_writes() -> None:
     catalog = catalog_with(only=["charges"], incremental=["charges"], deselect=["charges.occurred"])
     charges = next(stream for stream in catalog["streams"] if stream["tap_stream_id"] == "charges")
     assert charges.get("replication_method") == "FULL_TABLE"
@@ -99,7 +99,7 @@ def root(**said: object) -> list[JSON]:
         {"schema": {"selected": False}, "metadata": root(selected=None)},
     ],
 )
-def test_a_stream_is_deselected_wherever_catalogs_say_so(said: JSON, api: FakeAPI) -> None:
+def test_a_stream_is_deselected_wherever_catalogs_have_the_flag(said: JSON, api: FakeAPI) -> None:
     run = run_tap(tap_config(api), catalog=two_streams(**said)).expect_success()
     assert "charges" not in run.schemas
     assert not run.records("charges")
@@ -132,7 +132,7 @@ def test_a_stream_is_deselected_wherever_catalogs_say_so(said: JSON, api: FakeAP
         {"metadata": [{"breadcrumb": [], "metadata": None}, *root(selected=True)]},
     ],
 )
-def test_an_entry_that_says_little_reads_what_the_discovered_one_reads(said: JSON, api: FakeAPI) -> None:
+def test_a_minimal_entry_reads_what_the_discovered_one_reads(said: JSON, api: FakeAPI) -> None:
     expected = run_tap(tap_config(api), catalog=two_streams()).expect_success()
     run = run_tap(tap_config(api), catalog=two_streams(**said)).expect_success()
     assert run.schemas == expected.schemas
@@ -163,12 +163,12 @@ def test_a_schema_gets_the_key_and_the_replication_key_that_it_lacks(api: FakeAP
     assert run.bookmark("charges") is not None
 
 
-def test_another_name_in_stream_is_told(api: FakeAPI) -> None:
+def test_another_name_in_stream_is_logged(api: FakeAPI) -> None:
     run = run_tap(tap_config(api), catalog=two_streams(stream="payments")).expect_success()
     assert len(run.logged("INFO", "charges", "`tap_stream_id`", "`__alias__`")) == 1
 
 
-def test_a_stream_that_the_api_has_no_list_for_is_told(api: FakeAPI) -> None:
+def test_an_unknown_stream_is_logged(api: FakeAPI) -> None:
     catalog = two_streams()
     catalog["streams"].append({"tap_stream_id": "refunds\nof charges", "stream": "charges", "schema": {}})
     run = run_tap(tap_config(api), catalog=catalog).expect_success()

@@ -28,7 +28,7 @@ def run_test(api: FakeAPI, tmp_path: Path, **settings: object) -> InProcessRun:
 
 
 @pytest.mark.parametrize("batch", [False, True], ids=["records", "batches"])
-def test_a_test_that_passes_says_nothing_of_a_failure(tmp_path: Path, *, batch: bool) -> None:
+def test_a_connection_test_that_passes_logs_no_failure(tmp_path: Path, *, batch: bool) -> None:
     folder = tmp_path / "batches"
     folder.mkdir()
     settings = {"batch_config": {**BATCHES, "storage": {"root": folder.as_uri()}}} if batch else {}
@@ -66,7 +66,7 @@ def test_a_test_with_batches_reads_one_record_too(tmp_path: Path) -> None:
     assert len(file.read_bytes().splitlines()) == 1
 
 
-def test_a_host_that_says_nothing_is_told_after_one_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_host_is_reported_after_one_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.TEST_TIMEOUT == 10
     monkeypatch.setattr(client, "TEST_TIMEOUT", 0.5)
     with FakeAPI(make_account(charges=40)) as api:

@@ -114,7 +114,7 @@ def test_totals_that_are_inexact_can_be_set_aside() -> None:
 
 
 @pytest.mark.parametrize("error", [None, False, "", []])
-def test_an_error_that_says_there_is_none_is_no_contradiction(error: object) -> None:
+def test_an_empty_error_is_no_contradiction(error: object) -> None:
     with FakeAPI(charges(700)) as api:
         rewrite(api, lambda body, _params: body | {"error": error})
         assert len(read(api).expect_success().keys("charges")) == 700
@@ -141,7 +141,7 @@ def test_an_api_without_paging_is_read_in_one_page(length: int, provider: str) -
     assert "" not in request.params
 
 
-def test_one_page_that_is_full_or_says_more_is_not_the_list() -> None:
+def test_a_single_page_that_is_full_or_announces_more_is_refused() -> None:
     with FakeAPI(charges(20), ignore_offset=True) as api:
         read(api, offset_param="", page_size=20).expect_failure("`offset_param` is empty", "20 records is full")
         rewrite(api, lambda body, _params: body | {"total_count": 21})

@@ -156,7 +156,7 @@ def test_chargedesk_counts_twenty_and_ignores_limit(client: Client) -> None:
         ("products", "created"),
     ],
 )
-def test_filters_hold_both_ends(client: Client, api: FakeAPI, stream: str, filtered: str) -> None:
+def test_filters_include_both_ends(client: Client, api: FakeAPI, stream: str, filtered: str) -> None:
     times = [int(record[STREAMS[stream].time]) for record in api.account.records(stream)]
     low, high = times[20], times[5]
     window = {f"{filtered}[min]": low, f"{filtered}[max]": high, "count": 500}
@@ -343,7 +343,7 @@ def test_random_faults_are_the_same_for_a_seed_and_end(lists: dict[str, list[dic
     assert set(keys) == (before | set(first.inserted["charges"])) - set(first.deleted["charges"])
 
 
-def test_the_command_serves_until_told_to_stop(tmp_path: Path) -> None:
+def test_the_command_serves_until_it_is_stopped(tmp_path: Path) -> None:
     url_file, log = tmp_path / "url", tmp_path / "log.json"
     command = [sys.executable, "-m", "tests.fake_api", "--provider", "chargedesk", "--charges", "50"]
     files = ["--url-file", str(url_file), "--log-requests", str(log)]

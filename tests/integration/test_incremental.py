@@ -109,7 +109,7 @@ def test_another_key_or_method_is_refused_in_one_line_before_any_request() -> No
         assert not api.requests
 
 
-def test_products_stay_whole_and_say_so() -> None:
+def test_products_stay_full_table_with_a_log_line() -> None:
     with chargedesk(products=minimal_records("products", [JAN_2020, JAN_2025])) as api:
         run = read(api, "products", state=bookmarked(JAN_2025, "products"), lookback_days=0).expect_success()
     assert len(run.records("products")) == 2
@@ -453,7 +453,7 @@ def test_a_record_without_a_time_is_sent_and_moves_no_bookmark() -> None:
         assert set(again.keys("charges")) == {"r0", "timeless"}
 
 
-def test_a_filter_brings_no_record_without_a_time_and_the_run_says_so_once() -> None:
+def test_records_without_a_time_are_missed_by_a_filter_and_that_is_logged_once() -> None:
     customers = [{"customer_id": "timeless"}, *minimal_records("customers", [JAN_2024])]
     with chargedesk(with_one_timeless(), customers=customers) as api:
         run = read(api, "charges", "customers").expect_success()
@@ -513,7 +513,7 @@ def test_without_a_filter_nothing_is_promoted_before_the_end() -> None:
     assert set(run.bookmarks("charges")) <= {str(JAN_2024)}
 
 
-def test_the_limit_of_incremental_is_told_once() -> None:
+def test_the_limit_of_incremental_is_logged_once() -> None:
     with chargedesk(minimal_records("charges", [JAN_2024]), customers=minimal_records("customers", [JAN_2024])) as api:
         run = read(api, "charges", "customers").expect_success()
     assert len(run.logged("lookback_days", "--full-refresh")) == 1

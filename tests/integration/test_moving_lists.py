@@ -99,7 +99,7 @@ def test_a_list_that_moves_behind_the_cap_of_the_offset_loses_nothing() -> None:
     assert any("created[max]" in request.params for request in api.requests)
 
 
-def test_a_run_without_overlap_says_that_it_cannot_notice() -> None:
+def test_a_run_without_overlap_logs_that_it_cannot_notice_moves() -> None:
     with FakeAPI({"charges": numbered([1, 2, 3])}) as api:
         without = run_tap(tap_config(api)).expect_success()
         assert len(without.logged("page_overlap is 0")) == 1

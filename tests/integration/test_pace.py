@@ -29,7 +29,7 @@ def test_a_server_that_allows_the_pace_in_any_window_never_refuses() -> None:
     assert sum(api.faults.thrown.values()) == 5
 
 
-def test_a_429_holds_the_requests_of_all_threads() -> None:
+def test_a_429_pauses_the_requests_of_all_threads() -> None:
     with FakeAPI({"charges": minimal_records("charges", range(400))}) as api:
         api.latency = 0.02
         api.faults.add(Status(429, {"Retry-After": "1"}), stream="charges", after=6)

@@ -114,7 +114,7 @@ def test_an_api_without_offset_whose_total_is_larger_than_its_page_ends_the_run(
 
 
 @pytest.mark.parametrize("provider", ["generic", "chargedesk"])
-def test_any_concurrency_gives_the_same_records_in_the_same_order(provider: str) -> None:
+def test_any_concurrency_emits_the_same_records_in_the_same_order(provider: str) -> None:
     requests: dict[int, int] = {}
     with FakeAPI(account(4_100, 0, 0, 730), provider=provider) as api:
         # Such that requests do overlap.

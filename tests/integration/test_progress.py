@@ -31,7 +31,7 @@ def until(told: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_lines_come_while_nothing_else_happens(
+def test_progress_is_logged_while_nothing_else_happens(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(progress, "INTERVAL", 0.02)
@@ -47,7 +47,9 @@ def test_lines_come_while_nothing_else_happens(
     assert set(caplog.messages[-2:]) == {"charges: 7 records, 1 requests, 0 retries"}
 
 
-def test_no_line_comes_between_streams(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_progress_is_logged_between_streams(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(progress, "INTERVAL", 0.01)
     caplog.set_level(logging.INFO)
     running = Progress(LOGGER)
@@ -61,7 +63,7 @@ def test_no_line_comes_between_streams(monkeypatch: pytest.MonkeyPatch, caplog: 
     assert caplog.messages == []
 
 
-def test_no_line_comes_of_a_stream_that_is_given_up(
+def test_an_abandoned_stream_logs_no_progress(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(progress, "INTERVAL", 0.01)
@@ -83,7 +85,7 @@ def test_no_line_comes_of_a_stream_that_is_given_up(
 
 @pytest.mark.parametrize("incremental", [False, True])
 @pytest.mark.parametrize("provider", ["generic", "chargedesk"])
-def test_only_the_total_of_a_list_that_is_read_whole_gives_the_share(provider: str, *, incremental: bool) -> None:
+def test_only_the_total_of_a_whole_list_sets_the_share_done(provider: str, *, incremental: bool) -> None:
     with FakeAPI(make_account(charges=30), provider=provider, total_count=True) as api:
         catalog = catalog_with(only=["charges"], incremental=["charges"] if incremental else [])
         tap = TapPayments(config=tap_config(api, page_size=10), catalog=catalog)
@@ -112,7 +114,7 @@ def run_in_a_hurry(api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> str:
     return run_in_process(tap_config(api, page_size=10)).stderr
 
 
-def test_the_end_tells_what_each_stream_took() -> None:
+def test_the_summary_has_the_counts_of_each_stream() -> None:
     with FakeAPI(make_account(charges=12, customers=3)) as api:
         run = run_tap(tap_config(api, requests_per_minute=3000)).expect_success()
     last = run.stderr.splitlines()[-1]

@@ -86,7 +86,7 @@ def expect_all(run: InProcessRun, api: FakeAPI) -> None:
 
 @pytest.mark.parametrize("offset", ["0", "10", "30"])
 @pytest.mark.parametrize(("fault", "advice"), PASSING.values(), ids=PASSING)
-def test_what_passes_is_tried_again(fault: Fault, advice: str, offset: str, api: FakeAPI, waits: Waits) -> None:
+def test_transient_failures_are_retried(fault: Fault, advice: str, offset: str, api: FakeAPI, waits: Waits) -> None:
     api.faults.add(fault, times=3, when=lambda params: params["offset"] == offset)
     # Long enough for every answer that does come, on a busy machine too.
     run = read(api, request_timeout=1 if isinstance(fault, Hang) else None)
@@ -101,7 +101,9 @@ def test_what_passes_is_tried_again(fault: Fault, advice: str, offset: str, api:
 
 
 @pytest.mark.parametrize(("fault", "advice"), PASSING.values(), ids=PASSING)
-def test_what_does_not_pass_is_told_after_four_tries(fault: Fault, advice: str, api: FakeAPI, waits: Waits) -> None:
+def test_persistent_failures_are_reported_after_four_tries(
+    fault: Fault, advice: str, api: FakeAPI, waits: Waits
+) -> None:
     api.faults.add(fault, times=None)
     run = read(api, request_timeout=0.3 if isinstance(fault, Hang) else None)
     expect_one_error(run, "charges: /v1/charges ", "4 times in a row", advice)
@@ -146,7 +148,7 @@ def test_a_page_fetched_ahead_gets_no_more_tries(concurrency: int, api: FakeAPI,
         ("Mon, 01 Jan 0001 00:00:00 +2359", [2, 4, 8]),
     ],
 )
-def test_the_longer_of_backoff_and_what_the_api_asks(
+def test_the_wait_is_the_longer_of_backoff_and_retry_after(
     header: str, expected: list[float], status: int, api: FakeAPI, waits: Waits
 ) -> None:
     api.faults.add(Status(status, {"Retry-After": header}), times=3)
@@ -155,7 +157,7 @@ def test_the_longer_of_backoff_and_what_the_api_asks(
     assert bool(waits.all) == (status == 429)
 
 
-def test_what_the_api_asks_may_be_a_date(api: FakeAPI, waits: Waits) -> None:
+def test_retry_after_may_be_a_date(api: FakeAPI, waits: Waits) -> None:
     api.faults.add(Status(503, {"Retry-After": formatdate(time.time() + 250, usegmt=True)}), times=1)
     expect_all(read(api), api)
     (wait,) = waits.asked
@@ -176,7 +178,7 @@ def test_what_the_api_asks_may_be_a_date(api: FakeAPI, waits: Waits) -> None:
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_too_long_a_wait_ends_the_run_and_says_when_to_come_back(
+def test_too_long_a_wait_fails_and_names_the_time_to_run_again(
     status: int, header: str, api: FakeAPI, waits: Waits
 ) -> None:
     api.faults.add(Status(status, {"Retry-After": header}), times=None)
@@ -194,7 +196,7 @@ def test_a_long_backoff_is_cut_to_what_may_be_waited(api: FakeAPI, waits: Waits)
 
 
 @pytest.mark.parametrize("status", AT_ONCE)
-def test_all_else_ends_the_run_at_once(status: int, api: FakeAPI, waits: Waits) -> None:
+def test_other_statuses_fail_at_once(status: int, api: FakeAPI, waits: Waits) -> None:
     body = b"" if status in {204, 304} else f'{{"data":[{{"charge_id":"{LEAK_MARKER}"}}]}}'.encode()
     api.faults.add(Status(status, {"Location": api.url, "Retry-After": "1"}, body), times=None)
     run = read(api)
@@ -223,7 +225,7 @@ def test_a_host_that_has_no_address(api: FakeAPI, waits: Waits, monkeypatch: pyt
     assert waits.asked == [2, 4, 8]
 
 
-def test_an_answer_that_drips_is_no_timeout() -> None:
+def test_a_slow_answer_is_no_timeout() -> None:
     with FakeAPI(make_account(charges=5)) as api:
         api.faults.add(Drip(3.0, pieces=30))
         run = read(api, request_timeout=2)
@@ -231,7 +233,7 @@ def test_an_answer_that_drips_is_no_timeout() -> None:
         assert not run.logged("trying again")
 
 
-def test_a_429_holds_all_requests() -> None:
+def test_a_429_pauses_all_requests() -> None:
     with FakeAPI(make_account(charges=400)) as api:
         api.faults.add(Status(429, {"Retry-After": "2"}), after=20)
         run = start_tap(tap_config(api, page_size=4, concurrency=4), catalog=catalog_with(only=["charges"])).finish()

@@ -152,7 +152,7 @@ def test_every_setting_refuses_what_is_wrong(name: str, api: FakeAPI) -> None:
 
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_what_is_no_number_is_refused_where_json_could_not_say_it(name: str, value: float, api: FakeAPI) -> None:
+def test_values_beyond_json_that_are_no_number_are_refused(name: str, value: float, api: FakeAPI) -> None:
     expect_one_error(run_in_process({**tap_config(api), name: value}), "--config ")
     with pytest.raises(ConfigValidationError, match=f"^setting `{name}` must be a [^;]*$"):
         TapPayments(config={**tap_config(api, page_overlap=1), name: value})
@@ -237,7 +237,7 @@ def test_settings_of_the_sdk_are_refused_likewise(name: str, value: Any, api: Fa
     expect_refused(run_in_process(tap_config(api, page_overlap=1, **{name: value})), name)
 
 
-def test_all_that_is_wrong_is_told_in_the_same_line(api: FakeAPI) -> None:
+def test_all_violations_are_in_one_line(api: FakeAPI) -> None:
     run = run_in_process({**tap_config(api), "username": None, "page_size": BODY_MARKER, "start_date": BODY_MARKER})
     expect_one_error(run, "setting `username` ", "setting `page_size` ", "setting `start_date` ")
 
@@ -254,7 +254,7 @@ def from_environment(monkeypatch: pytest.MonkeyPatch, api: FakeAPI, **settings: 
 
 
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind != "string"])
-def test_numbers_of_the_environment_hold_to_the_same_rules(
+def test_numbers_of_the_environment_obey_the_same_rules(
     name: str, api: FakeAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for value in (BODY_MARKER, "", "nan", "NaN", "inf", "-1", "1e999", "true", "[]", "{", "1,5", "0x10"):
@@ -265,9 +265,7 @@ def test_numbers_of_the_environment_hold_to_the_same_rules(
 
 
 @pytest.mark.parametrize("name", ["provider", "base_url", "username", "start_date", "limit_param", "user_agent"])
-def test_texts_of_the_environment_hold_to_the_same_rules(
-    name: str, api: FakeAPI, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_texts_of_the_environment_obey_the_same_rules(name: str, api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     for value in [value for value in WRONG[name] if isinstance(value, str) and "\0" not in value]:
         expect_refused(from_environment(monkeypatch, api, **{name: value}), name)
 
@@ -328,7 +326,9 @@ NO_OBJECT = {
 
 @pytest.mark.parametrize("option", ["config", "state", "catalog"])
 @pytest.mark.parametrize("content", NO_OBJECT.values(), ids=NO_OBJECT)
-def test_a_file_that_holds_no_object(option: str, content: str | bytes, api: FakeAPI, tmp_path: Path) -> None:
+def test_a_file_without_a_json_object_is_refused(
+    option: str, content: str | bytes, api: FakeAPI, tmp_path: Path
+) -> None:
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     good.write_text(json.dumps(tap_config(api)), encoding="utf-8")
     bad.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -366,7 +366,7 @@ def test_a_file_that_is_not_there(option: str, api: FakeAPI, tmp_path: Path) -> 
     ],
     ids=str,
 )
-def test_a_state_of_another_shape_is_told_or_read_as_none(state: Any) -> None:
+def test_a_state_of_another_shape_is_refused_or_read_as_none(state: Any) -> None:
     with FakeAPI(make_account(charges=5)) as api:
         run = run_in_process(
             tap_config(api), catalog=catalog_with(only=["charges"], incremental=["charges"]), state=state

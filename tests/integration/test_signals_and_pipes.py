@@ -293,7 +293,7 @@ def test_a_second_signal_ends_at_once(number: signal.Signals, tmp_path: Path) ->
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.1, 0.2, 0.3])
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("program", [[sys.executable, "-m", "tap_payments"], [str(TAP)]], ids=["module", "program"])
-def test_a_signal_while_the_tap_is_loaded_says_nothing(
+def test_a_signal_while_the_tap_is_imported_prints_nothing(
     program: list[str], number: signal.Signals, delay: float, tmp_path: Path
 ) -> None:
     with FakeAPI(make_account(charges=5)) as api:

@@ -169,7 +169,7 @@ def settings_of(maps: str, flattening: str) -> JSON:
 @pytest.mark.parametrize("flattening", FLATTENING)
 @pytest.mark.parametrize("maps", MAPS)
 @pytest.mark.parametrize("selection", SELECTIONS)
-def test_both_paths_say_the_same(selection: str, maps: str, flattening: str, paths: Paths) -> None:
+def test_both_paths_write_the_same_messages(selection: str, maps: str, flattening: str, paths: Paths) -> None:
     settings = settings_of(maps, flattening)
     said = paths.read(selection, settings)
     assert said.records
@@ -189,7 +189,7 @@ def test_both_paths_say_the_same(selection: str, maps: str, flattening: str, pat
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)
-def test_the_sdks_simple_writer_says_the_same(selection: str, paths: Paths) -> None:
+def test_the_sdks_simple_writer_writes_the_same(selection: str, paths: Paths) -> None:
     said, own = paths.read(selection, {}), paths.read_sdk(selection, {}, SimpleSingerWriter)
     assert by_value(said.messages) == by_value(own.messages)
 
@@ -221,7 +221,7 @@ def test_a_version_is_written_on_both_paths(paths: Paths) -> None:
         ),
     ],
 )
-def test_batches_hold_what_messages_would(  # noqa: PLR0913, PLR0917 -- every combination
+def test_batches_have_the_records_of_messages(  # noqa: PLR0913, PLR0917 -- every combination
     selection: str, maps: str, flattening: str, compression: str, paths: Paths, tmp_path: Path
 ) -> None:
     settings = settings_of(maps, flattening)
@@ -262,7 +262,7 @@ def test_batches_hold_what_messages_would(  # noqa: PLR0913, PLR0917 -- every co
     assert all(said.messages[order.index(stream)]["type"] == "SCHEMA" for stream in found)
 
 
-def test_numbers_that_no_float_holds_go_out_on_both_paths(paths: Paths) -> None:
+def test_numbers_beyond_a_float_go_out_on_both_paths(paths: Paths) -> None:
     record = {"charge_id": "a", "email_last_sent": 5}
     with FakeAPI({"charges": [record]}) as api:
         paths.api = api

@@ -34,7 +34,7 @@ def test_survives_a_round_trip_through_yaml() -> None:
     assert yaml.safe_load(yaml.safe_dump(definition)) == definition
 
 
-def test_says_the_same_as_the_project() -> None:
+def test_the_definition_matches_the_project() -> None:
     definition, extractor = hub_definition(), meltano_extractor()
     for field in ("name", "namespace", "executable", "settings_group_validation"):
         assert definition[field] == extractor[field], field

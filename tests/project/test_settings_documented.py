@@ -62,7 +62,7 @@ def test_meltano_knows_every_setting_in_its_order() -> None:
 
 
 @pytest.mark.parametrize("name", SETTINGS.wrapped)
-def test_meltano_says_of_a_setting_what_the_code_says(name: str) -> None:
+def test_settings_in_meltano_yml_match_the_code(name: str) -> None:
     entry = next(one for one in plugin("extractors", "tap-payments")["settings"] if one["name"] == name)
     setting = SETTINGS.wrapped[name]
     assert entry["label"] == setting.title

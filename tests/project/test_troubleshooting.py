@@ -29,5 +29,5 @@ def test_each_row_of_the_readme_is_an_advice() -> None:
 
 
 @pytest.mark.parametrize(("status", "advice"), errors.ADVICE.items())
-def test_a_status_is_told_with_its_advice(status: int, advice: str) -> None:
+def test_a_status_is_documented_with_its_advice(status: int, advice: str) -> None:
     assert errors.advise(status) == advice

@@ -92,7 +92,7 @@ def test_full_table_is_what_is_read_otherwise(asked: JSON) -> None:
     assert not told
 
 
-def test_a_stream_without_a_replication_key_stays_whole_and_says_so() -> None:
+def test_a_stream_without_a_replication_key_stays_whole_with_a_log_line() -> None:
     (resolved,), told = resolve(entry({"replication-method": "INCREMENTAL"}, name="products"))
     assert method_and_key(resolved) == ("FULL_TABLE", None)
     assert len(told) == 1
@@ -110,7 +110,7 @@ def test_a_stream_without_a_replication_key_stays_whole_and_says_so() -> None:
         (entry({"replication-method": "LOG_BASED"}, replication_method="INCREMENTAL"), "INCREMENTAL or FULL_TABLE"),
     ],
 )
-def test_what_is_not_offered_is_refused_in_one_line(asked: JSON, words: str) -> None:
+def test_unsupported_requests_are_refused_in_one_line(asked: JSON, words: str) -> None:
     with pytest.raises(RunError) as refusal:
         resolve(asked)
     text = str(refusal.value)

@@ -12,7 +12,7 @@ from tap_payments.api.transport import read_retry_after
 from tap_payments.records.timestamps import describe
 
 
-def test_every_advice_is_of_one_line_and_says_what_to_do() -> None:
+def test_every_advice_is_one_line_with_an_action() -> None:
     for status in range(200, 600):
         advice = errors.advise(status)
         assert advice == " ".join(advice.split())

@@ -475,7 +475,7 @@ def test_times_that_cannot_be_read_lose_nothing(api: Api, changes: Changes, time
     apis(),
     st.sampled_from(["ascending", "ignores_offset", "ignores_filter", "excludes_until"]),
 )
-def test_an_api_that_does_not_keep_its_word_is_told_of_never_read_in_part(api: Api, breach: str) -> None:
+def test_an_api_that_breaks_its_contract_is_never_read_in_part(api: Api, breach: str) -> None:
     reading = Reading(replace(api, **{breach: True})).run()  # type: ignore[arg-type]  # the names are those of flags
     event(f"{breach}: {'error' if reading.error else 'whole'}")
     if reading.error is None and breach == "excludes_until":
@@ -490,7 +490,7 @@ def test_an_api_that_does_not_keep_its_word_is_told_of_never_read_in_part(api: A
 
 @tried(0.25)
 @given(apis(1, 1), st.integers(0, 2))
-def test_pages_no_longer_than_the_overlap_are_told_of_or_read_whole(api: Api, more: int) -> None:
+def test_pages_no_longer_than_the_overlap_are_refused_or_read_whole(api: Api, more: int) -> None:
     cap = api.page_cap
     reading = Reading(replace(api, overlap=cap + more, page_size=cap + more + api.page_size)).run()
     assert reading.error is not None or not reading.lost

@@ -20,7 +20,7 @@ def test_without_an_end_in_sight_no_share_is_claimed() -> None:
     assert counts.describe(counts.begun) == "5 records, 2 requests, 1 retries, reached 1970-01-01T00:00:00Z"
 
 
-def test_the_total_gives_the_share_and_the_time_left() -> None:
+def test_the_total_sets_the_share_and_the_time_left() -> None:
     counts = StreamProgress(records=250, total=1000, begun=0.0)
     assert counts.describe(100.0).endswith("25% done, about 5 min left")
 

@@ -115,7 +115,7 @@ def test_time_that_nobody_used_is_not_made_up_for(clock: Clock) -> None:
     assert [pace.acquire() for _ in range(3)] == pytest.approx([0, 0.1 * INTERVAL_MARGIN, 0.1 * INTERVAL_MARGIN])
 
 
-def test_a_hold_holds_all_those_that_wait_already() -> None:
+def test_a_pause_applies_to_requests_that_wait_already() -> None:
     pace = RateLimiter(1_200, threading.Event())
     pace.acquire()
     begun = time.monotonic()
@@ -126,7 +126,7 @@ def test_a_hold_holds_all_those_that_wait_already() -> None:
     assert min(times) - begun >= 0.4
 
 
-def test_a_hold_is_not_shortened_by_a_shorter_one(clock: Clock) -> None:
+def test_a_pause_is_not_shortened_by_a_shorter_one(clock: Clock) -> None:
     pace = limiter_on(clock, 600)
     pace.pause(30)
     pace.pause(1)

@@ -78,7 +78,7 @@ def test_a_server_that_is_down_for_a_moment_is_asked_again(requests_mock: Mocker
     assert requests_mock.call_count == 5
 
 
-def test_what_will_not_pass_is_told_at_once(requests_mock: Mocker) -> None:
+def test_final_failures_are_not_retried(requests_mock: Mocker) -> None:
     requests_mock.get(URL, status_code=401, text="key:pass")
     with pytest.raises(FatalAPIError, match=r"^charges: /v1/charges answered 401 Unauthorized: the API does not"):
         read()

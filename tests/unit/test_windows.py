@@ -20,7 +20,7 @@ def test_the_first_window_begins_at_the_start_and_is_as_long_as_asked() -> None:
     assert planned(NOW - 100 * DAY).current == Window(NOW - 100 * DAY, NOW - 70 * DAY)
 
 
-def test_without_a_start_the_first_window_is_open_at_the_bottom_and_says_nothing_of_the_next() -> None:
+def test_without_a_start_the_first_window_is_open_and_does_not_size_the_next() -> None:
     windows = planned(None)
     assert windows.current == Window(None, 1_000)
     assert not windows.may_halve
@@ -57,7 +57,7 @@ def test_windows_that_fit_double_and_those_that_do_not_halve_down_to_the_length_
     assert lengths == [30, 60, 120, 240, 120, 60, 30, 30]
 
 
-def test_a_window_given_up_is_asked_for_again_at_half_the_length() -> None:
+def test_an_abandoned_window_is_read_again_at_half_the_length() -> None:
     windows = planned(now=1_000 * DAY)
     windows.fitted()
     windows.fitted()

@@ -50,7 +50,7 @@ class Reply:
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-class Wire:
+class ResponseWriter:
     """The connection one request came in on.
 
     The log has its last word about the request before the last bytes leave: a client that has read its answer
