@@ -8,7 +8,7 @@ from typing import Any
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
-# What to do about a status. The README's troubleshooting lists the same, word for word.
+# What to do about a status. `docs/troubleshooting.md` lists the same, word for word.
 ADVICE = {
     400: "the API refuses the request: check `page_size`, `limit_param` and `offset_param`",
     401: "the API does not accept the credentials: check `username` and `password`",

@@ -1,4 +1,4 @@
-"""The README's stream maps keep every name, address and phone number of an account from leaving the tap."""
+"""The documented stream maps keep every name, address and phone number of an account from leaving the tap."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-SECTION = README.split("### Names and e-mail addresses\n", 1)[1].split("\n### ", 1)[0]
+PAGE = (Path(__file__).parents[2] / "docs" / "personal-data.md").read_text(encoding="utf-8")
+SECTION = PAGE.split("## Names and e-mail addresses\n", 1)[1].split("\n## ", 1)[0]
 EXAMPLE, HASHED = (yaml.safe_load(text)["config"] for text in re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL))
 SEED = "a secret of this test"
 # Fields in which the fake API says less than an API may: people write into them what they like.

@@ -1,4 +1,4 @@
-"""The settings in the code, in `meltano.yml`, in `.env.example` and in the README are the same ones."""
+"""The settings in the code, in `meltano.yml`, in `.env.example` and in `docs/settings.md` are the same."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def test_the_environment_knows_only_settings_of_the_target() -> None:
     assert {name.removeprefix("TARGET_POSTGRES_").lower() for name in variables} <= known
 
 
-def test_the_readme_lists_every_setting_and_default() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_of_settings_has_each_with_its_default() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     table = re.search(r"^\| *setting *\|.*\n\|[-| ]+\|\n((?:\|.*\n)+)", text, flags=re.MULTILINE)
     assert table is not None
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[1].splitlines()]
