@@ -131,7 +131,7 @@ class StopSignals:
 
 
 @contextmanager
-def ending(
+def graceful_end(
     signals: StopSignals,
     *,
     writer: BufferedWriter | None,
@@ -139,7 +139,7 @@ def ending(
     logger: logging.Logger,
     state: Callable[[], TapState],
 ) -> Iterator[None]:
-    """End a run so that all that went out is whole, and the last STATE true, whatever ends it.
+    """Flush the output and write a last STATE however a run ends.
 
     Args:
         signals: What stops the run.

@@ -1,4 +1,4 @@
-"""The stream class: the SDK's slots for a list of the API, and the parts that they are made of."""
+"""The stream class: the SDK's hooks for one list of the API, and the parts behind them."""
 
 from __future__ import annotations
 
@@ -77,16 +77,16 @@ class SyncingTap(Protocol):
 
     sync_context: SyncContext
 
-    def require_state(self) -> None:
-        """Write the next STATE even where it equals the last one."""
+    def force_next_state(self) -> None:
+        """Bypass the SDK's de-duplication for the next STATE."""
 
 
 class PaymentsStream(RESTStream[PageToken], ABC):
     """One list of the API."""
 
-    # Of a subclass: the key, the field of a record's time, and the keys that a user may choose to replicate by.
+    # Set by subclasses: the key, the time that the list is sorted by, and that again where it may be INCREMENTAL.
     primary_keys: ClassVar[Sequence[str]] = ()
-    time_field: ClassVar[str] = "first_seen"
+    time_field: ClassVar[str]
     valid_replication_keys: ClassVar[Sequence[str]] = ()
 
     extra_retry_statuses = (
@@ -96,7 +96,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         HTTPStatus.SERVICE_UNAVAILABLE,
         HTTPStatus.GATEWAY_TIMEOUT,
     )
-    # The coercer has done it, at all depths; the SDK's own makes null of numbers that no float can hold.
+    # `Coercer` has conformed types already, nested ones too; the SDK's own makes null of numbers beyond a float.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
     # A STATE goes out at the end of each window.
     STATE_MSG_FREQUENCY = sys.maxsize
@@ -121,7 +121,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @property
     def listing(self) -> Listing:
-        """The list's name for its filter, and its limits."""
+        """The provider's filter name and largest offset for this stream."""
         return self.settings.provider.listing(self.name)
 
     @property
@@ -138,7 +138,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @override
     def get_url(self, context: Context | None) -> str:
-        """Return the list's URL; no setting is ever put into it."""
+        """Return the list's URL; unlike the SDK's, settings are not interpolated."""
         return self.url_base + self.path.lstrip("/")
 
     @cached_property
@@ -203,7 +203,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @override
     def validate_response(self, response: requests.Response) -> None:
-        """Let only a 200 pass."""
+        """Raise unless the status is 200."""
         check_status(response, self.response_error_message(response), retried=self.extra_retry_statuses)
 
     @override
@@ -258,7 +258,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             self.sync_context.log_once(f"{self._request_name} {limit}", level=logging.WARNING)
 
     def _plan(self, prefetcher: Prefetcher[PageToken, FetchedPage]) -> FullTable | Incremental:
-        """Return what to read, in which order."""
+        """Return the replication plan."""
         return plan_reading(
             partial(self._read_pages, prefetcher),
             self.settings,
@@ -272,7 +272,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     # The records.
 
     def chunks(self) -> Iterator[Chunk]:
-        """Read what is to be emitted; each chunk is counted as emitted when the next one is asked for.
+        """Read the chunks to emit; each counts as emitted when the next one is requested.
 
         A test of the connection ends at the SDK's limit of records.
         """
@@ -301,9 +301,9 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @override
     def request_records(self, context: Context | None) -> Iterator[Record]:
-        """Yield the records that a sync emits; bookmarks and what follows the last record go out in between."""
+        """Yield records; also write a STATE after each window, and ACTIVATE_VERSION at the end."""
         writer = self._tap.message_writer
-        self._require_state()
+        self._ensure_state()
         for chunk in self.chunks():
             if chunk.fetched is not None and self.can_write_unmodified and isinstance(writer, BufferedWriter):
                 self._write_unmodified = writer.record_writer(
@@ -311,7 +311,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
                 )
             yield from self._read_records(chunk)
             if chunk.places:
-                self._require_state()
+                self._ensure_state()
             if chunk.bookmark is not None:
                 self._promote(chunk.bookmark)
             if isinstance(writer, BufferedWriter):
@@ -345,12 +345,12 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @cached_property
     def can_write_unmodified(self) -> bool:
-        """Whether records go out as they are."""
+        """Whether selection, stream maps and flattening leave coerced records unchanged."""
         return self._selection.is_whole
 
     @override
     def _write_record_message(self, record: Record) -> None:
-        """Write a record as it is where that is what the SDK's walk over its fields would do."""
+        """Write a record unmodified if selection and maps would leave it unchanged."""
         try:
             if self._write_unmodified is not None:
                 self._write_unmodified(record)
@@ -382,7 +382,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         self, batch_config: BatchConfig, context: Context | None = None
     ) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
         """Write the records to files, and close the open ones before a STATE covers them."""
-        self._require_state()
+        self._ensure_state()
         prefix = f"{self.tap_name}--{self.name}"
         with self.get_record_counter() as counter, self.get_sync_timer(), Batches(batch_config, prefix) as batches:
             try:
@@ -403,11 +403,11 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @override
     def _write_batch_message(self, encoding: BaseBatchFileEncoding, manifest: list[str]) -> None:
-        """Write the message for the name that the batch's records go by; the STATE follows at the end of a window."""
+        """Write the message for the batch's own stream alias; the STATE follows at the end of a window."""
         for message in self._generate_batch_messages(encoding, list(manifest)):
             if isinstance(manifest, Manifest) and message.stream == manifest.alias:
                 self._tap.write_message(message)
-        self._require_state()
+        self._ensure_state()
         self.state_manager.is_flushed = True
 
     # STATE and ACTIVATE_VERSION.
@@ -424,14 +424,14 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         self.state_manager.is_flushed = False
         self._write_state_message()
 
-    def _require_state(self) -> None:
-        """Make a STATE due: something goes out behind the last one."""
-        cast("SyncingTap", self._tap).require_state()
+    def _ensure_state(self) -> None:
+        """Ensure that a STATE follows the next messages."""
+        cast("SyncingTap", self._tap).force_next_state()
         self.state_manager.is_flushed = False
 
     @override
     def generate_child_contexts(self, record: Record, context: Context | None) -> Iterator[Context | None]:
-        """Return none: no list has another inside it, and the SDK would apply a filter to each record twice."""
+        """Return none: there are no child streams, and the SDK would apply a filter to each record twice."""
         return iter(())
 
     @override
@@ -464,7 +464,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
-        """Log, but leave the report of a failure to the one line at the end."""
+        """Demote the SDK's traceback to DEBUG: the command line reports the error."""
         if message.startswith("An unhandled error occurred"):
             level = logging.DEBUG
         super().log(message, *args, level=level, **kwargs)

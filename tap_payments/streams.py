@@ -1,4 +1,4 @@
-"""The four lists: declarations, no code."""
+"""The streams: declarations, no code."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class CustomersStream(PaymentsStream):
     name = "customers"
     path = "customers"
     primary_keys: ClassVar[tuple[str, ...]] = ("customer_id",)
+    time_field: ClassVar[str] = "first_seen"
     valid_replication_keys: ClassVar[tuple[str, ...]] = ("first_seen",)
     schema: ClassVar[StreamSchema[str]] = StreamSchema(SCHEMAS)
 
@@ -39,6 +40,7 @@ class ProductsStream(PaymentsStream):
     name = "products"
     path = "products"
     primary_keys: ClassVar[tuple[str, ...]] = ("product_id",)
+    time_field: ClassVar[str] = "first_seen"
     schema: ClassVar[StreamSchema[str]] = StreamSchema(SCHEMAS)
 
 
@@ -48,13 +50,11 @@ class SubscriptionsStream(PaymentsStream):
     name = "subscriptions"
     path = "subscriptions"
     primary_keys: ClassVar[tuple[str, ...]] = ("subscription_id",)
+    time_field: ClassVar[str] = "first_seen"
     valid_replication_keys: ClassVar[tuple[str, ...]] = ("first_seen",)
     schema: ClassVar[StreamSchema[str]] = StreamSchema(SCHEMAS)
 
 
 STREAMS: dict[str, type[PaymentsStream]] = {
-    "charges": ChargesStream,
-    "customers": CustomersStream,
-    "products": ProductsStream,
-    "subscriptions": SubscriptionsStream,
+    stream.name: stream for stream in (ChargesStream, CustomersStream, ProductsStream, SubscriptionsStream)
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import PurePath
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Tap
@@ -10,14 +11,15 @@ from singer_sdk.configuration._dict_config import merge_missing_config_jsonschem
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers._state import StateWriter
+from singer_sdk.helpers._util import read_json_file
 from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
 from singer_sdk.singerlib import Catalog
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-import tap_payments.about  # noqa: F401 - its formats are the SDK's from then on
+import tap_payments.about  # noqa: F401 - registers the formats of --about
 from tap_payments.catalog import resolve_catalog
-from tap_payments.cli import PaymentsCommand, StopSignals, ending, read_object
+from tap_payments.cli import PaymentsCommand, StopSignals, graceful_end, read_object
 from tap_payments.context import SyncContext
 from tap_payments.errors import RunError
 from tap_payments.output.writer import BufferedWriter
@@ -28,7 +30,6 @@ from tap_payments.validation import check_state
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from pathlib import PurePath
 
     import click
 
@@ -55,13 +56,15 @@ class TapPayments(Tap):
         self._signals = StopSignals()
         if isinstance(catalog, Catalog):
             catalog = catalog.to_dict()
+        if isinstance(catalog, str | PurePath):
+            catalog = read_json_file(catalog)
         if isinstance(catalog, dict):
-            catalog = self._resolve(catalog)
+            catalog = self._resolve_catalog(catalog)
         super().__init__(config=config, catalog=catalog, parse_env_config=parse_env_config, **kwargs)
         if isinstance(self.message_writer, BufferedWriter):
             self.message_writer.stop = self._signals.stop
 
-    def _resolve(self, catalog: dict[str, Any]) -> dict[str, Any]:
+    def _resolve_catalog(self, catalog: dict[str, Any]) -> dict[str, Any]:
         try:
             return resolve_catalog(
                 catalog,
@@ -81,16 +84,17 @@ class TapPayments(Tap):
             self.logger.warning(
                 "the state has no `bookmarks`, so streams begin at the beginning: use the value of a STATE message"
             )
+        # Null counts as missing: some targets write it, and the SDK would take it for a bookmark.
         bookmarks = {
             name: {key: value for key, value in (bookmark or {}).items() if value is not None}
             for name, bookmark in (state.get("bookmarks") or {}).items()
         }
         super().load_state({**state, "bookmarks": bookmarks})
 
-    def require_state(self) -> None:
-        """Write the next STATE even where it equals the last one: many targets forget theirs at each RECORD.
+    def force_next_state(self) -> None:
+        """Bypass the SDK's de-duplication for the next STATE: many targets forget theirs at each RECORD.
 
-        The SDK's writer leaves out what it has written before, and a new one has written nothing.
+        A new state writer has written nothing that it could leave out.
         """
         self._state_writer = StateWriter(self.message_writer)
 
@@ -146,7 +150,7 @@ class TapPayments(Tap):
             raise ConfigValidationError("; ".join(invalid), errors=invalid, schema={})
         return invalid
 
-    # The course of a run.
+    # Running.
 
     @classmethod
     @override
@@ -178,7 +182,7 @@ class TapPayments(Tap):
         )
         if not any(stream.selected for stream in tap.streams.values()):
             raise RunError("the catalog selects no stream, so that nothing would be read: check what is selected")
-        with tap.ending():
+        with tap.graceful_end():
             tap.sync_all()
 
     @classmethod
@@ -189,17 +193,17 @@ class TapPayments(Tap):
             return
         config = ctx.params["config"]
         tap = cls(config=config.config, parse_env_config=config.parse_env)
-        with tap.ending():
+        with tap.graceful_end():
             if value == CliTestOptionValue.Schema.value:
                 tap.write_schemas()
             else:
                 tap.run_connection_test()
         ctx.exit()
 
-    def ending(self) -> AbstractContextManager[None]:
-        """End a run so that all that went out is whole, and the last STATE true, whatever ends it."""
+    def graceful_end(self) -> AbstractContextManager[None]:
+        """Flush the output and write a last STATE however the run ends."""
         self._warn_of_example_url()
-        return ending(
+        return graceful_end(
             self._signals,
             writer=self.message_writer if isinstance(self.message_writer, BufferedWriter) else None,
             progress=self.sync_context.progress,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
 from tests.support.tap_runs import catalog_with, discovered_catalog, run_tap, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 JSON = dict[str, Any]
 
@@ -174,3 +177,12 @@ def test_an_unknown_stream_is_logged(api: FakeAPI) -> None:
     run = run_tap(tap_config(api), catalog=catalog).expect_success()
     assert len(run.logged("WARNING", r"'refunds\nof charges'")) == 1
     assert run.keys("charges") == api.account.keys("charges")
+
+
+def test_a_catalog_in_a_file_is_resolved_too(tmp_path: Path) -> None:
+    catalog = two_streams(replication_method="INCREMENTAL", metadata=[])
+    file = tmp_path / "catalog.json"
+    file.write_text(json.dumps(catalog), encoding="utf-8")
+    for given in (catalog, file, str(file)):
+        tap = TapPayments(config={"username": "anybody"}, catalog=given)
+        assert tap.streams["charges"].replication_key == "occurred"
