@@ -28,6 +28,17 @@ PARAMETER = r"^[A-Za-z0-9_.\[\]-]+$(?!\n)"
 PARAMETER_OR_EMPTY = r"^[A-Za-z0-9_.\[\]-]*$(?!\n)"
 HEADER = r"^ *[!-~][ -~]*$(?!\n)"
 
+
+def _defaults(setting: str, form: str = "`{}`") -> str:
+    """Describe a default that depends on the provider."""
+    shown = {
+        name: "no limit" if (value := getattr(provider, setting)) is None else form.format(value)
+        for name, provider in PROVIDERS.items()
+    }
+    generic = shown.pop("generic")
+    return "; ".join([f"Default: {generic}", *(f"with {name} {value}" for name, value in shown.items())]) + "."
+
+
 SETTINGS = th.PropertiesList(
     th.Property(
         "provider",
@@ -45,8 +56,7 @@ SETTINGS = th.PropertiesList(
         th.StringType(pattern=NOT_BLANK),
         title="Base URL",
         description=(
-            "Where the API is, version included. `https` only, but for a loopback host. Default: "
-            f"`{PROVIDERS['generic'].base_url}`; with chargedesk `{PROVIDERS['chargedesk'].base_url}`."
+            "Where the API is, version included. `https` only, but for a loopback host. " + _defaults("base_url")
         ),
     ),
     th.Property(
@@ -76,7 +86,7 @@ SETTINGS = th.PropertiesList(
         "limit_param",
         th.StringType(pattern=PARAMETER),
         title="Limit parameter",
-        description="Query parameter that carries `page_size`. Default: `limit`; with chargedesk `count`.",
+        description="Query parameter that carries `page_size`. " + _defaults("limit_param"),
     ),
     th.Property(
         "offset_param",
@@ -94,7 +104,7 @@ SETTINGS = th.PropertiesList(
         title="Page overlap",
         description=(
             "Records that two neighbouring pages share, so that a list that moves while it is read loses none; less "
-            "than `page_size`. Default: 0; with chargedesk 1."
+            "than `page_size`. " + _defaults("page_overlap", "{}")
         ),
     ),
     th.Property(
@@ -112,7 +122,8 @@ SETTINGS = th.PropertiesList(
         th.DecimalType(exclusive_minimum=0, maximum=1_000_000),
         title="Requests a minute",
         description=(
-            "The most requests to send in a minute, over all streams of a run. Default: no limit; with chargedesk 60."
+            "The most requests to send in a minute, over all streams of a run. "
+            + _defaults("requests_per_minute", "{}")
         ),
     ),
     th.Property(

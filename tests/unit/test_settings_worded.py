@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from singer_sdk.exceptions import ConfigValidationError
 
+from tap_payments.providers import PROVIDERS
 from tap_payments.settings import SETTINGS
 from tap_payments.tap import TapPayments
 
@@ -42,7 +43,7 @@ def refuse(**settings: Any) -> str:
         ("limit_param", "limit\n", "the name of a query parameter"),
         ("offset_param", "a b", "the name of a query parameter, or empty"),
         ("user_agent", "agent\n", "ASCII text that is not empty and has no control characters"),
-        ("provider", 5, "one of `generic`, `chargedesk`"),
+        ("provider", 5, "one of " + ", ".join(f"`{name}`" for name in PROVIDERS)),
         ("stream_maps", "{", "a JSON object"),
         ("batch_config", {"encoding": {"format": "csv"}}, "of the form that --about describes"),
     ],
