@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from tap_payments.output.progress import Progress, StreamProgress
     from tap_payments.pagination.paginator import ListPaginator
     from tap_payments.providers import Listing
-    from tap_payments.records.chunk import Chunk
+    from tap_payments.records.chunk import Chunk, ReplicationState
     from tap_payments.records.timestamps import Window
     from tap_payments.replication.full_table import FullTable
     from tap_payments.replication.incremental import Incremental
@@ -418,8 +418,8 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         types = self.schema.get("properties", {}).get(key, {}).get("type", [])
         return Bookmark(self.stream_state, key=key, as_text="string" in types)
 
-    def _promote(self, bookmark: int) -> None:
-        """Promote the bookmark: every record up to it is out."""
+    def _promote(self, bookmark: ReplicationState) -> None:
+        """Promote the bookmark, and what else a STATE says of how far replication is."""
         self._bookmark.write(bookmark)
         self.state_manager.is_flushed = False
         self._write_state_message()

@@ -189,6 +189,16 @@ SETTINGS = th.PropertiesList(
         default=30,
     ),
     th.Property(
+        "reread_days",
+        th.DecimalType(minimum=0, maximum=CENTURY),
+        title="Re-read days",
+        description=(
+            "Days within which INCREMENTAL streams read all older records once more, an even part each run, since "
+            "payments change later; 0 never does."
+        ),
+        default=30,
+    ),
+    th.Property(
         "on_invalid_value",
         th.StringType,
         title="Invalid values",
@@ -237,6 +247,7 @@ class Settings:
     start: int | None
     lookback: int
     window_days: float
+    reread_days: float
     on_invalid_value: str
     user_agent: str
 
@@ -268,6 +279,7 @@ class Settings:
             start=None if start is None else math.floor(start),
             lookback=int(float(config["lookback_days"]) * DAY),
             window_days=float(config["window_days"]),
+            reread_days=float(config["reread_days"]),
             on_invalid_value=config["on_invalid_value"],
             user_agent=config.get("user_agent", f"tap-payments/{__version__}"),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tap_payments.errors import RunError
+from tap_payments.replication.bookmark import OLDEST, PAID_UNTIL, POSITION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,8 +116,9 @@ def check_state(state: Mapping[str, Any]) -> None:
             _refuse_state(f"{where}` must be an object")
         if not isinstance(bookmark.get("replication_key"), str | None):
             _refuse_state(f"{where}.replication_key` must be the name of a field")
-        if isinstance(bookmark.get("replication_key_value"), bool | list | dict):
-            _refuse_state(f"{where}.replication_key_value` must be a time")
+        for key in ("replication_key_value", OLDEST, POSITION, PAID_UNTIL):
+            if isinstance(bookmark.get(key), bool | list | dict):
+                _refuse_state(f"{where}.{key}` must be a time")
         if not isinstance(bookmark.get("progress_markers"), dict | None):
             _refuse_state(f"{where}.progress_markers` must be an object")
         _check_partitions(where, bookmark.get("partitions"))

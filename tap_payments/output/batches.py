@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers._batch import BatchConfig
     from typing_extensions import Self
 
-    from tap_payments.records.chunk import Chunk
+    from tap_payments.records.chunk import Chunk, ReplicationState
 
 # Level 9, the default of Python's gzip, takes five times as long for files a tenth smaller.
 COMPRESSION_LEVEL = 1
@@ -152,14 +152,14 @@ class Batches:
         chunks: Iterable[Chunk],
         *,
         records: Callable[[Chunk], Iterable[tuple[str, dict[str, Any]]]],
-        promote: Callable[[int], None],
+        promote: Callable[[ReplicationState], None],
     ) -> Iterator[Manifest]:
         """Write the records of chunks, and close the open batches before a STATE covers them.
 
         Args:
             chunks: The chunks.
             records: Yields the records of a chunk, each with the name that it goes by.
-            promote: Called with the bookmark of a chunk, once all records up to it are yielded.
+            promote: Called with the bookmark of a chunk, once all records that it covers are yielded.
 
         Yields:
             Each batch that is full or closed.

@@ -25,7 +25,11 @@ class StreamProgress:
     """Counts of one stream.
 
     Attributes:
-        records: Records sent.
+        records: Records sent, without those that are read again.
+        reread: Older records that were read again and sent.
+        reread_windows: Windows of them that were read to their end.
+        reread_share: Share of what the run reads again that is done; None while it reads what is new.
+        reread_begun: When re-reading began, on the monotonic clock.
         requests: Requests sent, retries included.
         retries: Requests that were sent again.
         waited: Seconds that requests waited for the rate limit.
@@ -37,6 +41,10 @@ class StreamProgress:
     """
 
     records: int = 0
+    reread: int = 0
+    reread_windows: int = 0
+    reread_share: float | None = None
+    reread_begun: float = 0.0
     requests: int = 0
     retries: int = 0
     waited: float = 0.0
@@ -70,16 +78,34 @@ class StreamProgress:
             Each chunk, up to the limit.
         """
         for chunk in chunks:
-            places = chunk.places if limit is None else chunk.places[: limit - self.records]
+            places = chunk.places if limit is None else chunk.places[: limit - self.records - self.reread]
             self.total = self.total if chunk.total is None else chunk.total
             yield replace(chunk, places=places)
-            self.records += len(places)
+            if chunk.is_reread:
+                self.reread += len(places)
+            else:
+                self.records += len(places)
             self.reached = self.reached if chunk.reached is None else chunk.reached
-            if limit is not None and self.records >= limit:
+            if chunk.reread_share is not None:
+                self._advance_rereading(chunk.reread_share)
+            if limit is not None and self.records + self.reread >= limit:
                 return
+
+    def _advance_rereading(self, share: float) -> None:
+        """Begin to read older records again, or count a window of them that was read to its end.
+
+        Args:
+            share: The share of what the run reads again that is done: 0 at the beginning.
+        """
+        if self.reread_share is None:
+            self.reread_begun = time.monotonic()
+        self.reread_share = share
+        self.reread_windows += share > 0
 
     def share(self) -> float | None:
         """Return the share done, from 0 to 1; None where the end is not known."""
+        if self.reread_share is not None:
+            return self.reread_share
         if self.total:
             return min(self.records / self.total, 1.0)
         if self.span and self.reached is not None and self.span[1] > self.span[0]:
@@ -87,20 +113,28 @@ class StreamProgress:
             return min(max((self.reached - begin) / (end - begin), 0.0), 1.0)
         return None
 
+    def describe_reread(self) -> str:
+        """Return the count of records read again, with a comma before it, or nothing where none were to be."""
+        if not self.reread and not self.reread_windows:
+            return ""
+        windows = f" in {self.reread_windows} window{'' if self.reread_windows == 1 else 's'}"
+        return f", {self.reread} re-read{windows if self.reread_windows else ''}"
+
     def describe_nulled(self) -> str:
         """Return the count of values made null, with a comma behind it, or nothing where there are none."""
         return f"{self.nulled} invalid value{'' if self.nulled == 1 else 's'} made null, " if self.nulled else ""
 
     def describe(self, now: float) -> str:
         """Write the counts, the date reached, and what is known of the end."""
-        parts = [f"{self.records} records", f"{self.requests} requests", f"{self.retries} retries"]
+        records = f"{self.records} records{self.describe_reread()}"
+        parts = [records, f"{self.requests} requests", f"{self.retries} retries"]
         if self.reached is not None:
             parts.append(f"reached {describe(self.reached)}")
-        share = self.share()
+        share, begun = self.share(), self.begun if self.reread_share is None else self.reread_begun
         if share is not None:
-            parts.append(f"{share:.0%} done")
+            parts.append(f"{share:.0%} {'done' if self.reread_share is None else 're-read'}")
             if share > 0:
-                parts.append(f"about {describe_span((now - self.begun) * (1 - share) / share)} left")
+                parts.append(f"about {describe_span((now - begun) * (1 - share) / share)} left")
         return ", ".join(parts)
 
 
@@ -151,7 +185,8 @@ class Progress:
         """Log what the run did, in one line."""
         self.close()
         streams = [
-            f"{name}: {counts.records} records, {counts.requests} requests, {counts.retries} retries, "
+            f"{name}: {counts.records} records{counts.describe_reread()}, {counts.requests} requests, "
+            f"{counts.retries} retries, "
             f"{counts.waited:.0f} s waited for the rate limit, {counts.describe_nulled()}"
             f"{describe_span((counts.ended or time.monotonic()) - counts.begun)} in all"
             for name, counts in self._streams.items()

@@ -1,14 +1,18 @@
-"""The bookmark of a stream in a STATE."""
+"""What a STATE says of an INCREMENTAL stream."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
+from tap_payments.records.chunk import ReplicationState, RereadState
 from tap_payments.records.timestamps import LATEST, is_past_latest, read_time
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
+
+# Keys in the state of a stream, beside the SDK's own.
+OLDEST, POSITION, PAID_UNTIL = "reread_oldest", "reread_position", "reread_paid_until"
 
 
 def read_bookmark(value: object) -> int | None:
@@ -22,7 +26,7 @@ def read_bookmark(value: object) -> int | None:
 
 
 class Bookmark:
-    """Reads and writes the bookmark of one stream."""
+    """Reads and writes how far the replication of one stream is."""
 
     def __init__(self, state: MutableMapping[str, Any], *, key: str, as_text: bool) -> None:
         """Take the state of a stream.
@@ -36,16 +40,27 @@ class Bookmark:
         self._key = key
         self._as_text = as_text
 
-    def read(self) -> int | None:
-        """Return the bookmark in Unix seconds; None where there is none for this key."""
-        if self._state.get("replication_key") not in {None, self._key}:
-            return None
-        return read_bookmark(self._state.get("replication_key_value"))
+    def read(self) -> ReplicationState:
+        """Return what the state says for this key: nothing without a bookmark, and None for what is no time."""
+        bookmark, oldest, position, paid_until = (
+            read_bookmark(self._state.get(name)) for name in ("replication_key_value", OLDEST, POSITION, PAID_UNTIL)
+        )
+        if bookmark is None or self._state.get("replication_key") not in {None, self._key}:
+            return ReplicationState()
+        rereading = None if position is None or paid_until is None else RereadState(position, paid_until)
+        return ReplicationState(bookmark, oldest, rereading)
 
-    def write(self, second: int) -> None:
-        """Set the bookmark to a Unix second."""
-        self._state["replication_key"] = self._key
-        self._state["replication_key_value"] = str(second) if self._as_text else second
+    def write(self, reached: ReplicationState) -> None:
+        """Write how far replication is; what is None stays as it was."""
+        bookmark, rereading = reached.bookmark, reached.rereading
+        values = {
+            "replication_key": self._key,
+            "replication_key_value": str(bookmark) if self._as_text and bookmark is not None else bookmark,
+            OLDEST: reached.oldest,
+            POSITION: None if rereading is None else rereading.position,
+            PAID_UNTIL: None if rereading is None else rereading.paid_until,
+        }
+        self._state.update({name: value for name, value in values.items() if value is not None})
 
     def clamp(self, latest: int) -> bool:
         """Set a bookmark that is later than `latest` back to it; it would keep a run from reading anything until then.
@@ -53,8 +68,8 @@ class Bookmark:
         Returns:
             Whether it was later.
         """
-        second = self.read()
+        second = self.read().bookmark
         if second is None or second <= latest:
             return False
-        self.write(latest)
+        self.write(ReplicationState(latest))
         return True

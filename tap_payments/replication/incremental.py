@@ -1,24 +1,26 @@
-"""INCREMENTAL: what is new since the bookmark, and what may have changed since.
+"""INCREMENTAL: what is new since the bookmark, what may have changed since, and a part of all that is older.
 
 A list that the API can filter by time is read window by window, oldest first, with a bookmark after each; another is
-read whole, and what is older is left out.
+read whole, and what is older is left out, unless it is to be read again.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tap_payments.errors import WindowTooLongError
 from tap_payments.records.chunk import Chunk
 from tap_payments.records.timestamps import Window
-from tap_payments.replication.windows import Windows
+from tap_payments.replication.rereading import Older, Part, Rereading
+from tap_payments.replication.windows import Span, Windows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from tap_payments.records.chunk import ReadPages
+    from tap_payments.records.chunk import ReadPages, ReplicationState
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,14 @@ class Range:
     """Where an INCREMENTAL run begins and ends; all in Unix seconds.
 
     Attributes:
-        bookmark: The bookmark that the run begins with; None where there is none.
+        state: How far earlier runs came.
         start: The setting `start_date`; None is the beginning.
         lookback: Seconds before the bookmark from which records are read again.
         started: When the run began.
         earliest: The second before which records are too few to be worth windows of their own.
     """
 
-    bookmark: int | None
+    state: ReplicationState
     start: int | None
     lookback: int
     started: int
@@ -42,10 +44,15 @@ class Range:
     @property
     def since(self) -> int | None:
         """The second that reading begins at; None is the beginning."""
-        if self.bookmark is None:
+        if self.state.bookmark is None:
             return self.start
-        begin = self.bookmark - self.lookback
+        begin = self.state.bookmark - self.lookback
         return begin if self.start is None else max(begin, self.start)
+
+    @property
+    def beginning(self) -> int:
+        """The second that the span of all records is measured from."""
+        return max(self.earliest, self.state.oldest or self.earliest) if self.start is None else self.start
 
 
 class Incremental:
@@ -55,7 +62,9 @@ class Incremental:
         span: The seconds at which reading begins and ends; None where the list is read whole.
     """
 
-    def __init__(self, read_pages: ReadPages, reach: Range, *, filterable: bool, window_days: float) -> None:
+    def __init__(
+        self, read_pages: ReadPages, reach: Range, *, filterable: bool, window_days: float, reread_days: float
+    ) -> None:
         """Read nothing yet.
 
         Args:
@@ -63,10 +72,11 @@ class Incremental:
             reach: Where the run begins and ends.
             filterable: Whether the API can filter the list by time.
             window_days: Length of a window where records are many.
+            reread_days: Days within which all older records are read again; 0 is never.
         """
         self._read_pages = read_pages
         self._range = reach
-        self._bookmark = reach.bookmark
+        self._state = reach.state
         self._window_days = window_days
         self._filterable = filterable
         self._since = reach.since
@@ -75,64 +85,139 @@ class Incremental:
             if self._since is not None:
                 self._since = max(self._since, 0)  # The filters take Unix seconds; there are no payments before 1970.
             self.span = (reach.earliest if self._since is None else self._since, reach.started)
+        self._rereading: Rereading | None = None
+        if reread_days:
+            begin = reach.beginning
+            older = Older(
+                reach.start,
+                until=begin if self._since is None else self._since,
+                begin=begin,
+                end=reach.started - reach.lookback,
+            )
+            self._rereading = Rereading(reach.state.rereading, older, started=reach.started, days=reread_days)
+        # The first run reads windows from the beginning, so that the first record that it finds is the oldest one.
+        self._finds_oldest = bool(reread_days) and reach.start is None and reach.state.bookmark is None
 
     def chunks(self) -> Iterator[Chunk]:
-        """Yield the records to emit, and a bookmark behind those that it covers."""
-        return self._read_windows() if self._filterable else self._read_newer()
+        """Yield the records to emit, and how far replication is behind those that it covers."""
+        return self._read_by_windows() if self._filterable else self._read_whole()
 
-    def _read_windows(self) -> Iterator[Chunk]:
-        """Read window by window, oldest first, with a bookmark after each."""
+    def _read_by_windows(self) -> Iterator[Chunk]:
+        """Read window by window, oldest first: what is new, then what is to be read again."""
+        since, reach = self._since, self._range
         windows = Windows(
-            start=self._since, now=self._range.started, earliest=self._range.earliest, days=self._window_days
+            Span(reach.earliest if since is None else since, reach.started, Window(since, None)),
+            days=self._window_days,
+            # The window that is open at the bottom says nothing of how dense the records after it are.
+            length=0 if since is None else None,
         )
+        yield from self._read_windows(windows, partial(self._finish_window, windows))
+        if self._rereading is None:
+            return
+        if self._rereading.parts:
+            yield Chunk(reread_share=0.0)
+        for part in self._rereading.parts:
+            # The first window is as long as the part: where records are few, a request or two bring all of it.
+            windows = Windows(part.span, days=self._window_days, length=part.span.length)
+            finish = partial(self._finish_reread_window, self._rereading, part, windows)
+            yield from self._read_windows(windows, finish, is_reread=True)
+        yield self._finish_rereading(self._rereading)
+
+    def _read_windows(
+        self, windows: Windows, finish: Callable[[_Times], Chunk], *, is_reread: bool = False
+    ) -> Iterator[Chunk]:
+        """Read these windows; `finish` makes the chunk behind each of them from the times of its records."""
         # Two neighbouring windows share a second, whose records go out once.
         boundary_keys: set[str] = set()
         while not windows.finished:
-            window = windows.current
-            newest: float | None = None
+            window, times = windows.current, _Times()
             next_boundary_keys: set[str] = set()
             pages = 0
             try:
                 for fetched, fresh in self._read_pages(window, windows.may_halve):
                     outline = fetched.page.outline
                     places = [place for place in fresh if outline.keys[place] not in boundary_keys]
-                    newest = _latest(newest, (outline.times[place] for place in places))
+                    times.add(outline.times[place] for place in places)
                     next_boundary_keys.update(
                         key
                         for key, time in zip(outline.keys, outline.times, strict=True)
                         if time is not None and window.until is not None and time >= window.until
                     )
                     pages += bool(places)
-                    yield Chunk(fetched, places)
+                    yield Chunk(fetched, places, is_reread=is_reread)
             except WindowTooLongError:
                 windows.halve()
                 continue
             boundary_keys = next_boundary_keys
-            yield Chunk(bookmark=self._bookmark_after(newest, window), reached=window.until)
+            yield finish(times)
             if pages > 1:
                 windows.overflowed()
             else:
                 windows.fitted()
 
-    def _read_newer(self) -> Iterator[Chunk]:
-        """Read the whole list, leave out what is older, with a bookmark at the very end."""
-        since = self._since
-        newest: float | None = None
+    def _read_whole(self) -> Iterator[Chunk]:
+        """Read the whole list, leave out what is older and not to be read again, and promote all at the very end."""
+        rereading, times = self._rereading, _Times()
         for fetched, fresh in self._read_pages(Window(), False):  # noqa: FBT003 - it is not given up
-            times = fetched.page.outline.times
-            newest = _latest(newest, (times[place] for place in fresh))
-            places = [place for place in fresh if since is None or (time := times[place]) is None or time >= since]
-            yield Chunk(fetched, places)
-        yield Chunk(bookmark=self._bookmark_after(newest, Window(since, None)))
+            known = fetched.page.outline.times
+            times.add(known[place] for place in fresh)
+            older = {place: time for place in fresh if (time := known[place]) is not None and self._is_older(time)}
+            yield Chunk(fetched, [place for place in fresh if place not in older])
+            again = [place for place, time in older.items() if rereading is not None and rereading.covers(time)]
+            if again:
+                yield Chunk(fetched, again, is_reread=True)
+        self._advance(times, None)
+        yield Chunk(bookmark=self._reached) if rereading is None else self._finish_rereading(rereading)
 
-    def _bookmark_after(self, newest: float | None, window: Window) -> int | None:
-        """Return the bookmark for when a whole window is out, `newest` being its newest time; it never goes back."""
-        if newest is not None:
-            ends = [math.floor(newest), self._range.started] + ([] if window.until is None else [window.until])
-            self._bookmark = min(ends) if self._bookmark is None else max(min(ends), self._bookmark)
-        return self._bookmark
+    def _is_older(self, time: float) -> bool:
+        return self._since is not None and time < self._since
+
+    # How far replication is.
+
+    @property
+    def _reached(self) -> ReplicationState | None:
+        """What a STATE may say; None before the first bookmark."""
+        return None if self._state.bookmark is None else self._state
+
+    def _finish_window(self, windows: Windows, times: _Times) -> Chunk:
+        until = windows.current.until
+        self._advance(times, until)
+        return Chunk(bookmark=self._reached, reached=until)
+
+    def _finish_reread_window(self, rereading: Rereading, part: Part, windows: Windows, _: _Times) -> Chunk:
+        second = windows.reached
+        self._state = replace(self._state, rereading=rereading.state_at(part, second))
+        share = rereading.share_at(part, second)
+        return Chunk(bookmark=self._reached, reached=second, reread_share=share)
+
+    def _finish_rereading(self, rereading: Rereading) -> Chunk:
+        self._state = replace(self._state, rereading=rereading.state_at_end)
+        return Chunk(bookmark=self._reached)
+
+    def _advance(self, times: _Times, until: int | None) -> None:
+        """Take note that a window is out, with records of these times; the bookmark never goes back.
+
+        Args:
+            times: Their oldest and newest.
+            until: The upper end of the window.
+        """
+        state, started = self._state, self._range.started
+        if times.newest is not None:
+            ends = [math.floor(times.newest), started] + ([] if until is None else [until])
+            bookmark = min(ends) if state.bookmark is None else max(min(ends), state.bookmark)
+            self._state = replace(state, bookmark=bookmark)
+        if self._finds_oldest and state.oldest is None and times.oldest is not None:
+            self._state = replace(self._state, oldest=math.floor(times.oldest))
 
 
-def _latest(newest: float | None, times: Iterable[float | None]) -> float | None:
-    known = [time for time in (newest, *times) if time is not None]
-    return max(known, default=None)
+@dataclass
+class _Times:
+    """The oldest and the newest of some times."""
+
+    oldest: float | None = None
+    newest: float | None = None
+
+    def add(self, times: Iterable[float | None]) -> None:
+        """Take in more times; None is passed over."""
+        known = [time for time in (self.oldest, self.newest, *times) if time is not None]
+        self.oldest, self.newest = min(known, default=None), max(known, default=None)

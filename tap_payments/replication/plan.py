@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
+from tap_payments.errors import RunError
 from tap_payments.replication.full_table import FullTable
 from tap_payments.replication.incremental import Incremental, Range
 
@@ -48,8 +49,11 @@ def plan_reading(  # noqa: PLR0913 - the facts that decide, given by name
         if settings.start is not None:
             log("start_date means nothing to FULL_TABLE streams: they are read whole")
         return FullTable(read_pages)
+    days = settings.reread_days
     log(
-        "INCREMENTAL streams see changes of records only within lookback_days: "
+        f"INCREMENTAL streams see changes of records older than lookback_days within {days:g} days (reread_days)"
+        if days
+        else "INCREMENTAL streams see changes of records only within lookback_days, since reread_days is 0: "
         "run a --full-refresh now and then as well"
     )
     if filterable:
@@ -58,10 +62,17 @@ def plan_reading(  # noqa: PLR0913 - the facts that decide, given by name
             "read them as FULL_TABLE if there are any"
         )
     if bookmark.clamp(started):
+        late = f"{name}: the bookmark in the STATE is later than the start of this run"
+        if not days:
+            msg = (
+                f"{late}, so that changes before the look-back (`lookback_days`) would be missed: set `reread_days`, "
+                "or run a --full-refresh"
+            )
+            raise RunError(msg)
         log(
-            f"{name}: the bookmark in the STATE is later than the start of this run, and is set back to it: changes "
-            "before the look-back (`lookback_days`) are not seen, so run a --full-refresh",
+            f"{late}, and is set back to it: changes before the look-back (`lookback_days`) come by re-reading only, "
+            f"within {days:g} days (`reread_days`), or at once with a --full-refresh",
             level=logging.WARNING,
         )
     reach = Range(bookmark.read(), settings.start, settings.lookback, started, settings.provider.earliest)
-    return Incremental(read_pages, reach, filterable=filterable, window_days=settings.window_days)
+    return Incremental(read_pages, reach, filterable=filterable, window_days=settings.window_days, reread_days=days)

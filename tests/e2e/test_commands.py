@@ -102,6 +102,8 @@ def test_meltano_keeps_the_bookmarks_on_quiet_nights(make_project: ProjectMaker)
     with FakeAPI(lists, provider="chargedesk", username="sk_live_example", password="") as quiet:
         project = make_project("nights", quiet)
         project.environment["TAP_PAYMENTS_REQUESTS_PER_MINUTE"] = "1000000"
+        # Reading again moves on with each night.
+        project.environment["TAP_PAYMENTS_REREAD_DAYS"] = "0"
         states = []
         for night in range(3):
             quiet.requests.clear()

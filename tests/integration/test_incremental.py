@@ -139,7 +139,7 @@ def test_the_second_run_asks_only_for_its_window() -> None:
         api.requests.clear()
         new = {**lists["charges"][0], "charge_id": "ch_new", "occurred": newest["charges"] + 100}
         api.account.insert("charges", new)
-        second = read(api, *streams, state=first.state, lookback_days=10).expect_success()
+        second = read(api, *streams, state=first.state, lookback_days=10, reread_days=0).expect_success()
     for stream, field in zip(streams, ("occurred", "first_seen", "created"), strict=True):
         requests = api.requests_for(stream)
         assert {asked(request, field)[0] for request in requests[:1]} == {newest[stream] - 10 * DAY}
@@ -343,7 +343,7 @@ def test_the_bookmark_never_runs_ahead_of_now_though_a_record_does() -> None:
         assert begun <= int(run.bookmark("charges")) <= ended
         # Neither does a second run lose what comes until then.
         api.account.insert("charges", {"charge_id": "later", "occurred": str(ended + 1)})
-        second = read(api, state=run.state, lookback_days=0).expect_success()
+        second = read(api, state=run.state, lookback_days=0, reread_days=0).expect_success()
         assert set(second.keys("charges")) == {"later", "r0"}
 
 
@@ -394,7 +394,7 @@ def test_a_bookmark_in_the_future_counts_as_the_start_of_the_run(bookmark: objec
         run = read(api, state=bookmarked(bookmark)).expect_success()
         ended = int(time.time())
         assert run.keys("charges") == ["r0"]
-        (warning,) = run.logged("WARNING", "charges", "STATE", "`lookback_days`", "--full-refresh")
+        (warning,) = run.logged("WARNING", "charges", "STATE", "`lookback_days`", "`reread_days`", "--full-refresh")
         assert str(bookmark) not in warning
         clamped = run.bookmark("charges")
         assert begun <= int(clamped) <= ended
@@ -449,7 +449,7 @@ def test_a_record_without_a_time_is_sent_and_moves_no_bookmark() -> None:
         assert run.bookmark("charges") == str(JAN_2024 + 5)
         assert not run.logged("without a time")
         # A bookmark keeps nothing back of which it is not known whether it is older.
-        again = read(api, state=run.state, lookback_days=0).expect_success()
+        again = read(api, state=run.state, lookback_days=0, reread_days=0).expect_success()
         assert set(again.keys("charges")) == {"r0", "timeless"}
 
 
@@ -516,4 +516,7 @@ def test_without_a_filter_nothing_is_promoted_before_the_end() -> None:
 def test_the_limit_of_incremental_is_logged_once() -> None:
     with chargedesk(minimal_records("charges", [JAN_2024]), customers=minimal_records("customers", [JAN_2024])) as api:
         run = read(api, "charges", "customers").expect_success()
-    assert len(run.logged("lookback_days", "--full-refresh")) == 1
+        # Where nothing is read again, the advice is another.
+        never = read(api, "charges", "customers", reread_days=0).expect_success()
+    assert len(run.logged("lookback_days", "within 30 days (reread_days)")) == 1
+    assert len(never.logged("lookback_days", "reread_days is 0", "--full-refresh")) == 1

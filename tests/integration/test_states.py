@@ -60,7 +60,7 @@ def second_run_over_many_windows(**settings: object) -> tuple[str, TapRun]:
     """Read charges twice; return their newest time, and the second run, which reads all windows again."""
     times = [JAN_2024 + day * DAY for day in range(600)]
     with FakeAPI({"charges": minimal_records("charges", times)}, provider="chargedesk") as api:
-        config = tap_config(api, window_days=60, lookback_days=1000, **settings)
+        config = tap_config(api, window_days=60, lookback_days=1000, reread_days=0, **settings)
         catalog = catalog_with(only=["charges"], incremental=["charges"])
         first = run_tap(config, catalog=catalog).expect_success()
         return str(times[-1]), run_tap(config, catalog=catalog, state=first.state).expect_success()
@@ -76,7 +76,7 @@ def test_quiet_nights_end_with_the_state_that_they_began_with(
         incremental=incremental, deselect=["charges.amount", "customers.name"] if way == "each record by itself" else ()
     )
     with FakeAPI(account(php=provider == "chargedesk"), provider=provider) as api:
-        config = tap_config(api, batch_config=batches_in(tmp_path) if way == "batches" else None)
+        config = tap_config(api, reread_days=0, batch_config=batches_in(tmp_path) if way == "batches" else None)
         state: JSON | None = None
         nights = []
         for _ in range(3):
@@ -129,7 +129,7 @@ def test_a_state_follows_the_batches_of_each_window_and_the_last_batch(tmp_path:
 def test_a_run_that_is_stopped_on_a_quiet_night_ends_with_its_state() -> None:
     reached = threading.Event()
     with FakeAPI(account(php=True), provider="chargedesk") as api:
-        config = tap_config(api, page_size=2)
+        config = tap_config(api, page_size=2, reread_days=0)
         catalog = catalog_with(incremental=INCREMENTAL)
         state = remembered(run_tap(config, catalog=catalog).expect_success())
 

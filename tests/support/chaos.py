@@ -105,6 +105,8 @@ class Plan:
         }
         # A total that is too small on every page with records, which must end no list.
         self.false_total = rng.choice((None, None, None, 0, 1, 10))
+        # With the smallest one, a run a second later reads all again.
+        self.settings["reread_days"] = rng.choice((0, 30, 0.00001))
 
     @property
     def since(self) -> int:

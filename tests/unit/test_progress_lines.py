@@ -5,6 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tap_payments.output.progress import StreamProgress, describe_span
+from tap_payments.records.chunk import Chunk
+from tests.support.simulated_lists import fetched_page
+
+PAGE = fetched_page([(3, "c"), (2, "b"), (1, "a")])
 
 
 @pytest.mark.parametrize(
@@ -35,3 +39,29 @@ def test_a_share_is_never_out_of_bounds(records: int, total: int) -> None:
     share = StreamProgress(records=records, total=total).share()
     assert share is not None
     assert 0 <= share <= 1
+
+
+def test_what_is_read_again_has_a_count_a_share_and_a_time_left_of_its_own() -> None:
+    counts = StreamProgress(requests=9, span=(0, 400), reached=300)
+    chunks = [
+        Chunk(PAGE, [0, 1, 2]),
+        Chunk(reread_share=0.0),
+        Chunk(PAGE, [0, 1], is_reread=True),
+        Chunk(reached=86_400, reread_share=0.25),
+        Chunk(PAGE, [2], is_reread=True),
+    ]
+    lines = [counts.describe(counts.begun) for _ in counts.count(chunks, limit=None)]
+    assert lines[1] == "3 records, 9 requests, 0 retries, reached 1970-01-01T00:05:00Z, 75% done, about 0 s left"
+    assert lines[2] == "3 records, 9 requests, 0 retries, reached 1970-01-01T00:05:00Z, 0% re-read"
+    assert lines[4].startswith(
+        "3 records, 2 re-read in 1 window, 9 requests, 0 retries, reached 1970-01-02T00:00:00Z, 25%"
+    )
+    assert counts.describe(counts.reread_begun + 60).endswith("25% re-read, about 3 min left")
+    assert counts.describe_reread() == ", 3 re-read in 1 window"
+
+
+def test_a_limit_counts_records_that_are_read_again() -> None:
+    chunks = [Chunk(PAGE, [0]), Chunk(PAGE, [1, 2], is_reread=True), Chunk(PAGE, [0])]
+    counts = StreamProgress()
+    assert [chunk.places for chunk in counts.count(chunks, limit=2)] == [[0], [1]]
+    assert (counts.records, counts.reread) == (1, 1)

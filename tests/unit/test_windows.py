@@ -6,14 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_payments.records.timestamps import Window
-from tap_payments.replication.windows import Windows
+from tap_payments.replication.windows import Span, Windows
 
 DAY = 86_400
 NOW = 1_700_000_000
 
 
 def planned(start: int | None = 0, *, now: int = NOW, earliest: int = 1_000, days: float = 30) -> Windows:
-    return Windows(start=start, now=now, earliest=earliest, days=days)
+    """Plan the windows of what is new; the first one is open at the bottom where there is no start."""
+    span = Span(earliest if start is None else start, now, Window(start, None))
+    return Windows(span, days=days, length=0 if start is None else None)
 
 
 def test_the_first_window_begins_at_the_start_and_is_as_long_as_asked() -> None:
@@ -80,6 +82,21 @@ def test_the_open_window_halves_from_the_span_it_has_left() -> None:
     assert not windows.may_halve
 
 
+def test_a_closed_span_ends_where_it_is_to_and_its_first_window_may_be_as_long_as_it() -> None:
+    span = Span(100 * DAY, 300 * DAY, Window(None, 300 * DAY))
+    windows = Windows(span, days=30, length=span.length)
+    assert windows.current == Window(None, 300 * DAY)
+    assert windows.may_halve
+    windows.halve()
+    assert windows.current == Window(None, 200 * DAY)
+    assert windows.reached == 200 * DAY
+    windows.fitted()
+    assert windows.current == Window(200 * DAY, 300 * DAY)
+    windows.fitted()
+    assert windows.finished
+    assert windows.reached == 300 * DAY
+
+
 @settings(max_examples=300, derandomize=True, deadline=None, database=None)
 @given(
     st.one_of(st.none(), st.integers(0, NOW + DAY)),
@@ -108,4 +125,34 @@ def test_windows_leave_no_second_out_and_end(start: int | None, days: float, cou
         reached = window.until
         assert windows.finished == (reached is None)
         assert reached is None or window.since is None or reached > window.since
+    raise AssertionError("windows that fit do not reach the end")
+
+
+@settings(max_examples=300, derandomize=True, deadline=None, database=None)
+@given(
+    st.integers(1, NOW),
+    st.floats(0.00001, 10_000),
+    st.booleans(),
+    st.lists(st.sampled_from(["fitted", "overflowed", "halve"]), max_size=60),
+)
+def test_windows_of_a_closed_span_cover_it_and_end(length: int, days: float, whole: bool, course: list[str]) -> None:  # noqa: FBT001
+    bounds = Window(1_000, 1_000 + length)
+    windows = Windows(Span(1_000, 1_000 + length, bounds), days=days, length=length if whole else None)
+    reached, steps = 1_000, iter(course)
+    for _ in range(200):
+        window = windows.current
+        assert window.since == reached
+        step = next(steps, "fitted")
+        if step == "halve" and not windows.may_halve:
+            step = "overflowed"
+        getattr(windows, step)()
+        if step == "halve":
+            assert windows.reached < (window.until or 0)
+            continue
+        assert window.until is not None
+        assert reached < window.until <= 1_000 + length
+        reached = window.until
+        assert windows.finished == (reached == bounds.until)
+        if windows.finished:
+            return
     raise AssertionError("windows that fit do not reach the end")

@@ -1,0 +1,159 @@
+"""The requests of a night, by the tap's own plans and paginator: `python -m tests.support.nightly_requests`.
+
+The lists are made of arithmetic and read without HTTP. They are as ChargeDesk's: pages of 500 that overlap by a record,
+filters by time, and offsets up to 50,000.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from statistics import mean
+from typing import TYPE_CHECKING
+
+from tap_payments.output.progress import describe_span
+from tap_payments.pagination.pages import PageLengths, PageToken, PagingRules
+from tap_payments.pagination.reading import new_paginator, read_pages
+from tap_payments.providers import PROVIDERS
+from tap_payments.records.chunk import ReplicationState
+from tap_payments.replication.full_table import FullTable
+from tap_payments.replication.incremental import Incremental, Range
+from tests.support.simulated_lists import fetched_page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tap_payments.errors import TransientError
+    from tap_payments.records.page import FetchedPage
+    from tap_payments.records.timestamps import Window
+
+DAY = 86_400
+FIRST_NIGHT = 1_750_000_000
+PAGE_SIZE = 500
+DAYS = 30  # `lookback_days`, `window_days` and `reread_days`
+CHARGEDESK = PROVIDERS["chargedesk"]
+CHARGES = CHARGEDESK.listing("charges")
+# Requests are spaced by 2 % more than 60 / `requests_per_minute` seconds.
+SECONDS_A_REQUEST = 1.02
+
+
+@dataclass
+class EvenList:
+    """A list whose records come at equal distances, and go on to come.
+
+    Attributes:
+        begin: The time of its first record.
+        records: How many it has on the first night.
+        now: The time up to which it has records.
+        requests: Requests so far.
+        lengths: What its windows have taught about its pages.
+    """
+
+    begin: int
+    records: int
+    now: int = FIRST_NIGHT
+    requests: int = 0
+    lengths: PageLengths = field(default_factory=lambda: PageLengths(full=PAGE_SIZE))
+
+    def read_pages(self, window: Window, may_give_up: bool) -> Iterator[tuple[FetchedPage, Sequence[int]]]:  # noqa: FBT001
+        """Read a window, newest first, as `PaymentsStream` does."""
+        rules = PagingRules(
+            PAGE_SIZE,
+            overlap=CHARGEDESK.page_overlap,
+            max_offset=CHARGES.max_offset,
+            filterable=True,
+            earliest=CHARGEDESK.earliest,
+            now=self.now,
+        )
+        return read_pages(new_paginator(rules, window, self.lengths), self, ahead=None, may_give_up=may_give_up)
+
+    def schedule(self, token: PageToken, guesses: Sequence[PageToken] = ()) -> None:
+        """Fetch nothing ahead."""
+
+    def take(self, token: PageToken) -> FetchedPage:
+        """Return a page."""
+        self.requests += 1
+        low = 0 if token.since is None else max(self._place(token.since), 0)
+        high = self._place(min(token.until or self.now, self.now) + 1) - token.offset
+        places = range(high - 1, max(low, high - PAGE_SIZE) - 1, -1)
+        return fetched_page((self._time(place), str(place)) for place in places)
+
+    def retry(self, token: PageToken, failed: TransientError) -> None:
+        """Never happens: the list stands still while it is read."""
+        raise AssertionError from failed
+
+    def _time(self, place: int) -> int:
+        return self.begin + place * (FIRST_NIGHT - self.begin) // self.records
+
+    def _place(self, second: int) -> int:
+        """Return the place of the first record that is not older than this."""
+        return -(-(second - self.begin) * self.records // (FIRST_NIGHT - self.begin))
+
+
+@dataclass(frozen=True)
+class Nights:
+    """The requests of an account's nights.
+
+    Attributes:
+        first: Those of the first run.
+        later: Those of each later night.
+        reread: Those of each later night that read older records again.
+    """
+
+    first: int
+    later: Sequence[int]
+    reread: Sequence[int]
+
+
+def full_table(records: int, days: int) -> int:
+    """Return the requests of a night that reads the list whole."""
+    listing = EvenList(FIRST_NIGHT - days * DAY, records)
+    for _ in FullTable(listing.read_pages).chunks():
+        pass
+    return listing.requests
+
+
+def incremental(records: int, days: int, *, nights: int) -> Nights:
+    """Return the requests of INCREMENTAL nights, with every setting at its default.
+
+    Args:
+        records: How many the list has on the first night.
+        days: Its age on the first night.
+        nights: How many nights follow.
+    """
+    listing = EvenList(FIRST_NIGHT - days * DAY, records)
+    requests, reread = [], []
+    state = ReplicationState()
+    for night in range(nights + 1):
+        listing.now, listing.requests = FIRST_NIGHT + night * DAY, 0
+        reach = Range(state, None, DAYS * DAY, listing.now, CHARGEDESK.earliest)
+        plan = Incremental(listing.read_pages, reach, filterable=True, window_days=DAYS, reread_days=DAYS)
+        new = None
+        for chunk in plan.chunks():
+            state = chunk.bookmark or state
+            new = listing.requests if chunk.reread_share == 0 else new
+        requests.append(listing.requests)
+        reread.append(0 if new is None else listing.requests - new)
+    return Nights(requests[0], requests[1:], reread[1:])
+
+
+YEARS = 5
+SIZES = (10_000, 1_000_000, 10_000_000)
+HEADER = (
+    f"| charges in {YEARS} years | FULL_TABLE | first INCREMENTAL run | INCREMENTAL | of which re-reading |",
+    "| ---: | ---: | ---: | ---: | ---: |",
+)
+
+
+def row(records: int) -> str:
+    """Return the row of the table in `docs/incremental.md` for a list of this length."""
+    days = YEARS * 365
+    read = incremental(records, days, nights=DAYS)
+    cells = [full_table(records, days), read.first, mean(read.later), mean(read.reread)]
+    described = [f"{round(cell):,} ({describe_span(cell * SECONDS_A_REQUEST)})" for cell in cells]
+    return f"| {records:,} | {' | '.join(described)} |"
+
+
+if __name__ == "__main__":
+    for line in (*HEADER, *(row(size) for size in SIZES)):
+        sys.stdout.write(line + "\n")
