@@ -265,6 +265,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             name=self.name,
             bookmark=self._bookmark if self.replication_method == REPLICATION_INCREMENTAL else None,
             filterable=self.listing.filter_field is not None,
+            earliest=self.settings.provider.earliest,
             started=self.sync_context.started,
             log=self.sync_context.log_once,
         )

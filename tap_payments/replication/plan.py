@@ -1,4 +1,4 @@
-"""Which way a list is read."""
+"""The choice of a replication plan."""
 
 from __future__ import annotations
 
@@ -12,7 +12,30 @@ from tap_payments.replication.incremental import Incremental, Range
 if TYPE_CHECKING:
     from tap_payments.records.chunk import ReadPages
     from tap_payments.replication.bookmark import Bookmark
-    from tap_payments.settings import Settings
+
+
+class ReplicationSettings(Protocol):
+    """The settings that decide."""
+
+    @property
+    def start(self) -> int | None:
+        """Start of INCREMENTAL streams, in Unix seconds; None is the beginning."""
+
+    @property
+    def lookback(self) -> int:
+        """Seconds before the bookmark from which records are read again."""
+
+    @property
+    def window_days(self) -> float:
+        """Days of a window where records are many."""
+
+    @property
+    def reread_days(self) -> float:
+        """Days within which all older records are read again; 0 is never."""
+
+    @property
+    def page_overlap(self) -> int:
+        """Records that two pages share."""
 
 
 class Log(Protocol):
@@ -24,15 +47,16 @@ class Log(Protocol):
 
 def plan_reading(  # noqa: PLR0913 - the facts that decide, given by name
     read_pages: ReadPages,
-    settings: Settings,
+    settings: ReplicationSettings,
     *,
     name: str,
     bookmark: Bookmark | None,
     filterable: bool,
+    earliest: int,
     started: int,
     log: Log,
 ) -> FullTable | Incremental:
-    """Return the plan of a stream, and log the limits that it has.
+    """Return the plan of a stream, and log its limits; a bookmark in the future is set back in the state.
 
     Args:
         read_pages: Reads a window of the list.
@@ -40,6 +64,7 @@ def plan_reading(  # noqa: PLR0913 - the facts that decide, given by name
         name: The name of the stream.
         bookmark: The bookmark of an INCREMENTAL stream; None for FULL_TABLE.
         filterable: Whether the API can filter the list by time.
+        earliest: The Unix second before which records are too few to be worth windows of their own.
         started: When the sync began, in Unix seconds.
         log: Logs a fact once.
     """
@@ -74,5 +99,5 @@ def plan_reading(  # noqa: PLR0913 - the facts that decide, given by name
             f"within {days:g} days (`reread_days`), or at once with a --full-refresh",
             level=logging.WARNING,
         )
-    reach = Range(bookmark.read(), settings.start, settings.lookback, started, settings.provider.earliest)
+    reach = Range(bookmark.read(), settings.start, settings.lookback, started, earliest)
     return Incremental(read_pages, reach, filterable=filterable, window_days=settings.window_days, reread_days=days)
