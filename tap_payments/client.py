@@ -289,9 +289,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         threads, stop = self.settings.concurrency, self.sync_context.stop
         try:
             with Prefetcher(fetcher.fetch, threads=threads, stop=stop) as prefetcher:
-                plan = self._plan(prefetcher)
-                counts.span = plan.span
-                yield from counts.count(plan.chunks(), limit=self.ABORT_AT_RECORD_COUNT)
+                yield from counts.count(self._plan(prefetcher).chunks(), limit=self.ABORT_AT_RECORD_COUNT)
         except UnreadableListError as error:
             raise self.failure(f"cannot be read whole: {error}") from None
         finally:

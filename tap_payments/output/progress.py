@@ -1,13 +1,17 @@
-"""Progress of a run: a line every half minute, and a summary at its end."""
+"""Progress of a run: a live line on a terminal, elsewhere a line every half minute, and a summary at its end."""
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import click
+
+from tap_payments.output.live_line import LiveLine
 from tap_payments.records.timestamps import describe
 
 if TYPE_CHECKING:
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
 # Seconds between two lines on the stream under way.
 INTERVAL = 30.0
+# Seconds between two states of the line on a terminal.
+LIVE_INTERVAL = 0.5
 
 
 @dataclass
@@ -28,14 +34,11 @@ class StreamProgress:
         records: Records sent, without those that are read again.
         reread: Older records that were read again and sent.
         reread_windows: Windows of them that were read to their end.
-        reread_share: Share of what the run reads again that is done; None while it reads what is new.
-        reread_begun: When re-reading began, on the monotonic clock.
         requests: Requests sent, retries included.
         retries: Requests that were sent again.
         waited: Seconds that requests waited for the rate limit.
         nulled: Invalid values for which null was sent.
         reached: Unix second of the records sent last.
-        span: Unix seconds at which an incremental run begins and ends; None where it has no such ends.
         total: The API's own count of the list's records; None where there is none.
         begun: When the stream began, on the monotonic clock.
     """
@@ -43,14 +46,11 @@ class StreamProgress:
     records: int = 0
     reread: int = 0
     reread_windows: int = 0
-    reread_share: float | None = None
-    reread_begun: float = 0.0
     requests: int = 0
     retries: int = 0
     waited: float = 0.0
     nulled: int = 0
     reached: float | None = None
-    span: tuple[float, float] | None = None
     total: int | None = None
     begun: float = field(default_factory=time.monotonic)
     ended: float | None = None
@@ -83,68 +83,84 @@ class StreamProgress:
             yield replace(chunk, places=places)
             if chunk.is_reread:
                 self.reread += len(places)
+                self.reread_windows += chunk.reached is not None
             else:
                 self.records += len(places)
             self.reached = self.reached if chunk.reached is None else chunk.reached
-            if chunk.reread_share is not None:
-                self._advance_rereading(chunk.reread_share)
             if limit is not None and self.records + self.reread >= limit:
                 return
 
-    def _advance_rereading(self, share: float) -> None:
-        """Begin to read older records again, or count a window of them that was read to its end.
-
-        Args:
-            share: The share of what the run reads again that is done: 0 at the beginning.
-        """
-        if self.reread_share is None:
-            self.reread_begun = time.monotonic()
-        self.reread_share = share
-        self.reread_windows += share > 0
-
     def share(self) -> float | None:
-        """Return the share done, from 0 to 1; None where the end is not known."""
-        if self.reread_share is not None:
-            return self.reread_share
-        if self.total:
-            return min(self.records / self.total, 1.0)
-        if self.span and self.reached is not None and self.span[1] > self.span[0]:
-            begin, end = self.span
-            return min(max((self.reached - begin) / (end - begin), 0.0), 1.0)
-        return None
+        """Return the share done, from 0 to 1; None where no total is known: a span of time says little of the work."""
+        return min(self.records / self.total, 1.0) if self.total else None
 
     def describe_reread(self) -> str:
         """Return the count of records read again, with a comma before it, or nothing where none were to be."""
         if not self.reread and not self.reread_windows:
             return ""
-        windows = f" in {self.reread_windows} window{'' if self.reread_windows == 1 else 's'}"
-        return f", {self.reread} re-read{windows if self.reread_windows else ''}"
+        windows = f" in {count_of(self.reread_windows, 'window')}" if self.reread_windows else ""
+        return f", {self.reread} re-read{windows}"
 
     def describe_nulled(self) -> str:
         """Return the count of values made null, with a comma behind it, or nothing where there are none."""
-        return f"{self.nulled} invalid value{'' if self.nulled == 1 else 's'} made null, " if self.nulled else ""
+        return f"{count_of(self.nulled, 'invalid value')} made null, " if self.nulled else ""
+
+    def describe_counts(self) -> str:
+        """Return the counts of records, requests and retries."""
+        records = count_of(self.records, "record") + self.describe_reread()
+        return f"{records}, {count_of(self.requests, 'request')}, {count_of(self.retries, 'retry', 'retries')}"
 
     def describe(self, now: float) -> str:
-        """Write the counts, the date reached, and what is known of the end."""
-        records = f"{self.records} records{self.describe_reread()}"
-        parts = [records, f"{self.requests} requests", f"{self.retries} retries"]
+        """Return the counts, the date reached, and what is known of the end.
+
+        Args:
+            now: The time on the monotonic clock.
+        """
+        parts = [self.describe_counts()]
         if self.reached is not None:
             parts.append(f"reached {describe(self.reached)}")
-        share, begun = self.share(), self.begun if self.reread_share is None else self.reread_begun
+        share = self.share()
         if share is not None:
-            parts.append(f"{share:.0%} {'done' if self.reread_share is None else 're-read'}")
+            parts.append(f"{share:.0%} done")
             if share > 0:
-                parts.append(f"about {describe_span((now - begun) * (1 - share) / share)} left")
+                parts.append(f"about {describe_estimate((now - self.begun) * (1 - share) / share)} left")
         return ", ".join(parts)
+
+    def describe_live(self, name: str) -> str:
+        """Return a short line for a terminal, with a bar where the total is known.
+
+        Args:
+            name: The name of the stream.
+        """
+        reached = "" if self.reached is None else f", reached {describe(self.reached)[:10]}"
+        text = f"{self.records + self.reread:,} records{reached}"
+        if not self.total:
+            return f"{name}: {text}"
+        # It writes to its file by itself, which must not be standard output.
+        bar = click.progressbar(length=self.total, label=name, width=20, show_eta=False, file=io.StringIO())
+        bar.make_step(min(self.records, self.total))
+        return f"{bar.format_progress_line()}  {text}"
+
+
+def count_of(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: `1 record`, `2 records`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def describe_span(seconds: float) -> str:
-    """Write a span of time for a person: `2 h 05 min`, `3 min`, `12 s`."""
+    """Return a span of time for a person: `2 h 05 min 07 s`, `1 min 43 s`, `12 s`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min" if minutes else f"{rest} s"
+        return f"{hours} h {minutes:02} min" + (f" {rest:02} s" if rest else "")
+    if minutes:
+        return f"{minutes} min" + (f" {rest} s" if rest else "")
+    return f"{rest} s"
+
+
+def describe_estimate(seconds: float) -> str:
+    """Return a span of time that is a guess: in whole minutes, where it is one or more."""
+    return describe_span(round(seconds / 60) * 60 if seconds >= 60 else seconds)  # noqa: PLR2004 - a minute
 
 
 class Progress:
@@ -160,15 +176,17 @@ class Progress:
         self._streams: defaultdict[str, StreamProgress] = defaultdict(StreamProgress)
         self._current: str | None = None
         self._ended = threading.Event()
-        self._teller: threading.Thread | None = None
+        self._reporter: threading.Thread | None = None
+        self._live: LiveLine | None = None
 
     def begin(self, stream: str) -> StreamProgress:
         """Return the counts of a stream, which is under way from now on."""
         self._current = stream
         counts = self._streams[stream] = StreamProgress()
-        if self._teller is None:
-            self._teller = threading.Thread(target=self._tell, name="progress", daemon=True)
-            self._teller.start()
+        if self._reporter is None:
+            self._live = LiveLine.open()
+            self._reporter = threading.Thread(target=self._report, name="progress", daemon=True)
+            self._reporter.start()
         return counts
 
     def end(self, stream: str) -> None:
@@ -180,22 +198,27 @@ class Progress:
     def close(self) -> None:
         """Stop reporting."""
         self._ended.set()
+        if self._live is not None:
+            self._live.close()
 
     def summarize(self) -> None:
         """Log what the run did, in one line."""
         self.close()
         streams = [
-            f"{name}: {counts.records} records{counts.describe_reread()}, {counts.requests} requests, "
-            f"{counts.retries} retries, "
-            f"{counts.waited:.0f} s waited for the rate limit, {counts.describe_nulled()}"
-            f"{describe_span((counts.ended or time.monotonic()) - counts.begun)} in all"
+            f"{name}: {counts.describe_counts()}, {counts.waited:.0f} s waited for the rate limit, "
+            f"{counts.describe_nulled()}{describe_span((counts.ended or time.monotonic()) - counts.begun)} in all"
             for name, counts in self._streams.items()
         ]
         if streams:
             self._logger.info("Run complete. %s", "; ".join(streams))
 
-    def _tell(self) -> None:
-        while not self._ended.wait(INTERVAL):
+    def _report(self) -> None:
+        while not self._ended.wait(INTERVAL if self._live is None else LIVE_INTERVAL):
             stream = self._current
-            if stream is not None:
-                self._logger.info("%s: %s", stream, self._streams[stream].describe(time.monotonic()))
+            if stream is None:
+                continue
+            counts = self._streams[stream]
+            if self._live is None:
+                self._logger.info("%s: %s", stream, counts.describe(time.monotonic()))
+            else:
+                self._live.show(counts.describe_live(stream))

@@ -51,8 +51,7 @@ class Chunk:
         bookmark: How far replication is once they are out; None where that is not known.
         reached: The Unix second that reading has come to; None where that is not known.
         total: How many records there are in all, as the API counts them; None where that is not known.
-        is_reread: Whether they are older records that are read again.
-        reread_share: The share of what the run reads again that is out; None where that has not changed.
+        is_reread: Whether they are older records that are read again, or the end of a window of them.
     """
 
     fetched: FetchedPage | None = None
@@ -61,4 +60,3 @@ class Chunk:
     reached: float | None = None
     total: int | None = None
     is_reread: bool = False
-    reread_share: float | None = None

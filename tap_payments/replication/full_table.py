@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 class FullTable:
     """Reads a list from its top to its end."""
 
-    #: The share of a list that is read is known by its total, not by a span of time.
-    span: tuple[float, float] | None = None
-
     def __init__(self, read_pages: ReadPages) -> None:
         """Read nothing yet.
 

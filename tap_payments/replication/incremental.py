@@ -56,11 +56,7 @@ class Range:
 
 
 class Incremental:
-    """Reads a list by the times of its records.
-
-    Attributes:
-        span: The seconds at which reading begins and ends; None where the list is read whole.
-    """
+    """Reads a list by the times of its records."""
 
     def __init__(
         self, read_pages: ReadPages, reach: Range, *, filterable: bool, window_days: float, reread_days: float
@@ -80,11 +76,8 @@ class Incremental:
         self._window_days = window_days
         self._filterable = filterable
         self._since = reach.since
-        self.span: tuple[float, float] | None = None
-        if filterable:
-            if self._since is not None:
-                self._since = max(self._since, 0)  # The filters take Unix seconds; there are no payments before 1970.
-            self.span = (reach.earliest if self._since is None else self._since, reach.started)
+        if filterable and self._since is not None:
+            self._since = max(self._since, 0)  # The filters take Unix seconds; there are no payments before 1970.
         self._rereading: Rereading | None = None
         if reread_days:
             begin = reach.beginning
@@ -114,8 +107,6 @@ class Incremental:
         yield from self._read_windows(windows, partial(self._finish_window, windows))
         if self._rereading is None:
             return
-        if self._rereading.parts:
-            yield Chunk(reread_share=0.0)
         for part in self._rereading.parts:
             # The first window is as long as the part: where records are few, a request or two bring all of it.
             windows = Windows(part.span, days=self._window_days, length=part.span.length)
@@ -187,12 +178,11 @@ class Incremental:
     def _finish_reread_window(self, rereading: Rereading, part: Part, windows: Windows, _: _Times) -> Chunk:
         second = windows.reached
         self._state = replace(self._state, rereading=rereading.state_at(part, second))
-        share = rereading.share_at(part, second)
-        return Chunk(bookmark=self._reached, reached=second, reread_share=share)
+        return Chunk(bookmark=self._reached, reached=second, is_reread=True)
 
     def _finish_rereading(self, rereading: Rereading) -> Chunk:
         self._state = replace(self._state, rereading=rereading.state_at_end)
-        return Chunk(bookmark=self._reached)
+        return Chunk(bookmark=self._reached, is_reread=True)
 
     def _advance(self, times: _Times, until: int | None) -> None:
         """Take note that a window is out, with records of these times; the bookmark never goes back.

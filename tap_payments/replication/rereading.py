@@ -101,10 +101,6 @@ class Rereading:
             return None
         return Part(begin, end, before, Span(min(begin, until - 1), until, Window(since, until)))
 
-    def share_at(self, part: Part, second: int) -> float:
-        """Return the share of what the run reads that is out once a part is read up to a second."""
-        return self._read_at(part, second) / self._share
-
     def state_at(self, part: Part, second: int) -> RereadState:
         """Return how far re-reading is once a part is read up to a second.
 

@@ -44,7 +44,7 @@ def test_progress_is_logged_while_nothing_else_happens(
         until(lambda: len(caplog.messages) >= 3)
     finally:
         running.close()
-    assert set(caplog.messages[-2:]) == {"charges: 7 records, 1 requests, 0 retries"}
+    assert set(caplog.messages[-2:]) == {"charges: 7 records, 1 request, 0 retries"}
 
 
 def test_no_progress_is_logged_between_streams(

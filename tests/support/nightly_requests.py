@@ -128,12 +128,12 @@ def incremental(records: int, days: int, *, nights: int) -> Nights:
         listing.now, listing.requests = FIRST_NIGHT + night * DAY, 0
         reach = Range(state, None, DAYS * DAY, listing.now, CHARGEDESK.earliest)
         plan = Incremental(listing.read_pages, reach, filterable=True, window_days=DAYS, reread_days=DAYS)
-        new = None
+        new = 0
         for chunk in plan.chunks():
             state = chunk.bookmark or state
-            new = listing.requests if chunk.reread_share == 0 else new
+            new = new if chunk.is_reread else listing.requests
         requests.append(listing.requests)
-        reread.append(0 if new is None else listing.requests - new)
+        reread.append(listing.requests - new)
     return Nights(requests[0], requests[1:], reread[1:])
 
 

@@ -243,7 +243,7 @@ def test_a_run_that_dies_leaves_the_rest_to_the_next_one() -> None:
     # A second that is not paid for in full is paid again.
     assert part.begin == died.position
     assert 51 * DAY <= part.end <= 51 * DAY + 101
-    assert rest.share_at(part, part.end) == 1
+    assert rest.state_at(part, part.end).paid_until == TODAY
 
 
 def test_a_late_run_that_dies_owes_no_more_than_what_it_left() -> None:
