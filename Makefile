@@ -1,5 +1,6 @@
 # Everything that these targets need is put into ignored folders of the project: .venv (the tap and its tests),
-# .venvs/meltano, .venvs/singer-tools, .venvs/uv (the installer) and .meltano (Meltano's plugins). `make clean` removes it.
+# .venvs/meltano, .venvs/singer-tools, .venvs/uv (the installer), .venvs/python (the Python of all the others) and
+# .meltano (Meltano's plugins). `make clean` removes it.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -14,13 +15,10 @@ export UV_PYTHON_DOWNLOADS := never
 # A company's own authority is known to the system, not to uv.
 export UV_SYSTEM_CERTS := true
 
-# The first of these that really runs: a name on PATH may be a shim for a Python that is not there, or lack `venv`.
-PYTHONS := python3.13 python3.12 python3.11 python3.10 python3 python
-SUITS := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
-find_python = $(shell for name in $(PYTHONS); do \
-	$$name -c "$(SUITS)" >/dev/null 2>&1 && { $$name -c "import sys; print(sys.executable)"; break; }; done)
-
+# The supported versions, oldest first, are those of the classifiers.
+VERSIONS := $(shell sed -n 's/.*"Programming Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pyproject.toml)
 UV := .venvs/uv/bin/uv
+VENV := $(UV) venv --quiet --allow-existing --python .venvs/python/bin/python
 INSTALL := $(UV) pip install --quiet --python
 RUN := .venv/bin/python -m
 # Two at a time, each file by one process, in the order of `testpaths` in pyproject.toml: the longest, of tests/e2e, first.
@@ -55,10 +53,10 @@ bench: .venv/.done .meltano/.done ## Measure the tap beside its peers, for about
 	$(RUN) benchmarks $(ARGS)
 	$(RUN) benchmarks.losses
 
-test-all: .venvs/uv/.done ## Run test-fast on every Python from 3.10 to 3.13 that is found.
-	@for version in 3.10 3.11 3.12 3.13; do \
+test-all: .venvs/uv/.done ## Run test-fast on every supported Python that is found.
+	@for version in $(VERSIONS); do \
 	  for name in python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python; do \
-	    python=$$($$name -c "import ensurepip, sys, venv; print(sys.executable)" 2>/dev/null) && break; python=; \
+	    python=$$($$name -c "import sys; print(sys.executable)" 2>/dev/null) && break; python=; \
 	  done; \
 	  test -n "$$python" || { echo "Python $$version is not here"; continue; }; \
 	  echo "Python $$version: $$python"; \
@@ -69,10 +67,10 @@ test-all: .venvs/uv/.done ## Run test-fast on every Python from 3.10 to 3.13 tha
 	done
 
 audit: .venvs/uv/.done ## Look for known weaknesses in what the tap installs.
-	@rm -rf .venvs/audit && $(UV) venv --quiet --python .venvs/uv/bin/python .venvs/audit
+	@rm -rf .venvs/audit && $(VENV) .venvs/audit
 	@$(INSTALL) .venvs/audit .
 	@$(UV) pip freeze --quiet --python .venvs/audit | grep -v '^tap-payments' > .venvs/audit/installed.txt
-	$(UV) tool run --quiet pip-audit --strict --requirement .venvs/audit/installed.txt --no-deps --disable-pip
+	$(UV) tool run --quiet --python .venvs/python/bin/python pip-audit --strict --requirement .venvs/audit/installed.txt --no-deps --disable-pip
 
 hub: .venv/.done ## Print the definition of the tap for MeltanoHub.
 	@$(RUN) tests.project.hub_definition
@@ -90,7 +88,7 @@ format: .venv/.done ## Mend what of the style can be mended by itself.
 	$(RUN) ruff format
 
 build: .venvs/uv/.done ## Build the wheel and the source distribution, into dist/.
-	$(UV) build --quiet --clear --out-dir dist
+	$(UV) build --quiet --python .venvs/python/bin/python --clear --out-dir dist
 
 clean: ## Remove all that was set up or made.
 	rm -rf .venv .venvs .meltano .run .postgres output build dist *.egg-info
@@ -99,35 +97,31 @@ clean: ## Remove all that was set up or made.
 
 # Set-up. A folder is done when its stamp is newer than what it is made from.
 
-.venvs/uv/.done:
-	@python="$(if $(PYTHON),$(PYTHON),$(find_python))"; \
-	test -n "$$python" || { echo "make: no Python 3.10 to 3.13 with venv here; name one: make PYTHON=/path/to/python" >&2; exit 1; }; \
-	echo "Setting up with $$python"; \
-	rm -rf .venvs/uv && "$$python" -m venv .venvs/uv
-	@.venvs/uv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.13,<1"
+.venvs/uv/.done: scripts/bootstrap.sh
+	@PYTHON="$(PYTHON)" $(SHELL) scripts/bootstrap.sh
 	@touch $@
 
 .venv/.done: .venvs/uv/.done pyproject.toml
 	@echo "Setting up the tap and its tests"
-	@$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python .venv
+	@$(VENV) .venv
 	@$(INSTALL) .venv --editable . --group test --group lint
 	@touch $@
 
 .venvs/meltano/.done: .venvs/uv/.done pyproject.toml
 	@echo "Setting up Meltano"
-	@$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python .venvs/meltano
+	@$(VENV) .venvs/meltano
 	@$(INSTALL) .venvs/meltano --group meltano
 	@touch $@
 
 .venvs/singer-tools/.done: .venvs/uv/.done pyproject.toml
 	@echo "Setting up the checker of Singer's messages"
-	@$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python .venvs/singer-tools
+	@$(VENV) .venvs/singer-tools
 	@$(INSTALL) .venvs/singer-tools --group singer-tools
 	@touch $@
 
 .venvs/airflow/.done: .venvs/uv/.done tests/airflow/requirements.txt
 	@echo "Setting up Airflow"
-	@$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python .venvs/airflow
+	@$(VENV) .venvs/airflow
 	@$(INSTALL) .venvs/airflow --requirement tests/airflow/requirements.txt
 	@touch $@
 
