@@ -21,11 +21,14 @@ UV := .venvs/uv/bin/uv
 VENV := $(UV) venv --quiet --allow-existing --python .venvs/python/bin/python
 INSTALL := $(UV) pip install --quiet --python
 RUN := .venv/bin/python -m
+CHECK := .venv/bin/check-jsonschema --builtin-schema
+TOOL := $(UV) tool run --quiet --python .venvs/python/bin/python
 # Two at a time, each file by one process, in the order of `testpaths` in pyproject.toml: the longest, of tests/e2e, first.
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 FAST := not meltano and not packaging
 
-.PHONY: help setup demo demo-psql test test-fast test-airflow test-all bench audit hub docs lint format build clean
+.PHONY: help setup demo demo-psql test test-fast test-airflow test-all bench audit hub docs lint lint-code lint-config versions \
+	format build clean
 
 help: ## Tell what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,25 +73,40 @@ audit: .venvs/uv/.done ## Look for known weaknesses in what the tap installs.
 	@rm -rf .venvs/audit && $(VENV) .venvs/audit
 	@$(INSTALL) .venvs/audit .
 	@$(UV) pip freeze --quiet --python .venvs/audit | grep -v '^tap-payments' > .venvs/audit/installed.txt
-	$(UV) tool run --quiet --python .venvs/python/bin/python pip-audit --strict --requirement .venvs/audit/installed.txt --no-deps --disable-pip
+	$(TOOL) pip-audit --strict --requirement .venvs/audit/installed.txt --no-deps --disable-pip
 
-hub: .venv/.done ## Print the definition of the tap for MeltanoHub.
-	@$(RUN) tests.project.hub_definition
+hub: .venv/.done ## Write the definitions of tap and loader for MeltanoHub and `meltano add --from-ref`, into hub/.
+	$(RUN) tests.project.hub_definition
 
 docs: .venv/.done ## Write docs/columns.md from the schemas.
 	@$(RUN) tests.project.columns > docs/columns.md
 
-lint: .venv/.done ## Check style and types.
+lint: lint-code lint-config ## Check style, types, and configuration files against their schemas.
+
+lint-code: .venv/.done ## Check style and types.
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy tap_payments tests benchmarks demo orchestrate/dags/*.py load/*/*.py
+
+lint-config: .venv/.done ## Check meltano.yml, the workflows and the hooks against their schemas.
+	$(CHECK) vendor.meltano meltano.yml
+	$(CHECK) vendor.github-workflows .github/workflows/*.yml
+	$(CHECK) custom.github-workflows-require-timeout .github/workflows/*.yml
+	$(CHECK) vendor.dependabot .github/dependabot.yml
+	.venv/bin/pre-commit validate-config
+	.venv/bin/zizmor --offline --quiet --pedantic .github
+
+versions: ## Print the supported versions of Python as JSON.
+	@echo $(VERSIONS) | sed 's/[^ ]*/"&"/g; s/ /, /g; s/.*/[&]/'
 
 format: .venv/.done ## Mend what of the style can be mended by itself.
 	$(RUN) ruff check --fix-only
 	$(RUN) ruff format
 
-build: .venvs/uv/.done ## Build the wheel and the source distribution, into dist/.
+build: .venvs/uv/.done ## Build the wheel and the source distribution into dist/, and inspect them.
 	$(UV) build --quiet --python .venvs/python/bin/python --clear --out-dir dist
+	$(TOOL) "twine>=6.1,<8" check --strict dist/*
+	$(TOOL) "check-wheel-contents>=0.6.3,<0.7" dist/*.whl
 
 clean: ## Remove all that was set up or made.
 	rm -rf .venv .venvs .meltano .run .postgres output build dist *.egg-info
