@@ -1,5 +1,6 @@
 # Everything that these targets need is put into ignored folders of the project: .venv (the tap and its tests),
-# .venvs/meltano, .venvs/singer-tools, .venvs/uv (the installer) and .meltano (Meltano's plugins). `make clean` removes it.
+# .venvs/meltano, .venvs/singer-tools, .venvs/uv (the installer), .venvs/python (the Python of all the others) and
+# .meltano (Meltano's plugins). `make clean` removes it.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -14,20 +15,20 @@ export UV_PYTHON_DOWNLOADS := never
 # A company's own authority is known to the system, not to uv.
 export UV_SYSTEM_CERTS := true
 
-# The first of these that really runs: a name on PATH may be a shim for a Python that is not there, or lack `venv`.
-PYTHONS := python3.13 python3.12 python3.11 python3.10 python3 python
-SUITS := import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
-find_python = $(shell for name in $(PYTHONS); do \
-	$$name -c "$(SUITS)" >/dev/null 2>&1 && { $$name -c "import sys; print(sys.executable)"; break; }; done)
-
+# The supported versions, oldest first, are those of the classifiers.
+VERSIONS := $(shell sed -n 's/.*"Programming Language :: Python :: \(3\.[0-9]*\)".*/\1/p' pyproject.toml)
 UV := .venvs/uv/bin/uv
+VENV := $(UV) venv --quiet --allow-existing --python .venvs/python/bin/python
 INSTALL := $(UV) pip install --quiet --python
 RUN := .venv/bin/python -m
+CHECK := .venv/bin/check-jsonschema --builtin-schema
+TOOL := $(UV) tool run --quiet --python .venvs/python/bin/python
 # Two at a time, each file by one process, in the order of `testpaths` in pyproject.toml: the longest, of tests/e2e, first.
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 FAST := not meltano and not packaging
 
-.PHONY: help setup demo demo-psql test test-fast test-airflow test-all bench audit hub docs lint format build clean
+.PHONY: help setup demo demo-psql test test-fast test-airflow test-all bench audit hub docs lint lint-code lint-config versions \
+	format build clean $(VERSIONS:%=test-%)
 
 help: ## Tell what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,57 +41,74 @@ demo: .venv/.done .meltano/.done ## See it work: a made-up account goes through 
 demo-psql: .venv/.done ## Look at what the demo loaded, with psql.
 	@exec $(RUN) demo --psql
 
+# `exec`, so that a signal to make reaches the tests, and not a shell that forgets them.
 test: setup ## Run all tests.
-	$(RUN) pytest $(TWO) -m "not alone"
-	$(RUN) pytest -m alone
+	exec $(RUN) pytest $(TWO) -m "not alone"
+	exec $(RUN) pytest -m alone
 
 test-fast: .venv/.done ## Run the tests that need neither Meltano nor the network.
-	$(RUN) pytest $(TWO) -m "$(FAST) and not alone"
-	$(RUN) pytest -m "$(FAST) and alone"
+	exec $(RUN) pytest $(TWO) -m "$(FAST) and not alone"
+	exec $(RUN) pytest -m "$(FAST) and alone"
 
 test-airflow: .venv/.done .venvs/airflow/.done .meltano/.done ## Run the DAGs in an Airflow, over three made-up accounts.
-	$(RUN) pytest tests/airflow
+	exec $(RUN) pytest tests/airflow
 
 bench: .venv/.done .meltano/.done ## Measure the tap beside its peers, for about half an hour; ARGS=--quick to try it.
 	$(RUN) benchmarks $(ARGS)
 	$(RUN) benchmarks.losses
 
-test-all: .venvs/uv/.done ## Run test-fast on every Python from 3.10 to 3.13 that is found.
-	@for version in 3.10 3.11 3.12 3.13; do \
-	  for name in python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python; do \
-	    python=$$($$name -c "import ensurepip, sys, venv; print(sys.executable)" 2>/dev/null) && break; python=; \
-	  done; \
-	  test -n "$$python" || { echo "Python $$version is not here"; continue; }; \
-	  echo "Python $$version: $$python"; \
-	  $(UV) venv --quiet --allow-existing --python "$$python" .venvs/python-$$version && \
-	  $(INSTALL) .venvs/python-$$version --editable . --group test && \
-	  .venvs/python-$$version/bin/python -m pytest -q $(TWO) -m "$(FAST) and not alone" && \
-	  .venvs/python-$$version/bin/python -m pytest -q -m "$(FAST) and alone" || exit 1; \
-	done
+test-all: $(VERSIONS:%=test-%) ## Run test-fast on every supported Python that is found.
+
+$(VERSIONS:%=test-%): test-%: .venvs/uv/.done
+	@rm -f .venvs/python-$*/.found; \
+	for name in python$* $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$*.*/bin/python; do \
+	  python=$$($$name -c "import sys; print(sys.executable)" 2>/dev/null) && break; python=; \
+	done; \
+	test -n "$$python" || { echo "Python $* is not here"; exit 0; }; \
+	echo "Python $*: $$python"; \
+	$(UV) venv --quiet --allow-existing --python "$$python" .venvs/python-$* && \
+	$(INSTALL) .venvs/python-$* --editable . --group test && touch .venvs/python-$*/.found
+	@! test -e .venvs/python-$*/.found || exec .venvs/python-$*/bin/python -m pytest -q $(TWO) -m "$(FAST) and not alone"
+	@! test -e .venvs/python-$*/.found || exec .venvs/python-$*/bin/python -m pytest -q -m "$(FAST) and alone"
 
 audit: .venvs/uv/.done ## Look for known weaknesses in what the tap installs.
-	@rm -rf .venvs/audit && $(UV) venv --quiet --python .venvs/uv/bin/python .venvs/audit
+	@rm -rf .venvs/audit && $(VENV) .venvs/audit
 	@$(INSTALL) .venvs/audit .
 	@$(UV) pip freeze --quiet --python .venvs/audit | grep -v '^tap-payments' > .venvs/audit/installed.txt
-	$(UV) tool run --quiet pip-audit --strict --requirement .venvs/audit/installed.txt --no-deps --disable-pip
+	$(TOOL) pip-audit --strict --requirement .venvs/audit/installed.txt --no-deps --disable-pip
 
-hub: .venv/.done ## Print the definition of the tap for MeltanoHub.
-	@$(RUN) tests.project.hub_definition
+hub: .venv/.done ## Write the definitions of tap and loader for MeltanoHub and `meltano add --from-ref`, into hub/.
+	$(RUN) tests.project.hub_definition
 
 docs: .venv/.done ## Write docs/columns.md from the schemas.
 	@$(RUN) tests.project.columns > docs/columns.md
 
-lint: .venv/.done ## Check style and types.
+lint: lint-code lint-config ## Check style, types, and configuration files against their schemas.
+
+lint-code: .venv/.done ## Check style and types.
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy tap_payments tests benchmarks demo orchestrate/dags/*.py load/*/*.py
+
+lint-config: .venv/.done ## Check meltano.yml, the workflows and the hooks against their schemas.
+	$(CHECK) vendor.meltano meltano.yml
+	$(CHECK) vendor.github-workflows .github/workflows/*.yml
+	$(CHECK) custom.github-workflows-require-timeout .github/workflows/*.yml
+	$(CHECK) vendor.dependabot .github/dependabot.yml
+	.venv/bin/pre-commit validate-config
+	.venv/bin/zizmor --offline --quiet --pedantic .github
+
+versions: ## Print the supported versions of Python as JSON.
+	@echo $(VERSIONS) | sed 's/[^ ]*/"&"/g; s/ /, /g; s/.*/[&]/'
 
 format: .venv/.done ## Mend what of the style can be mended by itself.
 	$(RUN) ruff check --fix-only
 	$(RUN) ruff format
 
-build: .venvs/uv/.done ## Build the wheel and the source distribution, into dist/.
-	$(UV) build --quiet --clear --out-dir dist
+build: .venvs/uv/.done ## Build the wheel and the source distribution into dist/, and inspect them.
+	$(UV) build --quiet --python .venvs/python/bin/python --clear --out-dir dist
+	$(TOOL) "twine>=6.1,<8" check --strict dist/*
+	$(TOOL) "check-wheel-contents>=0.6.3,<0.7" dist/*.whl
 
 clean: ## Remove all that was set up or made.
 	rm -rf .venv .venvs .meltano .run .postgres output build dist *.egg-info
@@ -99,35 +117,31 @@ clean: ## Remove all that was set up or made.
 
 # Set-up. A folder is done when its stamp is newer than what it is made from.
 
-.venvs/uv/.done:
-	@python="$(if $(PYTHON),$(PYTHON),$(find_python))"; \
-	test -n "$$python" || { echo "make: no Python 3.10 to 3.13 with venv here; name one: make PYTHON=/path/to/python" >&2; exit 1; }; \
-	echo "Setting up with $$python"; \
-	rm -rf .venvs/uv && "$$python" -m venv .venvs/uv
-	@.venvs/uv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.13,<1"
+.venvs/uv/.done: scripts/bootstrap.sh
+	@PYTHON="$(PYTHON)" $(SHELL) scripts/bootstrap.sh
 	@touch $@
 
 .venv/.done: .venvs/uv/.done pyproject.toml
 	@echo "Setting up the tap and its tests"
-	@$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python .venv
+	@$(VENV) .venv
 	@$(INSTALL) .venv --editable . --group test --group lint
 	@touch $@
 
 .venvs/meltano/.done: .venvs/uv/.done pyproject.toml
 	@echo "Setting up Meltano"
-	@$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python .venvs/meltano
+	@$(VENV) .venvs/meltano
 	@$(INSTALL) .venvs/meltano --group meltano
 	@touch $@
 
 .venvs/singer-tools/.done: .venvs/uv/.done pyproject.toml
 	@echo "Setting up the checker of Singer's messages"
-	@$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python .venvs/singer-tools
+	@$(VENV) .venvs/singer-tools
 	@$(INSTALL) .venvs/singer-tools --group singer-tools
 	@touch $@
 
 .venvs/airflow/.done: .venvs/uv/.done tests/airflow/requirements.txt
 	@echo "Setting up Airflow"
-	@$(UV) venv --quiet --allow-existing --python .venvs/uv/bin/python .venvs/airflow
+	@$(VENV) .venvs/airflow
 	@$(INSTALL) .venvs/airflow --requirement tests/airflow/requirements.txt
 	@touch $@
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import shutil
+import zlib
 from contextlib import contextmanager, suppress
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Level 9, the default of Python's gzip, takes five times as long for files a tenth smaller.
 COMPRESSION_LEVEL = 1
+# zlib's sign for the gzip format, with the largest window.
+GZIP = 16 + zlib.MAX_WBITS
 # Bytes that are encoded before they go through the compressor.
 CHUNK = 1 << 18
 
@@ -61,9 +63,8 @@ class BatchFile:
         # A storage has one transaction at a time: of two files that were open in it, the first to end would end both.
         with _named(COLLECTING):
             self._file: IO[bytes] = TemporaryFile()  # noqa: SIM115 - open until `close` or `drop`
-        self._writer: IO[bytes] | gzip.GzipFile = self._file
-        if compressed:
-            self._writer = gzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=COMPRESSION_LEVEL)
+        # Not a GzipFile, which tries to write once more when it is forgotten, and reports that a full disk refuses it.
+        self._compressor = zlib.compressobj(COMPRESSION_LEVEL, wbits=GZIP) if compressed else None
         self._buffer = bytearray()
         self.records = 0
 
@@ -81,9 +82,7 @@ class BatchFile:
         self._buffer += line + b"\n"
         self.records += 1
         if len(self._buffer) >= CHUNK:
-            with _named(COLLECTING):
-                self._writer.write(self._buffer)
-            self._buffer.clear()
+            self._write_buffer()
 
     def close(self) -> str:
         """Finish the file.
@@ -94,10 +93,10 @@ class BatchFile:
         Raises:
             RunError: If the disk or the storage cannot take it.
         """
+        self._write_buffer()
         with _named(COLLECTING):
-            self._writer.write(self._buffer)
-            if self._writer is not self._file:
-                self._writer.close()
+            if self._compressor is not None:
+                self._file.write(self._compressor.flush())
             self._file.seek(0)
         with _named(STORING), self._file, self._storage.open(self._name, "wb") as file:
             shutil.copyfileobj(self._file, file)
@@ -107,11 +106,17 @@ class BatchFile:
         """Remove the file, which no message names."""
         # Closing writes what is left, for which a full disk has no room.
         with suppress(OSError):
-            if self._writer is not self._file:
-                # From Python 3.13 on it writes when it is forgotten, and would complain of the closed file.
-                self._writer.close()
-        with suppress(OSError):
             self._file.close()
+
+    def _write_buffer(self) -> None:
+        """Write what is collected, compressed where it is to be.
+
+        Raises:
+            RunError: If the disk cannot take it.
+        """
+        with _named(COLLECTING):
+            self._file.write(self._buffer if self._compressor is None else self._compressor.compress(self._buffer))
+        self._buffer.clear()
 
 
 class Manifest(list[str]):

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
-# Nothing that an API documents is nested deeper; a record that is cannot be written by every JSON encoder.
+# Nothing that an API documents is nested deeper. Where a decoder gives up depends on Python: near its recursion limit,
+# or, from 3.14 on, only where the stack ends. What is below this depth is cut out then, to name the field that has it.
 MAX_DEPTH = 200
 LONE_SURROGATE = "text with half a surrogate pair, which cannot be written as UTF-8"
 STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)

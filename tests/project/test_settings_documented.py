@@ -13,6 +13,7 @@ from tap_payments.settings import SETTINGS
 from tap_payments.tap import TapPayments
 
 ROOT = Path(__file__).parents[2]
+LOADER = ROOT / "load" / "target-postgres"
 # Settings that the SDK adds, and that users are told of.
 BUILTIN = (
     "stream_maps",
@@ -22,7 +23,7 @@ BUILTIN = (
     "batch_config",
     "emit_activate_version_messages",
 )
-SECRET = re.compile("password|secret|token|url$")
+SECRET = re.compile("password|private_key|secret|token|url$")
 # Meltano cannot hand on a number of its own kind `decimal` that comes from the environment.
 KINDS = {"string": "string", "boolean": "boolean", "integer": "integer", "number": "integer"}
 KINDS_BY_NAME = {"provider": "options", "on_invalid_value": "options", "start_date": "date_iso8601"}
@@ -131,13 +132,8 @@ def test_the_page_of_settings_has_each_with_its_default() -> None:
             assert row[1] == "required"
 
 
-def test_the_readme_has_the_loader_load_as_the_project_does() -> None:
+def test_the_readme_pins_tap_and_loader_where_installers_look_for_it() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    loader = plugin("loaders", "target-postgres")
-    snippet = re.search(
-        rf"```yaml\n(    pip_url: git\S+ .*\n    executable: {loader['executable']}\n(?:.+\n)+)```", text
-    )
-    assert snippet is not None
-    told = yaml.safe_load(snippet[1])["config"]
-    assert told.pop("default_target_schema") == plugin("extractors", "tap-payments")["load_schema"]
-    assert told == loader["config"]
+    urls = re.findall(r"pip_url: git\+<URL of this repository>(\S+)", text)
+    assert urls == ["@<commit>", f"@<commit>#subdirectory={LOADER.relative_to(ROOT)}"]
+    assert (LOADER / "pyproject.toml").exists()

@@ -1,0 +1,94 @@
+"""Tap and loader in another Meltano project, set up from the definitions in `hub/`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.fake_api.data import make_account
+from tests.fake_api.server import FakeAPI
+from tests.project.hub_definition import FOLDER, ROOT, tap_definition
+from tests.support.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.conftest import ProjectMaker
+    from tests.support.meltano import Project
+    from tests.support.postgres import Postgres
+
+pytestmark = pytest.mark.meltano
+
+SCHEMA = "own_project"
+# More digits than COPY keeps without the layer.
+AMOUNT = "12345678901234567.890"
+SIZES = {"charges": 40, "products": 4, "customers": 8, "subscriptions": 2}
+KINDS = {"tap-payments": "extractors", "target-postgres": "loaders"}
+# What meltanolabs have given up themselves.
+DEPRECATED = {"dialect+driver"}
+EMPTY_PROJECT = {"project_id": SCHEMA, "default_environment": "dev", "environments": [{"name": "dev"}]}
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[FakeAPI]:
+    account = make_account(**SIZES, php=False)
+    account["charges"][0]["amount"] = AMOUNT
+    with FakeAPI(account) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def project(make_project: ProjectMaker, api: FakeAPI) -> Project:
+    """Return a project that was empty before tap and loader were added to it."""
+    project = make_project(SCHEMA, api)
+    project.file.write_text(yaml.safe_dump(EMPTY_PROJECT), encoding="utf-8")
+    for name in KINDS:
+        assert "not installable" in project.run("add", name, "--from-ref", str(FOLDER / f"{name}.yml"))
+    content = yaml.safe_load(project.file.read_text(encoding="utf-8"))
+    ours = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
+    for name in KINDS:
+        # With another one Meltano would install the plugin anew, over what all tests share.
+        entry(content, name)["pip_url"] = entry(ours, name)["pip_url"]
+    project.file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return project
+
+
+def entry(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a plugin's entry in a `meltano.yml`."""
+    found: dict[str, Any] = next(plugin for plugin in content["plugins"][KINDS[name]] if plugin["name"] == name)
+    return found
+
+
+def test_the_definitions_load_every_record_with_every_digit(project: Project, api: FakeAPI, postgres: Postgres) -> None:
+    output = project.run("run", "tap-payments", "target-postgres")
+    assert "Run completed" in output
+    warehouse = Warehouse(postgres, SCHEMA)
+    assert warehouse.counts() == SIZES
+    assert warehouse.types("charges")["amount"] == "numeric"
+    (newest,) = api.account.keys("charges")[:1]
+    assert str(warehouse.rows("charges")[newest]["amount"]) == AMOUNT
+
+
+def test_the_project_has_every_setting_of_the_tap(project: Project) -> None:
+    content = yaml.safe_load(project.file.read_text(encoding="utf-8"))
+    added = entry(content, "tap-payments")
+    assert [setting["name"] for setting in added["settings"]] == [each["name"] for each in tap_definition()["settings"]]
+    assert "structured-logging" in added["capabilities"]
+    listed = project.run("config", "list", "tap-payments", "--all")
+    for setting in added["settings"]:
+        assert f"TAP_PAYMENTS_{setting['name'].upper()}" in listed, setting["name"]
+
+
+def test_the_loader_is_defined_with_every_setting_and_capability_that_it_has(project: Project) -> None:
+    program = Path(project.executable("target-postgres")).with_name("target-postgres-exact")
+    about = json.loads(subprocess.run([program, "--about", "--format=json"], check=True, capture_output=True).stdout)
+    properties = about["settings"]["properties"]
+    nested = {f"ssh_tunnel.{name}" for name in properties.pop("ssh_tunnel")["properties"]}
+    definition = yaml.safe_load((FOLDER / "target-postgres.yml").read_text(encoding="utf-8"))
+    assert {setting["name"] for setting in definition["settings"]} == (properties.keys() | nested) - DEPRECATED
+    assert set(definition["capabilities"]) == set(about["capabilities"])
