@@ -18,9 +18,10 @@ from tap_payments.replication.rereading import Older, Part, Rereading
 from tap_payments.replication.windows import Span, Windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from tap_payments.records.chunk import ReadPages, ReplicationState
+    from tap_payments.records.page import PageOutline
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class Range:
     @property
     def beginning(self) -> int:
         """The second that the span of all records is measured from."""
-        return max(self.earliest, self.state.oldest or self.earliest) if self.start is None else self.start
+        begin = self.earliest if self.start is None else self.start
+        return max(begin, self.state.oldest or begin)
 
 
 class Incremental:
@@ -79,7 +81,8 @@ class Incremental:
         if filterable and self._since is not None:
             self._since = max(self._since, 0)  # The filters take Unix seconds; there are no payments before 1970.
         self._rereading: Rereading | None = None
-        if reread_days:
+        reads_all = reach.state.bookmark is not None and self._since == 0
+        if reread_days and not reads_all:
             begin = reach.beginning
             older = Older(
                 reach.start,
@@ -89,7 +92,7 @@ class Incremental:
             )
             self._rereading = Rereading(reach.state.rereading, older, started=reach.started, days=reread_days)
         # The first run reads windows from the beginning, so that the first record that it finds is the oldest one.
-        self._finds_oldest = bool(reread_days) and reach.start is None and reach.state.bookmark is None
+        self._finds_oldest = bool(reread_days) and reach.state.bookmark is None
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the records to emit, and how far replication is behind those that it covers."""
@@ -128,7 +131,7 @@ class Incremental:
                 for fetched, fresh in self._read_pages(window, windows.may_halve):
                     outline = fetched.page.outline
                     places = [place for place in fresh if outline.keys[place] not in boundary_keys]
-                    times.add(outline.times[place] for place in places)
+                    times.add(outline, places)
                     next_boundary_keys.update(
                         key
                         for key, time in zip(outline.keys, outline.times, strict=True)
@@ -151,7 +154,7 @@ class Incremental:
         rereading, times = self._rereading, _Times()
         for fetched, fresh in self._read_pages(Window(), False):  # noqa: FBT003 - it is not given up
             known = fetched.page.outline.times
-            times.add(known[place] for place in fresh)
+            times.add(fetched.page.outline, fresh)
             older = {place: time for place in fresh if (time := known[place]) is not None and self._is_older(time)}
             yield Chunk(fetched, [place for place in fresh if place not in older])
             again = [place for place, time in older.items() if rereading is not None and rereading.covers(time)]
@@ -202,12 +205,19 @@ class Incremental:
 
 @dataclass
 class _Times:
-    """The oldest and the newest of some times."""
+    """Times of the records of a window.
+
+    Attributes:
+        oldest: The oldest time by which the API filters them; None where they do not show it.
+        newest: The newest time that they were made at.
+    """
 
     oldest: float | None = None
     newest: float | None = None
 
-    def add(self, times: Iterable[float | None]) -> None:
-        """Take in more times; None is passed over."""
-        known = [time for time in (self.oldest, self.newest, *times) if time is not None]
-        self.oldest, self.newest = min(known, default=None), max(known, default=None)
+    def add(self, outline: PageOutline, places: Sequence[int]) -> None:
+        """Take in the times of the records at these places of a page."""
+        filter_times = (outline.filter_times[place] for place in places)
+        self.oldest = min((time for time in (self.oldest, *filter_times) if time is not None), default=None)
+        times = (outline.times[place] for place in places)
+        self.newest = max((time for time in (self.newest, *times) if time is not None), default=None)

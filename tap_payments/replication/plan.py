@@ -99,5 +99,7 @@ def plan_reading(  # noqa: PLR0913 - the facts that decide, given by name
             f"within {days:g} days (`reread_days`), or at once with a --full-refresh",
             level=logging.WARNING,
         )
-    reach = Range(bookmark.read(), settings.start, settings.lookback, started, earliest)
+    # The filters take Unix seconds; there are no payments before 1970.
+    start = None if settings.start is None else max(settings.start, 0)
+    reach = Range(bookmark.read(), start, settings.lookback, started, earliest)
     return Incremental(read_pages, reach, filterable=filterable, window_days=settings.window_days, reread_days=days)

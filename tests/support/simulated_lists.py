@@ -17,11 +17,17 @@ if TYPE_CHECKING:
 ARRIVED = datetime(2025, 1, 1, tzinfo=timezone.utc)
 
 
-def fetched_page(rows: Iterable[tuple[int, str]]) -> FetchedPage:
-    """Return a page of records, each given by its time and its key, in the order of the list."""
+def fetched_page(rows: Iterable[tuple[int, str]], *, shows_filter_times: bool = True) -> FetchedPage:
+    """Return a page of records.
+
+    Args:
+        rows: Time and key of each record, in the order of the list.
+        shows_filter_times: Whether the records show the time that the API filters by.
+    """
     rows = list(rows)
     times = [time for time, _ in rows]
-    return FetchedPage(Page(PageOutline([key for _, key in rows], times, times), (), "key"), ARRIVED)
+    filter_times = times if shows_filter_times else [None] * len(rows)
+    return FetchedPage(Page(PageOutline([key for _, key in rows], times, filter_times), (), "key"), ARRIVED)
 
 
 class SimulatedList:
@@ -30,6 +36,7 @@ class SimulatedList:
     Attributes:
         rows: Time and key of each record, oldest first.
         requests: The windows asked for, once for each page.
+        shows_filter_times: Whether its records show the time that they are filtered by.
     """
 
     def __init__(self, page_size: int) -> None:
@@ -40,6 +47,7 @@ class SimulatedList:
         """
         self.rows: list[tuple[int, str]] = []
         self.requests: list[Window] = []
+        self.shows_filter_times = True
         self._page_size = page_size
 
     def insert(self, time: int) -> str:
@@ -58,5 +66,5 @@ class SimulatedList:
             raise WindowTooLongError
         for begin in range(0, max(len(rows), 1), self._page_size):
             self.requests.append(window)
-            page = fetched_page(rows[begin : begin + self._page_size])
+            page = fetched_page(rows[begin : begin + self._page_size], shows_filter_times=self.shows_filter_times)
             yield page, list(range(len(page.outline.keys)))

@@ -341,6 +341,40 @@ def test_a_state_is_as_large_as_it_may_be_and_in_whole_seconds(*, filterable: bo
     assert account.state["reread_position"] == oldest + ceil(span / 30 + DAY)
 
 
+@pytest.mark.parametrize("start", [0, JAN_2010])
+def test_an_early_start_date_does_not_make_nights_uneven(start: int) -> None:
+    account = Account(Random(1), age=3650, start=start, reread_days=10, page_size=1)
+    for day in range(3650):
+        account.insert(account.begin + day * DAY, at=-1)
+    account.run()
+    nights = []
+    for _ in range(30):
+        account.now += DAY
+        account.listing.requests.clear()
+        account.run()
+        nights.append(len(account.listing.requests))
+    assert max(nights) < 2 * mean(nights)
+
+
+def test_records_that_hide_the_time_they_are_filtered_by_do_not_shorten_the_span() -> None:
+    account = Account(Random(1), age=3650)
+    account.listing.shows_filter_times = False
+    account.fill(200)
+    account.run()
+    assert "reread_oldest" not in account.state
+    assert account.state["reread_position"] == JAN_2010
+
+
+def test_a_look_back_before_1970_asks_for_no_negative_time() -> None:
+    account = Account(Random(1), age=3650, lookback_days=36_500)
+    account.fill(50)
+    for _ in range(3):
+        account.run()
+        account.now += DAY
+    bounds = [bound for window in account.listing.requests for bound in (window.since, window.until)]
+    assert all(bound is None or bound >= 0 for bound in bounds)
+
+
 @pytest.mark.parametrize("value", [None, "soon", float("nan")])
 @pytest.mark.parametrize("key", ["reread_position", "reread_paid_until"])
 def test_a_state_that_lacks_a_part_begins_anew(key: str, value: object) -> None:
