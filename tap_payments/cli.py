@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
@@ -114,6 +115,8 @@ class StopSignals:
         # Whatever else the run may wait for, such as a log that nobody reads, is not waited for any longer.
         signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + number))
         signal.setitimer(signal.ITIMER_REAL, MAX_END)
+        # The interpreter's own end waits for nothing, but has no handlers any more: the alarm would kill it.
+        atexit.register(signal.setitimer, signal.ITIMER_REAL, 0)
 
     def install(self) -> None:
         """Handle the signals of this process from now on."""

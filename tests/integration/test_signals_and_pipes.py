@@ -289,6 +289,22 @@ def test_a_second_signal_ends_at_once(number: signal.Signals, tmp_path: Path) ->
     assert "| ERROR" not in log_text(tmp_path)
 
 
+def test_an_interpreter_that_is_slow_to_end_keeps_the_exit_code() -> None:
+    # What a module holds is deleted when signals have no handlers any more.
+    code = """
+import signal, sys, time
+from tap_payments import cli
+class Slow:
+    def __del__(self, sleep=time.sleep):
+        sleep(0.6)
+slow = Slow()
+cli.MAX_END = 0.2
+cli.StopSignals().handle(signal.SIGINT)
+sys.exit(130)
+"""
+    assert subprocess.run([sys.executable, "-c", code], env=environment(), timeout=60, check=False).returncode == 130
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which signals a process handles")
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.1, 0.2, 0.3])
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
