@@ -1,70 +1,89 @@
 # ruff: noqa: INP001 -- a folder of DAGs is no package
-"""Reads every account of `orchestrate/accounts.yml` through Meltano: one task per account and stream.
+"""Load every account of `orchestrate/accounts.yml` through Meltano: every night, one task per account.
 
-`payments` runs every night but Sunday's, `payments_full` on that one, with `--full-refresh`, since INCREMENTAL streams
-see changes only within `lookback_days`.
+The list is read when a run begins. Accounts are loaded side by side, as many as Airflow's settings and workers allow:
+`meltano el` gives each run a folder of its own for catalog, configuration and state, which `meltano run` does not.
 
-An account has a pool of one slot: its key is limited to a rate, which each run of the tap keeps by itself. Accounts
-run side by side, as many as the executor has room for. That is safe, as `meltano el` gives each run a folder of its
-own for catalog, configuration and state, which `meltano run` does not.
+An account that takes longer than a night holds up no other: the next run begins all the same, and skips the account
+for as long as it is being loaded.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
+import shutil
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.hooks.subprocess import SubprocessHook
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import DAG, BaseHook, TaskGroup
-from airflow.sdk.exceptions import AirflowFailException
-from payments_accounts import COMMON_POOL, read_accounts
+from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk import DAG, BaseHook, BaseOperator
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from payments_accounts import AccountsError, make_account, read_entries
+from payments_lock import EXIT_HELD
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from payments_accounts import Account
 
-ACCOUNTS = read_accounts()
 PROJECT = os.environ.get("MELTANO_PROJECT_ROOT") or str(Path(__file__).resolve().parents[2])
+LOCK = Path(__file__).resolve().with_name("payments_lock.py")
+RETRIES = int(os.environ.get("PAYMENTS_RETRIES", "3"))
+# Longer than the five minutes after which Meltano gives up a run whose process was killed.
+RETRY_SECONDS = float(os.environ.get("PAYMENTS_RETRY_SECONDS", "330"))
+LONGEST_WAIT = timedelta(hours=1)
+# With the longest wait no more than the day between two runs.
+LONGEST_TRY = timedelta(hours=23)
 
 
-class Load(BashOperator):  # type: ignore[misc]  # Airflow is not there when types are checked
-    """Loads one stream of one account, with credentials that are looked up on the worker and kept nowhere."""
+class Load(BaseOperator):  # type: ignore[misc]  # Airflow is not installed where types are checked
+    """Load one account, with credentials that are looked up on the worker and kept nowhere.
 
-    # Nothing here is a template, and what is one is shown to whoever may look at the task.
+    Args:
+        account: The account's entry in the list.
+        kwargs: Airflow's own.
+    """
+
+    # What is a template is shown to whoever may look at the task.
     template_fields = ()
 
-    def __init__(self, *, account: Account, stream: str, full_refresh: bool, **kwargs: Any) -> None:
-        command = ["meltano", "el", account.extractor, account.loader, "--state-id", account.state_id(stream)]
-        command += ["--select", stream, *(["--full-refresh"] if full_refresh else [])]
-        super().__init__(
-            # Meltano takes the place of the shell, so that a signal reaches it.
-            bash_command=f"exec {shlex.join(command)}",
-            cwd=PROJECT,
-            env=account.environment(),
-            append_env=True,
-            pool=account.pool,
-            retries=account.retries,
-            retry_delay=timedelta(seconds=account.retry_seconds),
-            retry_exponential_backoff=True,
-            max_retry_delay=timedelta(hours=1),
-            **kwargs,
-        )
-        self.account = account
+    def __init__(self, *, account: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.account = make_account(account)
+        self._process = SubprocessHook()
 
-    def get_env(self, context: Context) -> dict[str, str]:
-        """Return Meltano's environment, credentials included."""
-        environment: dict[str, str] = super().get_env(context)
-        return environment | credentials(self.account)
+    def execute(self, context: Context) -> None:
+        """Run Meltano under the lock of the account.
+
+        Raises:
+            AirflowSkipException: If the account is being loaded already.
+            AirflowException: If the load failed, or if a retry finds that the account is being loaded already: how
+                that ends is not known yet.
+            AirflowFailException: If a retry would not help.
+        """
+        environment = {**os.environ, **self.account.environment(), **credentials(self.account)}
+        command = [meltano_python(), str(LOCK), self.account.state_id, *self.account.command()]
+        result = self._process.run_command(command, env=environment, cwd=PROJECT)
+        if result.exit_code == EXIT_HELD and context["ti"].try_number == 1:
+            raise AirflowSkipException(result.output)
+        if result.exit_code == EXIT_HELD:
+            raise AirflowException(result.output)
+        if result.exit_code != 0:
+            raise AirflowException(f"{self.account.name} was not loaded: exit code {result.exit_code}")
+
+    def on_kill(self) -> None:
+        """End Meltano, which keeps the bookmarks that it has."""
+        self._process.send_sigterm()
 
 
 def credentials(account: Account) -> dict[str, str]:
-    """Look up the credentials of an account where its entry says that they are.
+    """Return the credentials of an account from where its entry says that they are.
 
     Raises:
-        AirflowFailException: If an environment variable is not there; trying again would not help.
+        AirflowFailException: If an environment variable is missing.
     """
     if account.connection:
         found = BaseHook.get_connection(account.connection)
@@ -76,41 +95,63 @@ def credentials(account: Account) -> dict[str, str]:
     return account.credentials(*[os.environ[name] for name in names], *([""] if len(names) == 1 else []))
 
 
-def make_dag(name: str, schedule: str, limit: timedelta, *, full_refresh: bool = False) -> DAG:
-    """Make a DAG over all accounts.
+def meltano_python() -> str:
+    """Return the Python that Meltano is installed in.
 
-    Args:
-        name: Its name.
-        schedule: When it runs, in UTC, as cron has it.
-        limit: After how long a run is given up, so that one whose pools nobody made does not stop all others.
-        full_refresh: Whether INCREMENTAL streams begin anew.
+    Raises:
+        AirflowFailException: If there is no Meltano.
     """
-    with DAG(
-        dag_id=name,
-        schedule=schedule,
-        start_date=datetime(2025, 1, 1, tzinfo=timezone.utc),
-        catchup=False,
-        max_active_runs=1,
-        max_active_tasks=len(ACCOUNTS) or 1,
-        dagrun_timeout=limit,
-        doc_md=__doc__,
-        tags=["payments"],
-    ) as dag:
-        # Any command of Meltano brings its own database up to date, but two must not do so at once.
-        meltano_database = BashOperator(
-            task_id="meltano_database",
-            bash_command="exec meltano state list",
-            cwd=PROJECT,
-            pool=COMMON_POOL,
-            retries=3,
-            retry_delay=timedelta(minutes=1),
+    if meltano := shutil.which("meltano"):
+        return str(Path(meltano).resolve().with_name("python"))
+    raise AirflowFailException("Put `meltano` on the PATH of the worker")
+
+
+def list_accounts() -> list[dict[str, Any]]:
+    """Return the entries of the list of accounts.
+
+    Raises:
+        AirflowFailException: If the list is invalid, or longer than Airflow allows.
+    """
+    try:
+        entries = read_entries()
+    except AccountsError as error:
+        raise AirflowFailException(str(error)) from error
+    longest = conf.getint("core", "max_map_length")
+    if len(entries) > longest:
+        raise AirflowFailException(
+            f"The list has {len(entries)} accounts, and Airflow's max_map_length is {longest}: "
+            "raise AIRFLOW__CORE__MAX_MAP_LENGTH for all of Airflow's processes"
         )
-        for account in ACCOUNTS:
-            with TaskGroup(account.name):
-                for stream in account.streams:
-                    meltano_database >> Load(task_id=stream, account=account, stream=stream, full_refresh=full_refresh)
-    return dag
+    return entries
 
 
-make_dag("payments", "0 2 * * 1-6", timedelta(hours=23))
-make_dag("payments_full", "0 2 * * 0", timedelta(days=6), full_refresh=True)
+with DAG(
+    dag_id="payments",
+    schedule="0 2 * * *",
+    start_date=datetime(2025, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    # Each try ends, and the next begins, within a day. So at most RETRIES + 1 earlier runs go on when one begins.
+    max_active_runs=RETRIES + 2,
+    dagrun_timeout=timedelta(days=RETRIES + 1),
+    default_args={
+        "retries": RETRIES,
+        "retry_delay": timedelta(seconds=RETRY_SECONDS),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": LONGEST_WAIT,
+    },
+    doc_md=__doc__,
+    tags=["payments"],
+):
+    accounts = PythonOperator(task_id="accounts", python_callable=list_accounts)
+    # Any command of Meltano brings its own database up to date, but two must not do so at once.
+    meltano_database = BashOperator(
+        task_id="meltano_database",
+        bash_command="exec meltano job list",
+        cwd=PROJECT,
+        do_xcom_push=False,
+        max_active_tis_per_dag=1,
+    )
+    load = Load.partial(
+        task_id="load", execution_timeout=LONGEST_TRY, map_index_template="{{ task.account.name }}"
+    ).expand(account=accounts.output)
+    accounts >> meltano_database >> load

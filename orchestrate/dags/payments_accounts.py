@@ -1,15 +1,12 @@
 # ruff: noqa: INP001 -- a folder of DAGs is no package
-"""The list of accounts: what the DAGs are made from, and the pools that they need.
-
-Run as a program, it prints the pools, of one slot each, for `airflow pools import`. It needs no Airflow.
-"""
+"""The list of accounts that the DAG `payments` loads. It needs no Airflow."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import sys
+from collections import Counter
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,14 +15,15 @@ import yaml
 
 # The environment variable that names another list than the one beside this folder.
 LIST_VARIABLE = "PAYMENTS_ACCOUNTS"
-# The pool of what is done once for all accounts.
-COMMON_POOL = "payments"
-# What is fit to be a schema, a pool and a part of a task's name alike.
+# Valid as the name of a schema and as a state id.
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+SECRET_SETTINGS = ("hash_key", "password", "username")
+# Written in C, where PyYAML was built with it: a list of thousands is read in a tenth of the time.
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class AccountsError(Exception):
-    """The list is not as it should be; the text says where and why."""
+    """The list is invalid; the text says where and why."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,7 @@ class Account:
     name: str
     extractor: str
     loader: str
-    streams: tuple[str, ...]
-    retries: int
-    retry_seconds: float
+    streams: tuple[str, ...] = ()
     schema: str = ""
     username_variable: str = ""
     password_variable: str = ""
@@ -45,13 +41,14 @@ class Account:
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def pool(self) -> str:
-        """The pool of one slot that keeps its tasks from running side by side: the rate is per key."""
-        return f"{COMMON_POOL}_{self.name}"
+    def state_id(self) -> str:
+        """The name under which Meltano keeps the state of the account, and under which it is locked."""
+        return self.name
 
-    def state_id(self, stream: str) -> str:
-        """Return the name under which Meltano keeps the state of a stream."""
-        return f"{self.name}:{stream}"
+    def command(self) -> list[str]:
+        """Return the command that loads the account."""
+        selected = [word for stream in self.streams for word in ("--select", stream)]
+        return ["meltano", "el", self.extractor, self.loader, "--state-id", self.state_id, *selected]
 
     def environment(self) -> dict[str, str]:
         """Return the settings of this account for Meltano, secrets excepted."""
@@ -63,34 +60,34 @@ class Account:
         return {_setting("username"): username, _setting("password"): password}
 
 
-def read_accounts(file: Path | None = None) -> list[Account]:
-    """Read the list: `file`, or what `PAYMENTS_ACCOUNTS` names, or `orchestrate/accounts.yml`.
+def read_entries(file: Path | None = None) -> list[dict[str, Any]]:
+    """Return the entries of the list, defaults included: `file`, `PAYMENTS_ACCOUNTS`, or `orchestrate/accounts.yml`.
 
     Raises:
-        AccountsError: If the list is not as it should be.
+        AccountsError: If the list is invalid.
     """
     here = Path(__file__).resolve().parent.parent / "accounts.yml"
     file = file or Path(os.environ.get(LIST_VARIABLE) or here)
-    content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), Loader) or {}  # noqa: S506 -- either loader is a safe one
+    except (OSError, yaml.YAMLError) as error:
+        raise AccountsError(f"{file} cannot be read: {error}") from error
     defaults = content.get("defaults") or {}
-    accounts = [_account({**defaults, **entry}) for entry in content.get("accounts") or []]
+    entries = [{**defaults, **entry} for entry in content.get("accounts") or []]
+    accounts = [make_account(entry) for entry in entries]
     for what in ("name", "schema"):
-        values = [getattr(account, what) for account in accounts]
-        if twice := sorted({value for value in values if values.count(value) > 1}):
+        counts = Counter(getattr(account, what) for account in accounts)
+        if twice := sorted(value for value, count in counts.items() if count > 1):
             raise AccountsError(f"{file.name}: the same {what} twice: {', '.join(twice)}")
-    return accounts
+    return entries
 
 
-def pools(accounts: list[Account]) -> dict[str, dict[str, Any]]:
-    """Return the pools, in the form that `airflow pools import` reads."""
-    described = {COMMON_POOL: "Meltano's own database"} | {one.pool: f"The key of {one.name}" for one in accounts}
-    return {
-        name: {"slots": 1, "description": description, "include_deferred": False}
-        for name, description in described.items()
-    }
+def make_account(entry: dict[str, Any]) -> Account:
+    """Return the account that an entry of the list describes.
 
-
-def _account(entry: dict[str, Any]) -> Account:
+    Raises:
+        AccountsError: If the entry is invalid.
+    """
     name = str(entry.get("name", ""))
     known = {one.name: one for one in fields(Account)}
     required = {one.name for one in fields(Account) if one.default is MISSING and one.default_factory is MISSING}
@@ -100,7 +97,9 @@ def _account(entry: dict[str, Any]) -> Account:
         raise AccountsError(f"account {name!r}: missing: {', '.join(missing)}")
     if bool(entry.get("connection")) is bool(entry.get("username_variable")):
         raise AccountsError(f"account {name!r}: wants either `username_variable` or `connection`")
-    account = Account(**{**entry, "streams": tuple(entry["streams"]), "schema": entry.get("schema") or name})
+    if secret := [setting for setting in SECRET_SETTINGS if setting in (entry.get("settings") or {})]:
+        raise AccountsError(f"account {name!r}: secrets do not belong into `settings`: {', '.join(secret)}")
+    account = Account(**{**entry, "streams": tuple(entry.get("streams") or ()), "schema": entry.get("schema") or name})
     for value in (account.name, account.schema):
         if not NAME.fullmatch(value):
             raise AccountsError(f"account {name!r}: {value!r} is not small letters, digits and underscores")
@@ -114,7 +113,3 @@ def _setting(name: str) -> str:
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(pools(read_accounts()), indent=2) + "\n")

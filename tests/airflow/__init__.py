@@ -1,1 +1,1 @@
-"""The DAGs of `orchestrate/`, in a real Airflow: `make test-airflow`."""
+"""The DAG of `orchestrate/`, in a real Airflow: `make test-airflow`."""

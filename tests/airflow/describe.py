@@ -22,14 +22,17 @@ def describe(folder: str) -> dict[str, Any]:
                 "schedule": dag.schedule,
                 "catchup": dag.catchup,
                 "max_active_runs": dag.max_active_runs,
+                "dagrun_timeout": dag.dagrun_timeout.total_seconds(),
                 "tasks": {
                     task.task_id: {
-                        "pool": task.pool,
+                        "mapped": task.is_mapped,
                         "retries": task.retries,
                         "retry_seconds": task.retry_delay.total_seconds(),
+                        "longest_wait": task.max_retry_delay.total_seconds(),
                         "exponential": bool(task.retry_exponential_backoff),
+                        "execution_timeout": task.execution_timeout and task.execution_timeout.total_seconds(),
                         "upstream": sorted(task.upstream_task_ids),
-                        "command": task.bash_command,
+                        "templates": list(task.template_fields),
                     }
                     for task in dag.tasks
                 },

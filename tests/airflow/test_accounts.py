@@ -11,34 +11,61 @@ import pytest
 import yaml
 
 from tests.airflow.deployment import DAGS
+from tests.support.meltano import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PLUGINS = {"extractor": "tap-payments", "loader": "target-postgres"}
-DEFAULTS = {**PLUGINS, "streams": ["charges"], "retries": 1, "retry_seconds": 5}
+DEFAULTS = {"extractor": "tap-payments", "loader": "target-postgres"}
+PROGRAM = """
+import json, payments_accounts
+print(json.dumps([
+    {"command": account.command(), "environment": account.environment()}
+    for account in map(payments_accounts.make_account, payments_accounts.read_entries())
+]))
+"""
 
 
-def pools_of(folder: Path, *accounts: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Run the program that prints the pools of these accounts."""
-    file = folder / "accounts.yml"
-    file.write_text(yaml.safe_dump({"defaults": DEFAULTS, "accounts": list(accounts)}), encoding="utf-8")
+def read(file: Path) -> subprocess.CompletedProcess[str]:
+    """Print what is run for each account of a list."""
     return subprocess.run(
-        [sys.executable, DAGS / "payments_accounts.py"],
-        env={"PAYMENTS_ACCOUNTS": str(file)},
+        [sys.executable, "-c", PROGRAM],
+        env={"PAYMENTS_ACCOUNTS": str(file), "PYTHONPATH": str(DAGS)},
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def test_each_account_has_a_pool_of_one_slot(tmp_path: Path) -> None:
-    printed = pools_of(
-        tmp_path, {"name": "acme", "username_variable": "A"}, {"name": "globex", "connection": "globex_payments"}
+def read_accounts(folder: Path, *accounts: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Print what is run for each of these accounts."""
+    file = folder / "accounts.yml"
+    file.write_text(yaml.safe_dump({"defaults": DEFAULTS, "accounts": list(accounts)}), encoding="utf-8")
+    return read(file)
+
+
+def test_an_account_is_one_command_with_a_state_and_a_schema_of_its_own(tmp_path: Path) -> None:
+    printed = read_accounts(
+        tmp_path,
+        {"name": "acme", "username_variable": "A", "settings": {"page_size": 100, "start_date": "2024-01-01"}},
+        {"name": "globex", "connection": "globex_payments", "schema": "sales", "streams": ["charges", "products"]},
     )
-    pools = json.loads(printed.stdout)
-    slots = {name: pool["slots"] for name, pool in pools.items()}
-    assert slots == {"payments": 1, "payments_acme": 1, "payments_globex": 1}
+    acme, globex = json.loads(printed.stdout)
+    plugins = ["meltano", "el", "tap-payments", "target-postgres"]
+    assert acme["command"] == [*plugins, "--state-id", "acme"]
+    assert acme["environment"] == {
+        "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": "acme",
+        "TAP_PAYMENTS_PAGE_SIZE": "100",
+        "TAP_PAYMENTS_START_DATE": "2024-01-01",
+    }
+    assert globex["command"] == [*plugins, "--state-id", "globex", "--select", "charges", "--select", "products"]
+    assert globex["environment"] == {"TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": "sales"}
+
+
+def test_the_list_that_comes_with_it_is_valid() -> None:
+    file = ROOT / "orchestrate" / "accounts.yml"
+    names = [entry["name"] for entry in yaml.safe_load(file.read_text(encoding="utf-8"))["accounts"]]
+    assert [account["command"][5] for account in json.loads(read(file).stdout)] == names
 
 
 @pytest.mark.parametrize(
@@ -47,6 +74,7 @@ def test_each_account_has_a_pool_of_one_slot(tmp_path: Path) -> None:
         ({"name": "acme"}, "account 'acme': wants either `username_variable` or `connection`"),
         ({"name": "acme", "username_variable": "A", "connection": "a"}, "wants either"),
         ({"name": "acme", "username_variable": "A", "username": "sk"}, "account 'acme': unknown: username"),
+        ({"name": "acme", "username_variable": "A", "settings": {"password": "sk"}}, "into `settings`: password"),
         ({"username_variable": "A"}, "account '': missing: name"),
         ({"name": "Acme Inc", "username_variable": "A"}, "'Acme Inc' is not small letters"),
         ({"name": "acme", "username_variable": "A", "schema": "a-b"}, "'a-b' is not small letters"),
@@ -55,6 +83,11 @@ def test_each_account_has_a_pool_of_one_slot(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_entry_is_refused_by_name(tmp_path: Path, entry: dict[str, Any], told: str) -> None:
-    printed = pools_of(tmp_path, {"name": "globex", "connection": "globex_payments"}, entry)
+    printed = read_accounts(tmp_path, {"name": "globex", "connection": "globex_payments"}, entry)
     assert printed.returncode != 0
     assert told in printed.stderr.splitlines()[-1]
+
+
+def test_a_list_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    printed = read(tmp_path / "none.yml")
+    assert f"{tmp_path}/none.yml cannot be read: " in printed.stderr.splitlines()[-1]
