@@ -28,9 +28,11 @@ from tap_payments.output.batches import Batches, Manifest
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.pages import PageLengths, PageToken, PagingRules
 from tap_payments.pagination.reading import new_paginator, read_pages
+from tap_payments.records.coercion import Coercer, CoercionRules
 from tap_payments.records.page import FetchedPage, Page
 from tap_payments.records.reader import RecordReader
 from tap_payments.records.selection import Selection
+from tap_payments.records.undeclared import UndeclaredFields
 from tap_payments.replication.bookmark import Bookmark
 from tap_payments.replication.plan import plan_reading
 
@@ -107,6 +109,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         self._sessions = ThreadSessions()
         self._counts: StreamProgress
         self._pending_version = PendingVersion(self.name, self.logger)
+        self._undeclared = UndeclaredFields()
         self._write_unmodified: Callable[[Record], None] | None = None
 
     @property
@@ -293,6 +296,8 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         except UnreadableListError as error:
             raise self.failure(f"cannot be read whole: {error}") from None
         finally:
+            if self._undeclared:
+                self.logger.warning("%s: %s", self.name, self._undeclared.describe())
             self.sync_context.progress.end(self.name)
 
     def _read_records(self, chunk: Chunk) -> Iterator[Record]:
@@ -327,12 +332,13 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @cached_property
     def _reader(self) -> RecordReader:
-        return RecordReader(
-            self._selection,
-            never_null={*self.primary_keys, *filter(None, [self.replication_key])},
+        never_null = {*self.primary_keys, *filter(None, [self.replication_key])}
+        rules = CoercionRules(
             on_invalid=self._count_nulled if self.settings.on_invalid_value == "null" else None,
-            failure=self.failure,
+            on_undeclared=self._undeclared.add,
         )
+        coercer = Coercer(self._selection.checked_schema(never_null), rules, never_null=never_null)
+        return RecordReader(self._selection, coercer, failure=self.failure)
 
     def _count_nulled(self, field: str, error: InvalidValueError) -> None:
         """Count a value that becomes null, and warn of the first one of its field."""

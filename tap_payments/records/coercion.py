@@ -6,9 +6,10 @@ record shape, and only the fields that need one are touched afterwards.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tap_payments.errors import InvalidValueError
 from tap_payments.records.conversions import (
@@ -22,7 +23,7 @@ from tap_payments.records.conversions import (
 from tap_payments.records.exact_json import ExactNumber, NonFinite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     Coercion = Callable[[Any], Any]
     Shape = tuple[object, ...]
@@ -33,46 +34,70 @@ MAX_SHAPES = 1000
 MONEY_FORMAT = "x-singer.decimal"
 
 
+@dataclass(frozen=True)
+class CoercionRules:
+    """What becomes of values beyond their declared types.
+
+    Attributes:
+        on_invalid: Called with the field and the error of each value that cannot be coerced, which becomes null where
+            its type allows that; None raises the error.
+        on_undeclared: Called with the name of a field that the schema does not declare and that is removed.
+    """
+
+    on_invalid: OnInvalid | None = None
+    on_undeclared: Callable[[str], None] | None = None
+
+
+class _Plan(NamedTuple):
+    """What is done to the records of one shape."""
+
+    removals: Sequence[str]
+    coercions: Sequence[tuple[str, Coercion]]
+
+
 class Coercer:
     """Coerces records to one schema, in place."""
 
     def __init__(
         self,
         schema: Mapping[str, Any],
+        rules: CoercionRules | None = None,
         *,
-        on_invalid: OnInvalid | None = None,
         never_null: Collection[str] = (),
         path: str = "",
     ) -> None:
         """Read the declared types.
 
         Args:
-            schema: A JSON Schema of type object; at any depth, a type that is a choice of several is left alone.
-            on_invalid: Called with the field and the error of each value that cannot be coerced, which becomes null
-                where its type allows that; None raises the error.
+            schema: A JSON Schema of type object; at any depth, a type that is a choice of several is left alone. A
+                field declared `true` passes unchecked, and one declared `false` is removed. One that is not declared
+                is removed too, unless the schema has `additionalProperties`.
+            rules: What becomes of values beyond their types.
             never_null: Fields that never become null, whatever their type allows.
             path: The field that the object stands in, as errors name it.
         """
-        declared = schema.get("properties", {})
-        self._on_invalid = on_invalid
+        self._rules = rules = rules or CoercionRules()
+        self._prefix = f"{path}." if path else ""
+        properties = schema.get("properties", {})
+        declared = {name: types for name, types in properties.items() if not isinstance(types, bool)}
+        self._undeclared_pass = schema.get("additionalProperties") not in (None, False)
+        self._unchecked = {name for name, types in properties.items() if types is True}
+        self._removed = {name for name, types in properties.items() if types is False}
         self._never_null = {name for name, types in declared.items() if name in never_null or not _allows_null(types)}
+        strict = replace(rules, on_invalid=None)
         self._coercions = {
-            name: _coercions_for(
-                types,
-                f"{path}.{name}" if path else name,
-                None if name in never_null else on_invalid,
-            )
+            name: _coercions_for(types, self._prefix + name, strict if name in never_null else rules)
             for name, types in declared.items()
         }
-        self._plans: dict[Shape, list[tuple[str, Coercion]]] = {}
+        self._plans: dict[Shape, _Plan] = {}
 
     @property
     def fields(self) -> Collection[str]:
-        """The declared fields."""
+        """The fields that are checked."""
         return self._coercions.keys()
 
     def coerce(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Coerce one record.
+        """Coerce one record, and remove what does not go out.
 
         Args:
             record: Changed in place.
@@ -87,7 +112,9 @@ class Coercer:
         plan = self._plans.get(shape)
         if plan is None:
             plan = self._learn(record, shape)
-        for name, coercion in plan:
+        for name in plan.removals:
+            del record[name]
+        for name, coercion in plan.coercions:
             value = record[name]
             try:
                 coerced = coercion(value)
@@ -117,22 +144,29 @@ class Coercer:
             field = {name: value}
             for container, place in _non_finite_in(field):
                 error = invalid_value("JSON", container[place])
-                if self._on_invalid is None:
+                if self._rules.on_invalid is None:
                     raise error.within(name)
-                self._on_invalid(name, error)
+                self._rules.on_invalid(name, error)
                 container[place] = None
             record[name] = field[name]
         return record
 
-    def _learn(self, record: dict[str, Any], shape: Shape) -> list[tuple[str, Coercion]]:
-        plan = []
+    def _learn(self, record: dict[str, Any], shape: Shape) -> _Plan:
+        removals, coercions = [], []
         for name, value in record.items():
-            coercion = self._coercions[name](type(value)) if name in self._coercions else None
-            if coercion is not None:
-                plan.append((name, coercion))
+            if name in self._coercions:
+                coercion = self._coercions[name](type(value))
+                if coercion is not None:
+                    coercions.append((name, coercion))
+            elif name in self._removed:
+                removals.append(name)
+            elif name not in self._unchecked and not self._undeclared_pass:
+                removals.append(name)
+                if self._rules.on_undeclared is not None:
+                    self._rules.on_undeclared(self._prefix + name)
         if len(self._plans) >= MAX_SHAPES:
             self._plans.clear()
-        self._plans[shape] = plan
+        plan = self._plans[shape] = _Plan(removals, coercions)
         return plan
 
 
@@ -158,9 +192,7 @@ def _allows_null(declared: Mapping[str, Any]) -> bool:
     return "null" in kinds or not kinds
 
 
-def _coercions_for(
-    declared: Mapping[str, Any], path: str, on_invalid: OnInvalid | None
-) -> Callable[[type], Coercion | None]:
+def _coercions_for(declared: Mapping[str, Any], path: str, rules: CoercionRules) -> Callable[[type], Coercion | None]:
     """Return the coercion to the declared type, by the type that arrived; None where nothing is to be done."""
     nullable = _allows_null(declared)
     kinds = _kinds(declared) - {"null"}
@@ -170,8 +202,8 @@ def _coercions_for(
     if kind == "string" and declared.get("format") == MONEY_FORMAT:
         kind = "decimal"
     items = declared.get("items")
-    choose_item = _coercions_for(items, f"{path}[]", on_invalid) if items and items.get("type") else None
-    inner = Coercer(declared, on_invalid=on_invalid, path=path) if declared.get("properties") else None
+    choose_item = _coercions_for(items, f"{path}[]", rules) if items and items.get("type") else None
+    inner = Coercer(declared, rules, path=path) if declared.get("properties") else None
     coercions: dict[str, Coercion] = {
         "string": to_string,
         "number": to_number,
@@ -181,11 +213,6 @@ def _coercions_for(
         "object": partial(_to_object, inner),
         "array": partial(_to_array, choose_item),
     }
-    coercion = coercions.get(kind)
-    if coercion is not None and not nullable:
-        coercion = partial(_coerce_to_non_null, kind, coercion)
-    elif coercion is not None and on_invalid is not None:
-        coercion = partial(_coerce_or_null, coercion, on_invalid, path)
     # Types that are right as they arrive; `bool` is not among the numbers, and what is inside a container may be wrong.
     right_types: dict[str, tuple[type, ...]] = {
         "string": (str,),
@@ -196,6 +223,11 @@ def _coercions_for(
         "array": () if choose_item else (list,),
     }
     right = right_types.get(kind, ())
+    coercion = coercions.get(kind)
+    if coercion is not None and not nullable:
+        coercion = partial(_coerce_to_non_null, kind, coercion)
+    elif coercion is not None and rules.on_invalid is not None:
+        coercion = partial(_coerce_or_null, coercion, rules.on_invalid, path)
 
     def choose(arrived: type) -> Coercion | None:
         if arrived is type(None):

@@ -12,11 +12,11 @@ from tap_payments.errors import (
     UnexpectedBodyError,
     show_key,
 )
-from tap_payments.records.coercion import Coercer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from tap_payments.records.coercion import Coercer
     from tap_payments.records.page import Page
     from tap_payments.records.selection import Selection
 
@@ -27,23 +27,19 @@ class RecordReader:
     def __init__(
         self,
         selection: Selection,
+        coercer: Coercer,
         *,
-        never_null: Collection[str],
-        on_invalid: Callable[[str, InvalidValueError], None] | None,
         failure: Callable[[str], Exception],
     ) -> None:
         """Read nothing yet.
 
         Args:
             selection: What of the records goes out.
-            never_null: Fields whose invalid values are errors in any case.
-            on_invalid: Called with the field and the error of each invalid value, which becomes null then; None makes
-                it an error.
+            coercer: Coerces them.
             failure: Makes the error that ends the run, from what happened.
         """
-        schema = selection.checked_schema(never_null)
-        self._coercer = Coercer(schema, on_invalid=on_invalid, never_null=never_null)
         self._selection = selection
+        self._coercer = coercer
         self._failure = failure
 
     def read(self, page: Page, places: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -40,7 +40,7 @@ class Selection:
 
     @property
     def is_whole(self) -> bool:
-        """Whether records go out as they are: nothing is deselected, mapped or flattened, and the schema is ours."""
+        """Whether records go out as they are: nothing is deselected, mapped or flattened."""
         maps = self.maps
         return (
             len(maps) == 1
@@ -48,22 +48,23 @@ class Selection:
             and not maps[0].flattening_enabled
             and maps[0].stream_alias == self.name
             and all(self.mask.values())
-            and self.effective_schema == self.schema
         )
 
     def checked_schema(self, keep: Collection[str]) -> dict[str, Any]:
-        """Return the schema of the fields that are checked: those that go out, and those that stream maps use.
+        """Return the schema with `true` for each field that is not checked.
+
+        Checked are the fields that go out, and those that stream maps use.
 
         Args:
             keep: Fields that are checked in any case.
         """
         selected = get_selected_schema(self.name, self.effective_schema, self.mask)
         used = _used_fields(self.maps, self.stream_maps)
-        if used is None:
-            return selected
-        used.update(keep)
-        fields = selected.get("properties", {})
-        return {**selected, "properties": {name: declared for name, declared in fields.items() if name in used}}
+        if used is not None:
+            used.update(keep)
+            fields = selected.get("properties", {})
+            selected["properties"] = {name: declared for name, declared in fields.items() if name in used}
+        return _with_unchecked(self.effective_schema, selected)
 
     def drop_unchecked(self, record: dict[str, Any], checked: Collection[str]) -> None:
         """Remove the fields of a record that do not go out.
@@ -75,6 +76,21 @@ class Selection:
         pop_deselected_record_properties(record, self.schema, self.mask)
         for name in self.effective_schema.get("properties", {}).keys() - checked:
             record.pop(name, None)
+
+
+def _with_unchecked(schema: Mapping[str, Any], checked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema as far as it is checked, and `true` for its other fields, at all depths that may be selected."""
+    properties = schema.get("properties")
+    if not properties:
+        return dict(checked)
+    inner = checked.get("properties", {})
+    return {
+        **checked,
+        "properties": {
+            name: _with_unchecked(declared, inner[name]) if name in inner else True
+            for name, declared in properties.items()
+        },
+    }
 
 
 def _used_fields(maps: Sequence[StreamMap], stream_maps: Maps) -> set[str] | None:

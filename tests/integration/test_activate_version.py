@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.fake_api import FakeAPI, make_account
@@ -11,7 +13,7 @@ from tests.support.tap_runs import TapRun, catalog_with, run_tap, tap_config
 STREAMS = ("charges", "customers", "products")
 
 
-def read(api: FakeAPI, **catalog: tuple[str, ...]) -> TapRun:
+def read(api: FakeAPI, **catalog: Any) -> TapRun:
     config = tap_config(api, page_overlap=1, page_size=10, emit_activate_version_messages=True)
     return run_tap(config, catalog=catalog_with(only=STREAMS, **catalog))
 

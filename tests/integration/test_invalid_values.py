@@ -24,7 +24,7 @@ JSON = dict[str, Any]
 
 MARKED = json.dumps(BODY_MARKER)
 ODD = "1,234.50"
-NULL = {"on_invalid_value": "null"}
+NULL: JSON = {"on_invalid_value": "null"}
 
 
 def null_warnings(run: InProcessRun) -> list[str]:
@@ -216,11 +216,11 @@ def test_nan_and_infinity_are_invalid_values_by_name(
 ) -> None:
     before = f'{{"charge_id":"key-0","amount":1.10,"email_last_sent":{"9" * 30}}}'
     wire = f'{before},{{"charge_id":"key-1","{name}":{value.replace("WORD", word)},"currency":"EUR"}}'
-    run = read_served_records(wire)
+    run = read_served_records(wire, undeclared=True)
     expect_one_error(run, "charges: /v1/charges ", "key-1", f"`{named}`", VALUE_ADVICE)
     assert "jane" not in run.stderr
     assert run.keys("charges") == ["key-0"]
-    nulled = read_served_records(wire, **NULL).expect_success()
+    nulled = read_served_records(wire, undeclared=True, **NULL).expect_success()
     first, second = nulled.records("charges")
     assert first == {"charge_id": "key-0", "amount": "1.10", "email_last_sent": int("9" * 30)}
     assert second == {"charge_id": "key-1", name: wanted, "currency": "EUR"}

@@ -30,6 +30,7 @@ JSON = dict[str, Any]
 STREAMS = ("charges", "subscriptions")
 SELECTIONS: dict[str, list[str]] = {
     "all": [],
+    "all, and what is not declared": [],
     "some deselected": ["charges.amount", "charges.metadata", "charges.logs", "subscriptions.items"],
     "some inside deselected": [],
     "a stream deselected": ["subscriptions"],
@@ -114,7 +115,8 @@ class Paths:
 
     def read(self, selection: str, settings: JSON) -> Said:
         """Read with what is set now."""
-        catalog = catalog_with(only=STREAMS, deselect=SELECTIONS[selection])
+        undeclared = selection == "all, and what is not declared"
+        catalog = catalog_with(only=STREAMS, deselect=SELECTIONS[selection], undeclared=undeclared)
         if selection == "some inside deselected":
             for entry in catalog["streams"]:
                 entry["metadata"].append(
@@ -141,8 +143,13 @@ class Paths:
 
 @pytest.fixture(scope="module")
 def account() -> Iterator[FakeAPI]:
-    """An account as PHP sends it."""
-    with FakeAPI(make_account(charges=24, subscriptions=12, customers=3, products=2, php=True)) as api:
+    """An account as PHP sends it, with fields that the schemas do not declare."""
+    lists = make_account(charges=24, subscriptions=12, customers=3, products=2, php=True)
+    for record in (*lists["charges"][::3], *lists["subscriptions"][::3]):
+        record["zz"] = {"risk": 0.5, "ip": "192.0.2.1"}
+        for item in record.get("items", ()):
+            item["zz"] = True
+    with FakeAPI(lists) as api:
         yield api
 
 
@@ -177,7 +184,7 @@ def test_both_paths_write_the_same_messages(selection: str, maps: str, flattenin
     assert forced.unmodified == 0
     assert said.messages == forced.messages
     plain = maps == "no map" and flattening == "as it is"
-    if plain and selection in {"all", "a stream deselected"}:
+    if plain and selection in {"all", "all, and what is not declared", "a stream deselected"}:
         assert said.unmodified == sum(map(len, said.records.values()))
     elif plain or flattening == "flattened":
         assert said.unmodified == 0
@@ -268,7 +275,8 @@ def test_numbers_beyond_a_float_go_out_on_both_paths(paths: Paths) -> None:
         paths.api = api
         listing = api.account["charges"]
         listing._encoded[0] = b'{"charge_id":"a","email_last_sent":1E+400,"zz":%s.5}' % (b"9" * 400)  # noqa: SLF001
-        said, forced = paths.read("all", {}), paths.read_forced("all", {})
+        selection = "all, and what is not declared"
+        said, forced = paths.read(selection, {}), paths.read_forced(selection, {})
     assert (
         said.records
         == forced.records

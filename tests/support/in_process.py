@@ -125,22 +125,27 @@ def run_in_process(config: JSON, *, catalog: JSON | None = None, state: JSON | N
         return invoke_in_process(*arguments)
 
 
-def read_stream(api: FakeAPI, stream: str, **settings: object) -> InProcessRun:
-    """Read one list of a fake API."""
-    return run_in_process(tap_config(api, **settings), catalog=catalog_with(only=[stream]))
+def read_stream(api: FakeAPI, stream: str, *, undeclared: bool = False, **settings: object) -> InProcessRun:
+    """Read one list of a fake API, with the fields that its schema does not declare or without them."""
+    return run_in_process(tap_config(api, **settings), catalog=catalog_with(only=[stream], undeclared=undeclared))
 
 
-def read_served_records(records: str, *, stream: str = "charges", **settings: object) -> InProcessRun:
+def read_served_records(
+    records: str, *, stream: str = "charges", undeclared: bool = False, **settings: object
+) -> InProcessRun:
     """Read a list whose only page holds these records, given as the text between the brackets of `data`."""
     with FakeAPI() as api:
         api.faults.add(Body(f'{{"data":[{records}]}}'.encode("utf-8", "surrogatepass")), stream=stream)
-        return read_stream(api, stream, **settings)
+        return read_stream(api, stream, undeclared=undeclared, **settings)
 
 
-def read_served_field(name: str, value: str, *, stream: str = "charges", **settings: object) -> InProcessRun:
+def read_served_field(
+    name: str, value: str, *, stream: str = "charges", undeclared: bool = False, **settings: object
+) -> InProcessRun:
     """Read a list whose only record has a field with this value, given as JSON."""
     key = STREAMS[stream].key
-    return read_served_records(f'{{"{key}":"key-1","{name}":{value}}}', stream=stream, **settings)
+    record = f'{{"{key}":"key-1","{name}":{value}}}'
+    return read_served_records(record, stream=stream, undeclared=undeclared, **settings)
 
 
 def expect_one_error(run: TapRun, *words: str) -> None:

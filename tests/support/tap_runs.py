@@ -54,7 +54,11 @@ def tap_config(api: FakeAPI, **settings: object) -> JSON:
 
 
 def catalog_with(
-    *, only: Iterable[str] = tuple(STREAMS), incremental: Iterable[str] = (), deselect: Iterable[str] = ()
+    *,
+    only: Iterable[str] = tuple(STREAMS),
+    incremental: Iterable[str] = (),
+    deselect: Iterable[str] = (),
+    undeclared: bool = False,
 ) -> JSON:
     """Return a catalog as Meltano writes it: what is selected, and how it is replicated, in metadata.
 
@@ -62,11 +66,14 @@ def catalog_with(
         only: The streams that are selected.
         incremental: The streams that are INCREMENTAL.
         deselect: What is not selected, `charges` or `charges.amount`.
+        undeclared: Whether fields that the schemas do not declare pass.
     """
     catalog = copy.deepcopy(discovered_catalog())
     streams, fields = set(only) - set(deselect), {tuple(name.split(".", 1)) for name in deselect if "." in name}
     for entry in catalog["streams"]:
         name = entry["tap_stream_id"]
+        if undeclared:
+            entry["schema"]["additionalProperties"] = True
         for item in entry["metadata"]:
             metadata, breadcrumb = item["metadata"], item["breadcrumb"]
             if not breadcrumb:

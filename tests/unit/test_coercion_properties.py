@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tap_payments.errors import InvalidValueError
-from tap_payments.records.coercion import MONEY_FORMAT, Coercer
+from tap_payments.records.coercion import MONEY_FORMAT, Coercer, CoercionRules
 from tap_payments.records.conversions import NUMBER
 from tap_payments.records.exact_json import DECODER, ENCODER, number_text
 from tap_payments.records.page import read_page
@@ -60,8 +60,10 @@ declarations: st.SearchStrategy[JSON] = st.recursive(
     ),
     max_leaves=4,
 )
-schemas = st.dictionaries(st.sampled_from("abcd"), declarations, max_size=4).map(
-    lambda properties: {"type": "object", "properties": properties}
+schemas = st.builds(
+    lambda properties, passes: {"type": "object", "properties": properties, "additionalProperties": passes},
+    st.dictionaries(st.sampled_from("abcd"), declarations, max_size=4),
+    st.booleans(),
 )
 records = st.dictionaries(st.sampled_from("abcdef"), values, max_size=5).map(
     lambda fields: "{" + ",".join(f'"{name}":{value}' for name, value in fields.items()) + "}"
@@ -100,14 +102,15 @@ def test_what_comes_out_has_the_declared_types(schema: JSON, text: str) -> None:
     record = conformed(schema, text)
     assume(record is not None)
     assert all(fits(record[name], inner) for name, inner in schema["properties"].items() if name in record)
-    assert list(record) == list(json.loads(text)), "no field comes or goes"
+    passing = [name for name in json.loads(text) if name in schema["properties"] or schema["additionalProperties"]]
+    assert list(record) == passing, "no field comes, and none goes that passes"
 
 
 @CHECKED
 @given(schemas, records)
 def test_what_does_not_fit_becomes_null_where_that_is_asked_for(schema: JSON, text: str) -> None:
     told: list[str] = []
-    record = Coercer(schema, on_invalid=lambda path, _: told.append(path)).coerce(DECODER.decode(text))
+    record = Coercer(schema, CoercionRules(on_invalid=lambda path, _: told.append(path))).coerce(DECODER.decode(text))
     assert all(fits(record[name], inner) for name, inner in schema["properties"].items() if name in record)
     strict = conformed(schema, text)
     assert (strict is None) == bool(told), "only what the strict one refuses"

@@ -1,0 +1,153 @@
+"""A field that the schema does not declare is left out, and named once; it passes where the catalog says so."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.fake_api import FakeAPI, make_account
+from tests.support.in_process import InProcessRun, read_served_records, run_in_process
+from tests.support.tap_runs import catalog_with, run_tap, tap_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+JSON = dict[str, Any]
+
+WAYS: dict[str, JSON] = {
+    "as they are": {},
+    "a field deselected": {"deselect": ["charges.company", "subscriptions.company"]},
+    "mapped": {"stream_maps": {"charges": {"object": "'mapped'"}, "subscriptions": {"object": "'mapped'"}}},
+    "batches": {"batch": True},
+}
+
+
+def told(run: InProcessRun) -> list[str]:
+    """Return the lines of the log that name undeclared fields."""
+    return run.logged("WARNING", "does not declare")
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[FakeAPI]:
+    """An account whose records have fields that nobody has heard of, some of them only now and then."""
+    lists = make_account(charges=30, subscriptions=10, customers=3, products=3)
+    for number, record in enumerate(lists["charges"]):
+        record["new_everywhere"] = {"deep": [1.5]}
+        if number % 7 == 5:
+            record["new_sometimes"] = None
+    for record in lists["subscriptions"]:
+        record["items"][0]["new_inside"] = "x"
+    with FakeAPI(lists) as running:
+        yield running
+
+
+def read(api: FakeAPI, folder: Path, way: JSON, catalog: JSON | None = None) -> tuple[InProcessRun, str]:
+    """Read an account; return the run, and all records as they went out."""
+    settings = dict(way)
+    deselect = settings.pop("deselect", ())
+    if settings.pop("batch", False):
+        encoding = {"format": "jsonl", "compression": "gzip"}
+        settings["batch_config"] = {"encoding": encoding, "storage": {"root": folder.as_uri()}}
+    run = run_in_process(
+        tap_config(api, page_size=7, **settings), catalog=catalog or catalog_with(deselect=deselect)
+    ).expect_success()
+    records = [json.dumps(message["record"]) for message in run.messages if message["type"] == "RECORD"]
+    return run, "\n".join([*records, *(gzip.decompress(file.read_bytes()).decode() for file in folder.rglob("*.gz"))])
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_it_is_left_out_and_named_once_a_stream(way: JSON, api: FakeAPI, tmp_path: Path) -> None:
+    run, records = read(api, tmp_path, way)
+    assert "charge_id" in records
+    assert "new_" not in records
+    assert len(told(run)) == 2
+    charges, subscriptions = told(run)
+    assert (
+        "charges: fields that the schema does not declare are left out (`new_everywhere`, `new_sometimes`)" in charges
+    )
+    assert "subscriptions: " in subscriptions
+    assert "(`items[].new_inside`)" in subscriptions
+    # No schema says that more may come: a target takes that for columns it cannot know.
+    assert all("additionalProperties" not in one["schema"] for one in run.schemas.values())
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_it_passes_where_the_catalog_lets_all_pass(way: JSON, api: FakeAPI, tmp_path: Path) -> None:
+    catalog = catalog_with(deselect=way.get("deselect", ()), undeclared=True)
+    run, records = read(api, tmp_path, way, catalog)
+    assert records.count('"new_everywhere"') == 30
+    assert records.count('"new_sometimes"') == 4
+    assert "new_inside" not in records, "the catalog says nothing of what is inside"
+    assert len(told(run)) == 1
+    assert run.schemas["charges"]["schema"]["additionalProperties"] is True
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_it_passes_with_the_type_that_the_catalog_declares(way: JSON, api: FakeAPI, tmp_path: Path) -> None:
+    catalog = catalog_with(deselect=way.get("deselect", ()))
+    schemas = {entry["stream"]: entry["schema"] for entry in catalog["streams"]}
+    schemas["charges"]["properties"]["new_everywhere"] = {"type": ["string", "null"]}
+    schemas["subscriptions"]["properties"]["items"]["items"]["properties"]["new_inside"] = {"type": ["string", "null"]}
+    run, records = read(api, tmp_path, way, catalog)
+    assert run.schemas["charges"]["schema"]["properties"]["new_everywhere"] == {"type": ["string", "null"]}
+    assert records.count(json.dumps('{"deep":[1.5]}')) == 30
+    assert records.count("new_inside") == 10
+    assert len(told(run)) == 1
+    assert "(`new_sometimes`)" in told(run)[0]
+
+
+def test_a_field_that_the_catalog_leaves_out_is_left_out() -> None:
+    catalog = catalog_with(only=["charges"])
+    schema = next(entry["schema"] for entry in catalog["streams"] if entry["stream"] == "charges")
+    schema["properties"] = {"charge_id": {"type": "string"}, "amount": {"type": ["number", "null"]}}
+    with FakeAPI({"charges": [{"charge_id": "a", "amount": "1.50", "currency": "EUR"}]}) as api:
+        run = run_in_process(tap_config(api), catalog=catalog).expect_success()
+    assert run.exact_records("charges") == [{"charge_id": "a", "amount": "1.50"}]
+    assert b'"amount":1.50' in run.stdout
+    assert "(`currency`)" in told(run)[0]
+
+
+@pytest.mark.parametrize("value", ["NaN", '{"a":[Infinity]}', "[" * 900 + "]" * 900, '"' + "x" * 100_000 + '"'])
+def test_it_is_not_checked(value: str) -> None:
+    run = read_served_records(f'{{"charge_id":"a","zz":{value},"amount":"1"}}').expect_success()
+    assert run.records("charges") == [{"charge_id": "a", "amount": "1"}]
+
+
+def test_names_are_cut_to_a_number_and_a_length() -> None:
+    fields = ",".join(f'"field_{number}{"x" * (200 if number == 3 else 0)}":1' for number in range(50))
+    line = told(read_served_records(f'{{"charge_id":"a",{fields}}}').expect_success())[0]
+    assert "`field_19`, 30 others)" in line
+    assert "field_20" not in line
+    assert f"`field_3{'x' * 53}...`" in line
+    assert len(line) < 600
+
+
+def test_ever_new_names_fill_neither_the_log_nor_the_memory() -> None:
+    records = ",".join(f'{{"charge_id":"{number}","field_{number}":1}}' for number in range(3_000))
+    run = read_served_records(records, page_size=5_000).expect_success()
+    assert len(run.records("charges")) == 3_000
+    assert "980 or more others)" in told(run)[0]
+    assert all(record.keys() == {"charge_id"} for record in run.records("charges"))
+
+
+def test_a_name_cannot_forge_the_log() -> None:
+    names = ["a\\n2026-01-01 | DEBUG | forged", "b\\u001b[31m", "c`d", "e\\u202ef"]
+    fields = ",".join(f'"{name}":1' for name in names)
+    run = read_served_records(f'{{"charge_id":"a",{fields}}}').expect_success()
+    assert "(`a?2026-01-01 | DEBUG | forged`, `b?[31m`, `c?d`, `e?f`)" in told(run)[0]
+
+
+def test_a_run_that_fails_still_ends_with_its_error() -> None:
+    run = read_served_records('{"charge_id":"a","zz":1},{"charge_id":"b","amount":"x"}')
+    run.expect_failure("`amount`")
+    assert len(told(run)) == 1
+
+
+def test_a_process_of_its_own_does_the_same(api: FakeAPI) -> None:
+    run = run_tap(tap_config(api)).expect_success()
+    assert len(run.logged("does not declare")) == 2
+    assert not any("new_everywhere" in record for record in run.records("charges"))
