@@ -28,8 +28,9 @@ from tap_payments.output.batches import Batches, Manifest
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.pages import PageLengths, PageToken, PagingRules
 from tap_payments.pagination.reading import new_paginator, read_pages
-from tap_payments.records.coercion import Coercer, CoercionRules
+from tap_payments.records.declarations import Declarations
 from tap_payments.records.page import FetchedPage, Page
+from tap_payments.records.personal_data import Protection
 from tap_payments.records.reader import RecordReader
 from tap_payments.records.selection import Selection
 from tap_payments.records.undeclared import UndeclaredFields
@@ -109,7 +110,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         self._sessions = ThreadSessions()
         self._counts: StreamProgress
         self._pending_version = PendingVersion(self.name, self.logger)
-        self._undeclared = UndeclaredFields()
+        self._undeclared = UndeclaredFields(Declarations.from_config(self.config))
         self._write_unmodified: Callable[[Record], None] | None = None
 
     @property
@@ -213,7 +214,13 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     def parse_response(self, response: requests.Response) -> Page:
         """Return the page of an answer; iterating over it decodes its records."""
         filter_time = self.listing.filter_field
-        return parse_page(response, key=self.primary_keys[0], time=self.time_field, filter_time=filter_time)
+        return parse_page(
+            response,
+            key=self.primary_keys[0],
+            time=self.time_field,
+            filter_time=filter_time,
+            show=self._protection.show_key,
+        )
 
     @cached_property
     def _request_name(self) -> str:
@@ -289,6 +296,12 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             counts=counts,
             logger=self.logger,
         )
+        if self._protection.sends_personal_key:
+            self.logger.warning(
+                "%s: `%s` is personal data, but the key, and goes out as it is: set `hash_key` to have it hashed",
+                self.name,
+                self.primary_keys[0],
+            )
         threads, stop = self.settings.concurrency, self.sync_context.stop
         try:
             with Prefetcher(fetcher.fetch, threads=threads, stop=stop) as prefetcher:
@@ -331,14 +344,19 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         return Selection(self.name, self.schema, self.effective_schema, self.mask, self.stream_maps, stream_maps)
 
     @cached_property
+    def _protection(self) -> Protection:
+        return Protection.of_stream(self.name, self.primary_keys[0], self.config)
+
+    @cached_property
     def _reader(self) -> RecordReader:
         never_null = {*self.primary_keys, *filter(None, [self.replication_key])}
-        rules = CoercionRules(
+        coercer = self._protection.coercer(
+            self._selection.checked_schema(never_null),
+            never_null=never_null,
             on_invalid=self._count_nulled if self.settings.on_invalid_value == "null" else None,
             on_undeclared=self._undeclared.add,
         )
-        coercer = Coercer(self._selection.checked_schema(never_null), rules, never_null=never_null)
-        return RecordReader(self._selection, coercer, failure=self.failure)
+        return RecordReader(self._selection, coercer, show_key=self._protection.show_key, failure=self.failure)
 
     def _count_nulled(self, field: str, error: InvalidValueError) -> None:
         """Count a value that becomes null, and warn of the first one of its field."""
@@ -374,11 +392,13 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             raise self._unwritable(record) from None
         except Exception as error:  # noqa: BLE001 - an expression may raise anything, with the record in its text
             what = f"which `stream_maps` cannot be applied to ({type(error).__name__}): check its expressions"
-            raise self.failure(f"sent record {errors.show_key(key)}, {what}") from None
+            raise self.failure(f"sent record {self._protection.show_sent_key(key)}, {what}") from None
 
     def _unwritable(self, record: Record) -> RunError:
         key = record.get(self.primary_keys[0], "")
-        return self.failure(f"sent record {errors.show_key(key)}, which JSON cannot carry: it is nested too deeply")
+        return self.failure(
+            f"sent record {self._protection.show_sent_key(key)}, which JSON cannot carry: it is nested too deeply"
+        )
 
     # BATCH messages.
 

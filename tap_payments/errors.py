@@ -150,10 +150,13 @@ class UnwritableRecordError(Exception):
         self.record = record
 
 
+OBJECT_KEY = "(an object)"
+
+
 def show_key(key: object) -> str:
     """Return a record's key as messages show it; one that arrived as an object or array may hold anything."""
     text = str(key)
-    return "(an object)" if text[:1] in {"{", "["} else text[:100]
+    return OBJECT_KEY if text[:1] in {"{", "["} else text[:100]
 
 
 def describe_status(status: int) -> str:

@@ -211,6 +211,27 @@ SETTINGS = th.PropertiesList(
         allowed_values=["error", "null"],
     ),
     th.Property(
+        "personal_data",
+        th.StringType,
+        title="Personal data",
+        description=(
+            "What to do with fields that hold personal data or free text: `keep` them, `hash` them (HMAC-SHA256 with "
+            "`hash_key`) or `drop` them. With `hash` and `drop`, fields that the schemas do not declare never pass."
+        ),
+        default="keep",
+        allowed_values=["keep", "hash", "drop"],
+    ),
+    th.Property(
+        "hash_key",
+        th.StringType,
+        title="Hash key",
+        description=(
+            "Secret key of the hashes, for `personal_data: hash`; with `drop` it hashes `customer_id` of `customers`, "
+            "which is a key and stays."
+        ),
+        secret=True,
+    ),
+    th.Property(
         "user_agent",
         th.StringType(pattern=HEADER),
         title="User agent",
@@ -249,6 +270,8 @@ class Settings:
     window_days: float
     reread_days: float
     on_invalid_value: str
+    personal_data: str
+    hash_key: str
     user_agent: str
 
     @classmethod
@@ -281,6 +304,8 @@ class Settings:
             window_days=float(config["window_days"]),
             reread_days=float(config["reread_days"]),
             on_invalid_value=config["on_invalid_value"],
+            personal_data=config["personal_data"],
+            hash_key=config.get("hash_key", ""),
             user_agent=config.get("user_agent", f"tap-payments/{__version__}"),
         )
 

@@ -87,6 +87,8 @@ def find_conflicts(settings: declared.Settings, config: Mapping[str, Any]) -> It
         yield "setting `page_overlap` must be less than `page_size`"
     if settings.limit_param == settings.offset_param:
         yield "setting `limit_param` must differ from `offset_param`"
+    if settings.personal_data == "hash" and not settings.hash_key.strip():
+        yield "setting `hash_key` must be set for `personal_data: hash`"
     if config.get("emit_activate_version_messages"):
         if config.get("batch_config"):
             yield "setting `emit_activate_version_messages` must not be used together with `batch_config`"
@@ -144,7 +146,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _check_credential(text: str) -> str | None:
-    """Return the rule that a user name or a password breaks, to follow `must`."""
+    """Return the rule that a user name, a password or another secret breaks, to follow `must`."""
     return None if text.isprintable() else "not contain control characters"
 
 
@@ -161,5 +163,6 @@ CHECKS: dict[str, Callable[[str], str | None]] = {
     "base_url": _check_url,
     "username": _check_credential,
     "password": _check_credential,
+    "hash_key": _check_credential,
     "start_date": _check_date,
 }

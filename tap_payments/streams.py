@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from singer_sdk import SchemaDirectory, StreamSchema
-
-from tap_payments import schemas
 from tap_payments.client import PaymentsStream
+from tap_payments.records.declarations import SCHEMAS, DeclaredSchema
 
-SCHEMAS = SchemaDirectory(schemas)
+if TYPE_CHECKING:
+    from singer_sdk import StreamSchema
 
 
 class ChargesStream(PaymentsStream):
@@ -20,7 +19,7 @@ class ChargesStream(PaymentsStream):
     primary_keys: ClassVar[tuple[str, ...]] = ("charge_id",)
     time_field: ClassVar[str] = "occurred"
     valid_replication_keys: ClassVar[tuple[str, ...]] = ("occurred",)
-    schema: ClassVar[StreamSchema[str]] = StreamSchema(SCHEMAS)
+    schema: ClassVar[StreamSchema[str]] = DeclaredSchema(SCHEMAS)
 
 
 class CustomersStream(PaymentsStream):
@@ -31,7 +30,7 @@ class CustomersStream(PaymentsStream):
     primary_keys: ClassVar[tuple[str, ...]] = ("customer_id",)
     time_field: ClassVar[str] = "first_seen"
     valid_replication_keys: ClassVar[tuple[str, ...]] = ("first_seen",)
-    schema: ClassVar[StreamSchema[str]] = StreamSchema(SCHEMAS)
+    schema: ClassVar[StreamSchema[str]] = DeclaredSchema(SCHEMAS)
 
 
 class ProductsStream(PaymentsStream):
@@ -41,7 +40,7 @@ class ProductsStream(PaymentsStream):
     path = "products"
     primary_keys: ClassVar[tuple[str, ...]] = ("product_id",)
     time_field: ClassVar[str] = "first_seen"
-    schema: ClassVar[StreamSchema[str]] = StreamSchema(SCHEMAS)
+    schema: ClassVar[StreamSchema[str]] = DeclaredSchema(SCHEMAS)
 
 
 class SubscriptionsStream(PaymentsStream):
@@ -52,7 +51,7 @@ class SubscriptionsStream(PaymentsStream):
     primary_keys: ClassVar[tuple[str, ...]] = ("subscription_id",)
     time_field: ClassVar[str] = "first_seen"
     valid_replication_keys: ClassVar[tuple[str, ...]] = ("first_seen",)
-    schema: ClassVar[StreamSchema[str]] = StreamSchema(SCHEMAS)
+    schema: ClassVar[StreamSchema[str]] = DeclaredSchema(SCHEMAS)
 
 
 STREAMS: dict[str, type[PaymentsStream]] = {

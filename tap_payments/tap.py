@@ -13,7 +13,7 @@ from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers._state import StateWriter
 from singer_sdk.helpers._util import read_json_file
 from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
-from singer_sdk.singerlib import Catalog
+from singer_sdk.singerlib import Catalog, Schema
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
@@ -23,9 +23,10 @@ from tap_payments.cli import PaymentsCommand, StopSignals, graceful_end, read_ob
 from tap_payments.context import SyncContext
 from tap_payments.errors import RunError
 from tap_payments.output.writer import BufferedWriter
+from tap_payments.records.declarations import SCHEMAS, Declarations
 from tap_payments.settings import SETTINGS, Settings, read_text
 from tap_payments.settings_validation import check_config, find_conflicts
-from tap_payments.streams import SCHEMAS, STREAMS
+from tap_payments.streams import STREAMS
 from tap_payments.validation import check_state
 
 if TYPE_CHECKING:
@@ -76,6 +77,18 @@ class TapPayments(Tap):
             )
         except RecursionError:
             raise RunError("the catalog is nested too deeply: write it as --discover does") from None
+
+    @cached_property
+    @override
+    def input_catalog(self) -> Catalog | None:
+        """The catalog that was given, with the settings applied to its schemas."""
+        catalog = super().input_catalog
+        declarations = Declarations.from_config(self.config)
+        for entry in catalog.streams if catalog else ():
+            if entry.tap_stream_id in STREAMS:
+                own = SCHEMAS.get_schema(entry.tap_stream_id)
+                entry.schema = Schema.from_dict(declarations.resolve(entry.schema.to_dict(), own))
+        return catalog
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:

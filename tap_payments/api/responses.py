@@ -17,7 +17,7 @@ from tap_payments.errors import (
 from tap_payments.records.page import Page, read_page
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     import requests
 
@@ -47,7 +47,9 @@ def check_status(response: requests.Response, what: str, *, retried: Collection[
     raise RequestError(f"{what}: {errors.advise(status)}")
 
 
-def parse_page(response: requests.Response, *, key: str, time: str, filter_time: str | None) -> Page:
+def parse_page(
+    response: requests.Response, *, key: str, time: str, filter_time: str | None, show: Callable[[object], str]
+) -> Page:
     """Return the page of an answer.
 
     Args:
@@ -55,13 +57,14 @@ def parse_page(response: requests.Response, *, key: str, time: str, filter_time:
         key: The field that is a record's key.
         time: The field that is a record's time.
         filter_time: The field by whose time the API filters; None where it is `time`.
+        show: Shows a key in the text of an error.
 
     Raises:
         TransientError: If another try may bring another answer.
         RequestError: If it will not.
     """
     try:
-        return read_page(response.content, key=key, time=time, filter_time=filter_time)
+        return read_page(response.content, key=key, time=time, filter_time=filter_time, show=show)
     except MalformedBodyError as error:
         raise TransientError(f"answered 200, but {error}", advice=errors.BODY_ADVICE) from None
     except ContradictionError as error:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 # A list whose records have ever new fields must not fill the memory with their shapes.
 MAX_SHAPES = 1000
 MONEY_FORMAT = "x-singer.decimal"
+#: Marks a field that is personal data; where values are hashed, it is.
+PERSONAL = "x-personal"
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,14 @@ class CoercionRules:
         on_invalid: Called with the field and the error of each value that cannot be coerced, which becomes null where
             its type allows that; None raises the error.
         on_undeclared: Called with the name of a field that the schema does not declare and that is removed.
+        hash_value: Hashes the values of fields that are marked as personal data; None leaves them.
+        to_text: Converts what is no text to text.
     """
 
     on_invalid: OnInvalid | None = None
     on_undeclared: Callable[[str], None] | None = None
+    hash_value: Callable[[Any], str] | None = None
+    to_text: Coercion = to_string
 
 
 class _Plan(NamedTuple):
@@ -205,7 +211,7 @@ def _coercions_for(declared: Mapping[str, Any], path: str, rules: CoercionRules)
     choose_item = _coercions_for(items, f"{path}[]", rules) if items and items.get("type") else None
     inner = Coercer(declared, rules, path=path) if declared.get("properties") else None
     coercions: dict[str, Coercion] = {
-        "string": to_string,
+        "string": rules.to_text,
         "number": to_number,
         "integer": to_integer,
         "decimal": to_decimal,
@@ -224,6 +230,10 @@ def _coercions_for(declared: Mapping[str, Any], path: str, rules: CoercionRules)
     }
     right = right_types.get(kind, ())
     coercion = coercions.get(kind)
+    if coercion is not None and rules.hash_value is not None and declared.get(PERSONAL):
+        # Text is hashed as it is, and what arrives in place of text as the text that it stands for.
+        coercion = rules.hash_value if kind == "string" else partial(_hash_coerced, rules.hash_value, coercion, right)
+        right = ()
     if coercion is not None and not nullable:
         coercion = partial(_coerce_to_non_null, kind, coercion)
     elif coercion is not None and rules.on_invalid is not None:
@@ -235,6 +245,11 @@ def _coercions_for(declared: Mapping[str, Any], path: str, rules: CoercionRules)
         return None if arrived in right else coercion
 
     return choose
+
+
+def _hash_coerced(hash_value: Coercion, coercion: Coercion, right: Collection[type], value: object) -> object:
+    coerced = value if type(value) in right else coercion(value)
+    return None if coerced is None else hash_value(coerced)
 
 
 def _refuse_null(declared: str, value: object) -> object:

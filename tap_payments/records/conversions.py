@@ -55,6 +55,17 @@ def to_string(value: Any) -> str:
     return str(value)
 
 
+def to_flat_string(value: Any) -> str:
+    """Return the text of a value as `to_string` does, but of no object or array with anything in it.
+
+    Raises:
+        InvalidValueError: If there is none.
+    """
+    if isinstance(value, dict | list) and value:
+        raise invalid_value("string", value)
+    return to_string(value)
+
+
 def to_number(value: Any) -> int | Decimal | None:
     """Return the number of a text of digits; null for an empty one.
 

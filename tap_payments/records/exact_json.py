@@ -74,5 +74,7 @@ def _encode_as_received(value: object) -> object:
 
 DECODER = msgspec.json.Decoder(float_hook=read_number)
 ENCODER = msgspec.json.Encoder(enc_hook=_encode_other, decimal_format="number")
+# Writes the same text for an object in whatever order its fields arrive.
+CANONICAL_ENCODER = msgspec.json.Encoder(enc_hook=_encode_other, decimal_format="number", order="sorted")
 # Writes what was read, with what JSON does not have; never for a target.
 RECEIVED_ENCODER = msgspec.json.Encoder(enc_hook=_encode_as_received, decimal_format="number")

@@ -12,12 +12,18 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from tap_payments.errors import ContradictionError, MalformedBodyError, UnexpectedBodyError, UnreadableNumberError
+from tap_payments.errors import (
+    ContradictionError,
+    MalformedBodyError,
+    UnexpectedBodyError,
+    UnreadableNumberError,
+    show_key,
+)
 from tap_payments.records.exact_json import (
     DECODER,
     MAX_EXPONENT_DIGITS,
@@ -31,6 +37,8 @@ from tap_payments.records.timestamps import read_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
+
+    NameRecord = Callable[[dict[str, Any]], str]
 
 # Nothing that an API documents is nested deeper. Where a decoder gives up depends on Python: near its recursion limit,
 # or, from 3.14 on, only where the stack ends. What is below this depth is cut out then, to name the field that has it.
@@ -72,7 +80,7 @@ class Page:
 
     outline: PageOutline
     _records: Sequence[msgspec.Raw]
-    _key: str
+    _name_record: NameRecord
     has_non_finite: bool = False
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -91,7 +99,7 @@ class Page:
         try:
             record: dict[str, Any] = DECODER.decode(raw)
         except (ArithmeticError, RecursionError, msgspec.DecodeError, UnicodeDecodeError):
-            record = _decode_carefully(b'{"data":[%b]}' % bytes(raw), self._key)["data"][0]
+            record = _decode_carefully(b'{"data":[%b]}' % bytes(raw), self._name_record)["data"][0]
         return record
 
 
@@ -126,7 +134,14 @@ def _outliner(fields: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(envelope, float_hook=read_number)
 
 
-def read_page(content: bytes, *, key: str, time: str, filter_time: str | None = None) -> Page:
+def read_page(
+    content: bytes,
+    *,
+    key: str,
+    time: str,
+    filter_time: str | None = None,
+    show: Callable[[object], str] = show_key,
+) -> Page:
     """Read a page out of an answer.
 
     Args:
@@ -134,6 +149,7 @@ def read_page(content: bytes, *, key: str, time: str, filter_time: str | None = 
         key: The field that is a record's key.
         time: The field that is a record's time.
         filter_time: The field by whose time the API filters; None where it is `time`.
+        show: Shows a key in the text of an error.
 
     Raises:
         MalformedBodyError: If the body is no JSON.
@@ -143,6 +159,7 @@ def read_page(content: bytes, *, key: str, time: str, filter_time: str | None = 
     content = content.removeprefix(codecs.BOM_UTF8)
     fields = tuple(dict.fromkeys((key, time, filter_time or time)))
     has_non_finite = False
+    name_record = partial(_name_record, key, show)
     try:
         if not content.isascii():
             content.decode()  # The splitter passes over text without a look at its bytes.
@@ -152,7 +169,7 @@ def read_page(content: bytes, *, key: str, time: str, filter_time: str | None = 
         outlined = _outliner(fields).decode(content).data
         columns = [[getattr(record, field) for record in outlined] for field in fields]
     except (ArithmeticError, RecursionError, msgspec.DecodeError, UnicodeDecodeError):
-        body = _decode_carefully(content, key)
+        body = _decode_carefully(content, name_record)
         _check_shape(body)
         envelope = _Envelope([], body.get("total_count"), body.get("has_more"), body.get("error"))
         has_non_finite = any(isinstance(part, NonFinite) for part in _walk(body["data"]))
@@ -169,7 +186,7 @@ def read_page(content: bytes, *, key: str, time: str, filter_time: str | None = 
     times = [[read_time(value) for value in column] for column in columns[1:]]
     has_more = str(envelope.has_more).strip().lower() in {"true", "1", "yes"}
     outline = PageOutline(keys, times[0], times[-1], _read_total(envelope.total_count), has_more)
-    return Page(outline, records, key, has_non_finite)
+    return Page(outline, records, name_record, has_non_finite)
 
 
 def _check_shape(body: object) -> None:
@@ -185,7 +202,7 @@ def _check_shape(body: object) -> None:
             raise UnexpectedBodyError(msg)
 
 
-def _decode_carefully(content: bytes, key: str) -> Any:
+def _decode_carefully(content: bytes, name_record: NameRecord) -> Any:
     """Decode what the fast decoder refuses, and distinguish an invalid record from an invalid answer.
 
     Python's decoder takes integers of thousands of digits, NaN and Infinity, which are invalid values of their fields,
@@ -198,14 +215,14 @@ def _decode_carefully(content: bytes, key: str) -> Any:
     try:
         body = json.loads(content, parse_float=read_number, parse_int=read_integer, parse_constant=NonFinite)
     except UnreadableNumberError:
-        _blame_exponent(content, key)
+        _blame_exponent(content, name_record)
     except RecursionError:
-        _blame_depth(content, key)
+        _blame_depth(content, name_record)
     except ValueError:
         msg = "the answer is no JSON" if content.strip() else "the answer is empty"
         raise MalformedBodyError(msg) from None
     if not all(_is_text(part) for part in _walk(body)):
-        _blame(body, key, lambda value: not _is_text(value), LONE_SURROGATE)
+        _blame(body, name_record, lambda value: not _is_text(value), LONE_SURROGATE)
     return body
 
 
@@ -227,7 +244,7 @@ def _read_digits(text: str) -> Decimal | None:
     return Decimal(text) if re.fullmatch(r"\d{1,20}(\.0*)?", text, re.ASCII) else None
 
 
-def _blame_depth(content: bytes, key: str) -> NoReturn:
+def _blame_depth(content: bytes, name_record: NameRecord) -> NoReturn:
     """Raise an error that names the field which is nested too deeply, reading the rest of the body without it."""
     kept, depth, start = [], 0, 0
     for match in STRUCTURE.finditer(content):
@@ -247,10 +264,10 @@ def _blame_depth(content: bytes, key: str) -> NoReturn:
     except ValueError:
         msg = "the answer is no JSON"
         raise MalformedBodyError(msg) from None
-    _blame(body, key, lambda value: value == float("inf"), f"values nested more than {MAX_DEPTH} deep")
+    _blame(body, name_record, lambda value: value == float("inf"), f"values nested more than {MAX_DEPTH} deep")
 
 
-def _blame_exponent(content: bytes, key: str) -> NoReturn:
+def _blame_exponent(content: bytes, name_record: NameRecord) -> NoReturn:
     """Raise an error that names the field whose number is out of all bounds."""
 
     def read(text: str) -> object:
@@ -262,25 +279,28 @@ def _blame_exponent(content: bytes, key: str) -> NoReturn:
     try:
         body = json.loads(content, parse_float=read, parse_int=read_integer, parse_constant=NonFinite)
     except RecursionError:
-        _blame_depth(content, key)
+        _blame_depth(content, name_record)
     except ValueError:
         msg = "the answer is no JSON"
         raise MalformedBodyError(msg) from None
     what = f"a number with an exponent of more than {MAX_EXPONENT_DIGITS} digits"
-    _blame(body, key, lambda value: value == float("inf"), what)
+    _blame(body, name_record, lambda value: value == float("inf"), what)
 
 
-def _blame(body: object, key: str, is_wrong: Callable[[object], bool], what: str) -> NoReturn:
+def _blame(body: object, name_record: NameRecord, is_wrong: Callable[[object], bool], what: str) -> NoReturn:
     records = body.get("data") if isinstance(body, dict) else None
     for record in records if isinstance(records, list) else []:
         for name, value in record.items() if isinstance(record, dict) else ():
             if any(is_wrong(part) for part in (name, *_walk(value))):
-                shown = record.get(key) if _is_text(record.get(key)) else "unreadable"
                 field = name if _is_text(name) else "unreadable"
-                msg = f"record {shown!s:.100}, field `{field:.100}`: {what}"
+                msg = f"record {name_record(record)}, field `{field:.100}`: {what}"
                 raise UnexpectedBodyError(msg)
     msg = f"the answer has {what}"
     raise UnexpectedBodyError(msg)
+
+
+def _name_record(key: str, show: Callable[[object], str], record: dict[str, Any]) -> str:
+    return show(record.get(key)) if _is_text(record.get(key)) else "unreadable"
 
 
 def _walk(value: object) -> Iterator[object]:

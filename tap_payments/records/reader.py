@@ -10,7 +10,6 @@ from tap_payments.errors import (
     InvalidValueError,
     MalformedBodyError,
     UnexpectedBodyError,
-    show_key,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ class RecordReader:
         selection: Selection,
         coercer: Coercer,
         *,
+        show_key: Callable[[object], str],
         failure: Callable[[str], Exception],
     ) -> None:
         """Read nothing yet.
@@ -36,10 +36,12 @@ class RecordReader:
         Args:
             selection: What of the records goes out.
             coercer: Coerces them.
+            show_key: Shows a key as it arrived.
             failure: Makes the error that ends the run, from what happened.
         """
         self._selection = selection
         self._coercer = coercer
+        self._show_key = show_key
         self._failure = failure
 
     def read(self, page: Page, places: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -61,9 +63,12 @@ class RecordReader:
                 yield coerce(page.record(place))
             except InvalidValueError as error:
                 advice = KEY_VALUE_ADVICE if error.never_null else VALUE_ADVICE
-                raise self._failure(f"sent record {show_key(page.outline.keys[place])}, {error}: {advice}") from None
+                raise self._failure(f"sent record {self._key(page, place)}, {error}: {advice}") from None
             except (MalformedBodyError, UnexpectedBodyError) as error:
-                raise self._failure(f"sent record {show_key(page.outline.keys[place])}, but {error}") from None
+                raise self._failure(f"sent record {self._key(page, place)}, but {error}") from None
+
+    def _key(self, page: Page, place: int) -> str:
+        return self._show_key(page.outline.keys[place])
 
     def _coerce_non_finite(self, record: dict[str, Any]) -> dict[str, Any]:
         """Coerce a record that may hold NaN or Infinity, without the fields that do not go out."""

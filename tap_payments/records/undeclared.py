@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tap_payments.records.declarations import Declarations
+
 # Names that are kept at most, and that a message shows of them, each cut to a length.
 MAX_NAMES = 1000
 SHOWN_NAMES = 20
 NAME_LENGTH = 60
+IDENTIFIER = re.compile(r"[A-Za-z0-9_.\[\]-]+")
 
 
 class UndeclaredFields:
     """The names of a stream's undeclared fields, in the order in which they came."""
 
-    def __init__(self) -> None:
+    def __init__(self, declarations: Declarations) -> None:
+        """Note nothing yet.
+
+        Args:
+            declarations: What becomes of undeclared fields. Where personal data must not pass, neither may names that
+                are more than an identifier.
+        """
+        self._declarations = declarations
         self._names: dict[str, None] = {}
 
     def __bool__(self) -> bool:
@@ -28,13 +42,17 @@ class UndeclaredFields:
 
     def describe(self) -> str:
         """Return the line that names them; the names are the API's, which may put anything into them."""
-        shown = [f"`{_printable(name)}`" for name in list(self._names)[:SHOWN_NAMES]]
+        protects = self._declarations.protects
+        names = [name for name in self._names if not protects or IDENTIFIER.fullmatch(name)]
+        shown = [f"`{_printable(name)}`" for name in names[:SHOWN_NAMES]]
         if others := len(self._names) - len(shown):
             shown.append(f"{others}{' or more' if len(self._names) == MAX_NAMES else ''} others")
-        fields = ", ".join(shown)
-        return (
-            f"fields that the schema does not declare are left out ({fields}): declare them in the catalog to load them"
+        way_on = (
+            f"`personal_data: {self._declarations.personal_data}` lets none of them pass"
+            if protects
+            else "declare them in the catalog to load them"
         )
+        return f"fields that the schema does not declare are left out ({', '.join(shown)}): {way_on}"
 
 
 def _printable(name: str) -> str:

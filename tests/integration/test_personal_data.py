@@ -1,108 +1,577 @@
-"""The documented stream maps keep every name, address and phone number of an account from leaving the tap."""
+"""`personal_data` keeps what is personal from going out, in messages and batches, on both paths, in the log too."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import hmac
+import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
-import yaml
 
+from tap_payments.client import PaymentsStream
+from tap_payments.errors import VALUE_ADVICE
 from tests.fake_api import FakeAPI, make_account
-from tests.support.in_process import InProcessRun, run_in_process
-from tests.support.tap_runs import tap_config
+from tests.fake_api.faults import Body
+from tests.fake_api.providers import STREAMS
+from tests.support.in_process import (
+    InProcessRun,
+    expect_one_error,
+    invoke_in_process,
+    read_served_records,
+    run_in_process,
+)
+from tests.support.tap_runs import catalog_with, run_tap, tap_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
+
+    from tests.support.tap_runs import TapRun
 
 JSON = dict[str, Any]
 
-PAGE = (Path(__file__).parents[2] / "docs" / "personal-data.md").read_text(encoding="utf-8")
-SECTION = PAGE.split("## Names and e-mail addresses\n", 1)[1].split("\n## ", 1)[0]
-EXAMPLE, HASHED = (yaml.safe_load(text)["config"] for text in re.findall(r"```yaml\n(.*?)```", SECTION, re.DOTALL))
-SEED = "a secret of this test"
-# Fields in which the fake API says less than an API may: people write into them what they like.
-FREE_TEXT = {
-    "charges": ("description", "payment_method_describe", "name_email", "name_send_email"),
-    "customers": ("description", "customer_company", "fax", "website", "invoice_details", "tickets"),
-    "subscriptions": ("last_email",),
+KEY = "a hash key of this test, wörd"
+HASH: JSON = {"personal_data": "hash", "hash_key": KEY}
+DROP: JSON = {"personal_data": "drop"}
+MODES: dict[str, JSON] = {"hash": HASH, "drop": DROP, "drop, keys hashed": {**DROP, "hash_key": KEY}}
+# How records reach the output.
+WAYS: dict[str, JSON] = {
+    "as they are": {},
+    "batches": {"batch": True},
+    "a field deselected": {"deselect": ["charges.company", "customers.company", "subscriptions.company"]},
+    "personal fields deselected": {"deselect": ["charges.customer_email", "customers.metadata", "customers.phone"]},
+    "mapped": {"stream_maps": {"*": {"object": "'mapped'"}}},
+    "a map that makes text of the record": {"stream_maps": {"*": {"all": "json.dumps(record)"}}},
+    "a map that removes personal fields": {"stream_maps": {"c*": {"metadata": None, "description": "__NULL__"}}},
+    "flattened": {"flattening_enabled": True, "flattening_max_depth": 3},
+    "flattened batches": {"flattening_enabled": True, "flattening_max_depth": 3, "batch": True},
+    "undeclared fields are asked for": {"undeclared": True},
+    "INCREMENTAL": {"incremental": ["charges", "customers", "subscriptions"]},
+}
+UNDECLARED = "notes"
+# The fields that hold data of a person, independent of what the schemas mark; `[]` stands for the items of an array.
+TOLD = {
+    "charges": """
+        description customer_name customer_email customer_email_domain customer_phone customer_username name_email
+        name_send_email payment_method_describe support_email invoice_url invoice_download_url product_desc
+        statement_description customer_ip gateway_url manage_url support_url last_4_digits
+    """,
+    "customers": """
+        name first_name username email email_domain send_email_to phone fax website description customer_company
+        billing_address shipping_address invoice_details tax_number tickets card_on_file signup_ip
+    """,
+    "subscriptions": "last_email product_desc cancel_reason",
+    "products": "description",
 }
 
 
-def account(*, php: bool = False) -> dict[str, list[JSON]]:
-    """Make an account that names its customers wherever it can."""
-    lists = make_account(charges=60, customers=20, subscriptions=30, products=3, php=php)
-    people = {person["customer_id"]: person for person in lists["customers"]}
-    for stream, records in lists.items():
-        for record in records if stream in FREE_TEXT else ():
-            for part in (record, *record.get("subscriptions", ())):
-                _tell(part, stream if part is record else "subscriptions", people[record["customer_id"]])
-    return lists
+def words_of(stream: str, key: str) -> Iterator[tuple[str, str]]:
+    """Yield each field that holds data of a person, with a value that no other field of any record has."""
+    for number, name in enumerate(TOLD[stream].split()):
+        yield name, f"Zoë O'Neill {stream}.{number}, {name}@{key}.example 192.0.2.{number}"
 
 
-def _tell(record: JSON, stream: str, person: JSON) -> None:
-    contact = f"{person['name']} <{person['email']}>, {person['phone']}"
-    record["metadata"] = {"contact": contact, "deep": [{"who": person["username"]}]}
-    record["logs"] = [{"text": f"Sent to {person['email']}"}]
-    for name in FREE_TEXT[stream]:
-        record[name] = contact
+@dataclass(frozen=True)
+class Account:
+    """An account whose personal data is known.
+
+    Attributes:
+        lists: Its lists.
+        words: All that must not go out.
+        nested_words: The part of it that no schema declares and that stands inside other fields.
+    """
+
+    lists: dict[str, list[JSON]]
+    words: set[str]
+    nested_words: set[str]
+
+    def told_by(self, output: str) -> set[str]:
+        """Return what of it an output tells; JSON may have escaped it."""
+        plain = output.replace("\\u00eb", "ë").replace('\\"', '"')
+        return {word for word in self.words if word in plain}
 
 
-def personal(customers: Iterable[JSON]) -> set[str]:
-    """Return the names, addresses, numbers and user names of customers."""
-    found = set()
-    for person in customers:
-        found |= {person[name] for name in ("name", "first_name", "username", "email", "phone", "tax_number")}
-        found |= {person["billing_address"], person["name"].removeprefix(person["first_name"]).strip()}
+def make_told_account(*, php: bool = False) -> Account:
+    """Make an account that names its customers wherever it can, in fields that no schema declares too."""
+    account = Account(make_account(charges=24, customers=8, subscriptions=12, products=3, php=php), set(), set())
+    for stream, records in account.lists.items():
+        for record in records:
+            key = record[STREAMS[stream].key]
+            _tell(account, record, stream, key)
+            if stream == "customers":
+                record["items"] = [{"note": f"Zoë's own item {key}"}]
+                account.words.add(f"Zoë's own item {key}")
+                for place, subscription in enumerate(record["subscriptions"]):
+                    _tell(account, subscription, "subscriptions", f"{key}-{place}", is_nested=True)
+    return account
+
+
+def _tell(account: Account, record: JSON, stream: str, key: str, *, is_nested: bool = False) -> None:
+    """Write data of a person into a record."""
+    for name, value in words_of(stream, key):
+        record[name] = value
+    for name in ("metadata", "logs", UNDECLARED):
+        inside = f"Zoë {name} {stream} {key}"
+        record[name] = {inside: [{"who": inside, "ip": f"192.0.2.99-{key}-{stream}-{name}"}]}
+        account.words.update({inside, f"192.0.2.99-{key}-{stream}-{name}"})
+        if is_nested and name == UNDECLARED:
+            account.nested_words.update({inside, f"192.0.2.99-{key}-{stream}-{name}"})
+    record["logs"] = [record["logs"]]
+    account.words.update(value for _, value in words_of(stream, key))
+    account.nested_words.update(value for name, value in words_of(stream, key) if is_nested and name == "cancel_reason")
+    for place, item in enumerate(record.get("items") or ()):
+        for name in ("description", UNDECLARED):
+            item[name] = f"Zoë's item, {name} {key} {stream} {place}"
+            account.words.add(item[name])
+        account.nested_words.add(item[UNDECLARED])
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["typed", "as PHP sends it"])
+def account(request: pytest.FixtureRequest) -> Account:
+    return make_told_account(php=request.param)
+
+
+@pytest.fixture(scope="module")
+def api(account: Account) -> Iterator[FakeAPI]:
+    with FakeAPI(account.lists) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _everything_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAP_PAYMENTS_LOGLEVEL", "DEBUG")
+
+
+def read(api: FakeAPI, folder: Path, settings: JSON, way: JSON | None = None) -> tuple[InProcessRun, str]:
+    """Read an account; return the run, and all that it put out: messages, files and log."""
+    way = dict(way or {})
+    choices = {name: way.pop(name) for name in ("deselect", "undeclared", "incremental") if name in way}
+    if way.pop("batch", False):
+        way["batch_config"] = {
+            "encoding": {"format": "jsonl", "compression": "gzip"},
+            "storage": {"root": folder.as_uri()},
+            "batch_size": 5,
+        }
+    config = tap_config(api, page_size=7, page_overlap=1, **settings, **way)
+    run = run_in_process(config, catalog=catalog_with(**choices)).expect_success()
+    files = [gzip.decompress(file.read_bytes()).decode() for file in folder.rglob("*.gz")]
+    return run, "\n".join([run.stdout.decode(), run.stderr, *files])
+
+
+def records_of(run: TapRun) -> dict[str, list[JSON]]:
+    """Return the records of a run by their stream, those in batches too."""
+    found: dict[str, list[JSON]] = {}
+    for message in run.messages:
+        if message["type"] == "RECORD":
+            found.setdefault(message["stream"], []).append(message["record"])
+        for url in message.get("manifest", ()):
+            lines = gzip.decompress(Path(unquote(urlsplit(url).path)).read_bytes()).splitlines()
+            found.setdefault(message["stream"], []).extend(map(json.loads, lines))
     return found
 
 
-def leaked(run: InProcessRun, customers: Iterable[JSON]) -> set[str]:
-    """Return what standard output reveals of customers."""
-    output = run.expect_success().stdout.decode()
-    return {text for text in personal(customers) if re.search(rf"(?<!\w){re.escape(text)}(?!\w)", output)}
+def digest(text: str, key: str = KEY) -> str:
+    """Return the hash of a text, as anybody can make it who has the key."""
+    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
-def test_without_stream_maps_all_of_it_goes_out() -> None:
-    lists = account()
+def catalog_shape(schema: JSON) -> JSON:
+    """Return the types of a schema, at all depths."""
+    inner = {name: catalog_shape(one) for name, one in schema.get("properties", {}).items()}
+    items = schema.get("items")
+    return {"type": schema.get("type"), **inner, **({"[]": catalog_shape(items)} if items else {})}
+
+
+def test_without_the_setting_all_of_it_goes_out(api: FakeAPI, account: Account, tmp_path: Path) -> None:
+    _, output = read(api, tmp_path, {}, {"undeclared": True})
+    assert account.told_by(output) == account.words - account.nested_words
+    assert len(account.words) > 800
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_none_of_it_goes_out(mode: JSON, way: JSON, api: FakeAPI, account: Account, tmp_path: Path) -> None:
+    run, output = read(api, tmp_path, mode, way)
+    assert account.told_by(output) == set()
+    assert "Zo" not in output
+    assert KEY not in output
+    found = records_of(run)
+    for stream, records in account.lists.items():
+        assert len(found[stream]) == len(records)
+        assert {"charges": "amount", "products": "name"}.get(stream, "accurate_at") in found[stream][0]
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_all_ways_send_the_same(mode: JSON, api: FakeAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = read(api, tmp_path, mode)
+    batches, _ = read(api, tmp_path, mode, {"batch": True})
+    asked: list[str] = []
+
+    def refuse(stream: PaymentsStream) -> bool:
+        asked.append(stream.name)
+        return False
+
+    monkeypatch.setattr(PaymentsStream, "can_write_unmodified", property(refuse))
+    sdk, _ = read(api, tmp_path, mode)
+    assert set(asked) == set(STREAMS), "the SDK's path was not taken"
+    assert records_of(run) == records_of(batches) == records_of(sdk)
+    assert run.schemas == batches.schemas == sdk.schemas
+
+
+@pytest.mark.parametrize("mode", [{}, *MODES.values()], ids=["keep", *MODES])
+def test_what_goes_out_is_what_is_declared(mode: JSON, api: FakeAPI, tmp_path: Path) -> None:
+    run, _ = read(api, tmp_path, mode)
+
+    def check(record: JSON, schema: JSON) -> None:
+        assert record.keys() <= schema["properties"].keys()
+        for name, value in record.items():
+            declared = schema["properties"][name]
+            kinds = {type(None): "null", str: "string", bool: "boolean", int: "number", dict: "object", list: "array"}
+            assert kinds[type(value)] in declared["type"], name
+            if isinstance(value, list) and declared["items"].get("properties"):
+                for item in value:
+                    check(item, declared["items"])
+
+    for stream, records in records_of(run).items():
+        for record in records:
+            check(record, run.schemas[stream]["schema"])
+    declared = json.dumps(run.schemas)
+    assert "x-personal" not in declared
+    assert run.schemas["customers"]["schema"]["properties"]["customer_id"]["type"] == "string"
+
+
+# Hashes.
+
+
+def test_tables_join_on_hashes(api: FakeAPI, account: Account, tmp_path: Path) -> None:
+    run, _ = read(api, tmp_path, HASH)
+    found = records_of(run)
+    customers = {record["customer_id"] for record in found["customers"]}
+    assert customers == {digest(record["customer_id"]) for record in account.lists["customers"]}
+    for stream in ("charges", "subscriptions"):
+        assert {record["customer_id"] for record in found[stream]} <= customers
+    nested = [one for record in found["customers"] for one in record["subscriptions"]]
+    assert nested
+    assert {one["customer_id"] for one in nested} <= customers
+
+
+def test_a_value_has_one_hash_wherever_and_however_it_arrives() -> None:
+    lists: dict[str, list[JSON]] = {
+        "charges": [{"charge_id": "a", "customer_id": 17, "customer_email": "a@b.example", "occurred": "9"}],
+        "customers": [{"customer_id": "17", "email": "a@b.example", "send_email_to": "A@b.example", "name": ""}],
+        "subscriptions": [{"subscription_id": "s", "customer_id": 17.0, "product_desc": None, "first_seen": 9}],
+    }
     with FakeAPI(lists) as api:
-        run = run_in_process(tap_config(api))
-    assert leaked(run, lists["customers"]) == personal(lists["customers"])
+        run = run_in_process(tap_config(api, **HASH)).expect_success()
+    charge, customer = run.records("charges")[0], run.records("customers")[0]
+    assert charge["customer_id"] == customer["customer_id"] == digest("17")
+    assert charge["customer_email"] == customer["email"] == digest("a@b.example") != customer["send_email_to"]
+    # The text of a value counts: upper and lower case, and digits behind the point; an empty text is one too.
+    assert customer["send_email_to"] == digest("A@b.example")
+    assert run.records("subscriptions")[0]["customer_id"] == digest("17.0")
+    assert customer["name"] == digest("")
+    # Null stays null, and nothing comes up that was not there.
+    assert run.records("subscriptions")[0] == {
+        "subscription_id": "s",
+        "customer_id": digest("17.0"),
+        "product_desc": None,
+        "first_seen": 9,
+    }
 
 
-@pytest.mark.parametrize("php", [False, True], ids=["typed", "as PHP sends it"])
-def test_the_example_of_the_readme_lets_none_of_it_out(*, php: bool) -> None:
-    lists = account(php=php)
-    with FakeAPI(lists) as api:
-        run = run_in_process(tap_config(api, **EXAMPLE))
-    assert leaked(run, lists["customers"]) == set()
-    for stream, records in lists.items():
-        assert len(run.records(stream)) == len(records)
-    assert run.records("charges")[0]["amount"]
-    assert {"customer_id", "country"} <= set(run.records("customers")[0])
+@pytest.mark.parametrize(
+    ("sent", "hashed"),
+    [
+        ('{"b":1.10,"a":{"d":"é","c":[null,true,1e5]}}', '{"a":{"c":[null,true,1E+5],"d":"é"},"b":1.10}'),
+        ('{"a":{"c":[null,true,1e5],"d":"\\u00e9"}, "b":1.10}', '{"a":{"c":[null,true,1E+5],"d":"é"},"b":1.10}'),
+        ("{}", "{}"),
+        ("[]", "{}"),
+        ('["x"]', '{"0":"x"}'),
+        ('""', None),
+        ("null", None),
+    ],
+)
+def test_an_object_is_hashed_as_canonical_json_of_the_declared_type(sent: str, hashed: str | None) -> None:
+    run = read_served_records(f'{{"charge_id":"a","metadata":{sent}}}', **HASH).expect_success()
+    assert run.records("charges")[0]["metadata"] == (None if hashed is None else digest(hashed))
+    logs = read_served_records(f'{{"charge_id":"a","logs":{{"0":{sent}}}}}', **HASH).expect_success()
+    assert re.fullmatch("[0-9a-f]{64}", logs.records("charges")[0]["logs"])
 
 
-def test_the_example_of_the_readme_takes_records_without_these_fields() -> None:
-    with FakeAPI({"customers": [{"customer_id": "a"}], "charges": [{"charge_id": "b"}]}) as api:
-        run = run_in_process(tap_config(api, **EXAMPLE)).expect_success()
-    assert run.records("customers") == [{"customer_id": "a"}]
+def test_a_hash_depends_on_its_key() -> None:
+    record = '{"customer_id":"a","name":"Zoë"}'
+    for key in (KEY, "another", "k"):
+        run = read_served_records(record, stream="customers", personal_data="hash", hash_key=key).expect_success()
+        assert run.records("customers") == [{"customer_id": digest("a", key), "name": digest("Zoë", key)}]
 
 
-def test_the_readmes_hash_has_a_seed_and_takes_records_without_an_address() -> None:
-    maps = {"customers": EXAMPLE["stream_maps"]["customers"] | HASHED["stream_maps"]["customers"]}
-    people = account()["customers"]
-    with FakeAPI({"customers": [*people, {"customer_id": "a"}, {"customer_id": "b", "email": None}]}) as api:
-        run = run_in_process(tap_config(api, stream_maps=maps, stream_map_config={"hash_seed": SEED}))
-    assert leaked(run, people) == set()
-    digests = [hashlib.sha256((SEED + person["email"]).encode()).hexdigest() for person in people]
-    assert [record["email"] for record in run.records("customers")] == [*digests, None, None]
-    assert set(HASHED["stream_map_config"]) == {"hash_seed"}
+def test_stream_maps_see_hashes() -> None:
+    maps = {"customers": {"mail": "email", "short": "email[:8]", "__filter__": f"name == '{digest('Zoë')}'"}}
+    with FakeAPI({"customers": [{"customer_id": "a", "email": "x", "name": "Zoë"}, {"customer_id": "b"}]}) as api:
+        config = tap_config(api, stream_maps=maps, **HASH)
+        run_in_process(config, catalog=catalog_with(only=["customers"])).expect_failure("stream_maps")
+        maps["customers"]["__filter__"] = f"record.get('name') == '{digest('Zoë')}'"
+        run = run_in_process(tap_config(api, stream_maps=maps, **HASH), catalog=catalog_with(only=["customers"]))
+    assert [(one["mail"], one["short"]) for one in run.expect_success().records("customers")] == [
+        (digest("x"), digest("x")[:8])
+    ]
 
 
-def test_the_readmes_hash_fails_without_its_seed() -> None:
-    with FakeAPI({"customers": account()["customers"]}) as api:
-        # What Meltano hands on where the variable is not set.
-        run = run_in_process(tap_config(api, stream_maps=HASHED["stream_maps"], stream_map_config={"hash_seed": None}))
-    run.expect_failure("customers", "`stream_maps` cannot be applied")
+@pytest.mark.parametrize("mode", [HASH, {**DROP, "hash_key": KEY}], ids=["hash", "drop"])
+def test_pages_overlap_and_bookmarks_move_as_without_hashes(mode: JSON) -> None:
+    lists = make_account(customers=40, charges=40)
+    with FakeAPI(lists, provider="chargedesk") as api:
+        catalog = catalog_with(only=["customers", "charges"], incremental=["customers", "charges"])
+        runs = [
+            run_in_process(tap_config(api, page_size=7, **settings), catalog=catalog).expect_success()
+            for settings in ({}, mode)
+        ]
+        state = runs[1].state
+        again = run_in_process(tap_config(api, page_size=7, **mode), catalog=catalog, state=state).expect_success()
+    kept, hashed = runs
+    assert [message["type"] for message in kept.messages] == [message["type"] for message in hashed.messages]
+    assert hashed.keys("customers") == [digest(key) for key in kept.keys("customers")]
+    assert len(set(hashed.keys("customers"))) == 40
+    assert kept.bookmark("customers") == hashed.bookmark("customers") == again.bookmark("customers")
+    assert set(again.keys("customers")) <= set(hashed.keys("customers"))
+
+
+# Drop.
+
+
+def test_a_key_is_never_dropped(api: FakeAPI, account: Account, tmp_path: Path) -> None:
+    keys = [record["customer_id"] for record in account.lists["customers"]]
+    run, _ = read(api, tmp_path, DROP)
+    assert sorted(run.keys("customers")) == sorted(keys)
+    assert run.logged("WARNING", "customers", "`customer_id`", "`hash_key`")
+    hashed, _ = read(api, tmp_path, {**DROP, "hash_key": KEY})
+    assert sorted(hashed.keys("customers")) == sorted(map(digest, keys))
+    assert not hashed.logged("WARNING", "`hash_key`")
+    for one in (run, hashed):
+        assert not any("customer_id" in record for record in one.records("charges"))
+        assert "customer_id" not in one.schemas["charges"]["schema"]["properties"]
+        assert one.schemas["customers"]["schema"]["required"] == ["customer_id"]
+
+
+def test_what_is_dropped_is_not_named_as_undeclared() -> None:
+    record = '{"customer_id":"a","name":"Zoë","unheard_of":1,"subscriptions":[{"metadata":{},"new":2}]}'
+    run = read_served_records(record, stream="customers", **DROP).expect_success()
+    told = run.logged("WARNING", "does not declare")
+    assert len(told) == 1
+    assert "(`unheard_of`, `subscriptions[].new`)" in told[0]
+
+
+# Settings and catalogs.
+
+
+def test_hash_without_a_key_is_refused_before_any_request(api: FakeAPI) -> None:
+    before = len(api.requests)
+    for settings in ({}, {"hash_key": ""}, {"hash_key": "  "}):
+        run = run_in_process(tap_config(api, personal_data="hash", **settings))
+        expect_one_error(run, "setting `hash_key` must be set for `personal_data: hash`")
+        assert run.messages == []
+    assert len(api.requests) == before
+
+
+def test_the_key_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAP_PAYMENTS_HASH_KEY", KEY)
+    monkeypatch.setenv("TAP_PAYMENTS_PERSONAL_DATA", "hash")
+    with FakeAPI({"customers": [{"customer_id": "a"}]}) as api:
+        monkeypatch.setenv("TAP_PAYMENTS_BASE_URL", api.url)
+        monkeypatch.setenv("TAP_PAYMENTS_USERNAME", api.username)
+        run = invoke_in_process("--config=ENV").expect_success()
+    assert run.records("customers") == [{"customer_id": digest("a")}]
+    assert KEY not in run.stderr
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_discovery_offers_what_a_run_declares(mode: JSON, api: FakeAPI, tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    # Discovery needs no key: it hashes nothing.
+    file.write_text(json.dumps({name: value for name, value in mode.items() if mode is not HASH or name != "hash_key"}))
+    offered = json.loads(invoke_in_process("--config", str(file), "--discover").stdout)
+    run, _ = read(api, tmp_path, mode)
+    for entry in offered["streams"]:
+        assert entry["schema"] == run.schemas[entry["stream"]]["schema"]
+        fields = [item["breadcrumb"] for item in entry["metadata"] if len(item["breadcrumb"]) == 2]
+        assert {name for _, name in fields} == set(entry["schema"]["properties"])
+    assert "x-personal" not in json.dumps(offered)
+    again = run_in_process(tap_config(api, **mode), catalog=offered).expect_success()
+    assert again.schemas == run.schemas
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_a_catalog_made_for_another_mode_works(mode: JSON, api: FakeAPI, account: Account, tmp_path: Path) -> None:
+    fresh, _ = read(api, tmp_path, mode)
+    catalog = catalog_with()
+    for entry in catalog["streams"]:
+        # What a user may have written by hand: none of it lets anything pass.
+        schema = entry["schema"]
+        schema["additionalProperties"] = True
+        schema["properties"][UNDECLARED] = {"type": ["object", "null"]}
+        for name, declared in schema["properties"].items():
+            if name in {"metadata", "description", "customer_email"}:
+                declared.update(
+                    {"type": ["object", "string", "null"], "x-personal": False, "additionalProperties": True}
+                )
+            if name in {"company", "gateway_id"}:
+                del declared["type"]
+            if name == "status":
+                declared["anyOf"] = [{"type": "object"}, {"type": "string"}]
+        if entry["stream"] == "customers":
+            schema["properties"]["subscriptions"] = {"type": ["string", "null"]}
+        if entry["stream"] == "subscriptions":
+            items = schema["properties"]["items"]["items"]
+            items["additionalProperties"] = True
+            items["properties"][UNDECLARED] = {}
+            items["properties"]["description"] = {}
+    run = run_in_process(tap_config(api, **mode), catalog=catalog).expect_success()
+    assert account.told_by(run.stdout.decode() + run.stderr) == set()
+    for stream in STREAMS:
+        theirs, ours = (catalog_shape(one.schemas[stream]["schema"]) for one in (run, fresh))
+        assert theirs == ours
+    assert {name: len(found) for name, found in records_of(run).items()} == {
+        name: len(records) for name, records in account.lists.items()
+    }
+
+
+def test_a_catalog_may_leave_fields_out_and_declare_another_scalar_type() -> None:
+    catalog = catalog_with(only=["customers"])
+    schema = next(entry["schema"] for entry in catalog["streams"] if entry["stream"] == "customers")
+    names = ("customer_id", "name", "charges", "first_seen")
+    schema["properties"] = {name: schema["properties"][name] for name in names}
+    schema["properties"]["first_seen"] = {"type": ["string", "null"]}
+    schema["properties"]["name"] = {"type": ["integer", "null"]}
+    with FakeAPI(
+        {"customers": [{"customer_id": "a", "name": "Zoë", "charges": 1, "first_seen": 5, "email": "x"}]}
+    ) as api:
+        run = run_in_process(tap_config(api, **HASH), catalog=catalog).expect_success()
+    assert run.records("customers") == [
+        {"customer_id": digest("a"), "name": digest("Zoë"), "charges": 1, "first_seen": "5"}
+    ]
+    declared = run.schemas["customers"]["schema"]["properties"]
+    assert {name: one["type"] for name, one in declared.items()} == {
+        "customer_id": "string",
+        "name": ["string", "null"],
+        "charges": ["number", "null"],
+        "first_seen": ["string", "null"],
+    }
+
+
+def test_a_catalog_made_with_drop_lets_nothing_new_pass_with_keep(
+    api: FakeAPI, account: Account, tmp_path: Path
+) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(DROP))
+    catalog = json.loads(invoke_in_process("--config", str(file), "--discover").stdout)
+    run = run_in_process(tap_config(api), catalog=catalog).expect_success()
+    assert account.told_by(run.stdout.decode()) == set()
+    assert "`customer_email`" in run.logged("WARNING", "charges: fields")[0]
+
+
+# Values that do not fit, and messages that name a record.
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_an_object_in_place_of_a_text_does_not_pass(mode: JSON) -> None:
+    record = '{"charge_id":"a","status":{"who":"Zoë"},"methods_active":[]}'
+    expect_one_error(
+        read_served_records(record, **mode), "`status`", "declared string, arrived as object", VALUE_ADVICE
+    )
+    nulled = read_served_records(record, on_invalid_value="null", **mode).expect_success()
+    assert nulled.records("charges")[0]["status"] is None
+    nested = '{"charge_id":"a","methods_active":["card",["Zoë"]],"currency":[]}'
+    expect_one_error(read_served_records(nested, **mode), "`methods_active[1]`")
+    assert "Zo" not in read_served_records(nested, on_invalid_value="null", **mode).stdout.decode()
+    assert "Zo" in read_served_records(nested).expect_success().stdout.decode()
+
+
+@pytest.mark.parametrize("way", ["as they are", "a field deselected"])
+def test_an_invalid_value_becomes_null_and_not_a_hash(way: str) -> None:
+    odd = '"name":NaN,"metadata":{"x":[Infinity]},"logs":5,"charges":"Zoë","subscriptions":[{"logs":1}]'
+    record = f'{{"customer_id":"a",{odd}}}'
+    catalog = catalog_with(only=["customers"], deselect=["customers.company"] if way != "as they are" else [])
+    runs = []
+    for settings in (HASH, {"on_invalid_value": "null", **HASH}):
+        with FakeAPI() as api:
+            api.faults.add(Body(f'{{"data":[{record}]}}'.encode()))
+            runs.append(run_in_process(tap_config(api, **settings), catalog=catalog))
+    failed, run = runs
+    expect_one_error(failed, "customers", digest("a"))
+    run.expect_success()
+    assert run.records("customers") == [
+        {
+            "customer_id": digest("a"),
+            "name": None,
+            "metadata": None,
+            "logs": None,
+            "charges": None,
+            "subscriptions": [{"logs": None}],
+        }
+    ]
+    assert "Zo" not in run.stderr
+
+
+DEEP = "[" * 20_000 + "]" * 20_000
+MISFITS: dict[str, tuple[str, JSON]] = {
+    "an invalid value": ('"charges":"Zoë"', {}),
+    "NaN": ('"charges":NaN', {}),
+    "half a pair": ('"name":"\\ud800"', {}),
+    "an exponent": ('"charges":1e99999', {}),
+    "deeply nested": (f'"metadata":{{"a":{DEEP}}}', {}),
+    "a map that fails": ('"charges":1', {"stream_maps": {"customers": {"charges": "charges / 0"}}}),
+}
+
+
+@pytest.mark.parametrize(("field", "settings"), MISFITS.values(), ids=MISFITS)
+@pytest.mark.parametrize("key", ["zoë@mail.example", "Zoë"])
+def test_no_message_shows_a_key_that_is_personal(key: str, field: str, settings: JSON) -> None:
+    record = f'{{"customer_id":"{key}",{field}}}'
+    for mode, shown in (
+        (HASH, digest(key)),
+        (DROP, "(its key is personal data)"),
+        ({**DROP, "hash_key": KEY}, digest(key)),
+    ):
+        run = read_served_records(record, stream="customers", **settings, **mode)
+        expect_one_error(run, "customers: /v1/customers ", f"record {shown}")
+        assert key not in run.stderr
+        assert "Zo" not in run.stdout.decode() + run.stderr
+    kept = read_served_records(record, stream="customers", **settings)
+    expect_one_error(kept, f"record {key}")
+    if settings:
+        return
+    charge = read_served_records(f'{{"charge_id":"key-1",{field.replace("charges", "email_last_sent")}}}', **HASH)
+    assert charge.exit_code == 0 or "key-1" in charge.lines[-1]
+
+
+def test_a_key_that_arrives_as_an_object_is_shown_as_one() -> None:
+    run = read_served_records('{"customer_id":{"a":"Zoë"},"charges":"x"}', stream="customers", **HASH)
+    expect_one_error(run, "record (an object)")
+
+
+def test_names_of_undeclared_fields_show_no_data() -> None:
+    record = '{"charge_id":"a","Zoë O\'Neill":1,"zoe@mail.example":2,"risk_score":3}'
+    run = read_served_records(record, **HASH).expect_success()
+    assert "(`risk_score`, 2 others)" in run.logged("does not declare")[0]
+    assert "Zo" not in run.stderr
+    assert "zoe" not in run.stderr
+
+
+def test_a_process_of_its_own_does_the_same(api: FakeAPI, account: Account) -> None:
+    run = run_tap(tap_config(api, **HASH), env={"TAP_PAYMENTS_LOGLEVEL": "DEBUG"}).expect_success()
+    assert account.told_by(json.dumps(run.messages) + run.stderr) == set()
+    assert KEY not in run.stderr
+
+
+def test_all_that_the_page_on_personal_data_says_of_a_hash_is_so() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "personal-data.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert code is not None
+    names: JSON = {}
+    exec(code[1], names)
+    assert names["hashed"] == digest("jane@example.com", "the value of hash_key")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tap_payments.streams import SCHEMAS, STREAMS
+from tap_payments.records.declarations import SCHEMAS
+from tap_payments.streams import STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

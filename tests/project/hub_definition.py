@@ -18,7 +18,10 @@ FOLDER = ROOT / "hub"
 HEADER = "# Written by `make hub`. To add the plugin to a Meltano project: meltano add {name} --from-ref <this file>\n"
 # The hub's words for JSON Schema's types. It has `decimal` too, which Meltano 4.4 cannot pass on from the environment.
 KINDS = {"string": "string", "integer": "integer", "number": "integer", "boolean": "boolean", "object": "object"}
-KINDS_BY_NAME = {"start_date": "date_iso8601", "provider": "options", "on_invalid_value": "options"}
+KINDS_BY_NAME = {
+    "start_date": "date_iso8601",
+    **dict.fromkeys(("provider", "on_invalid_value", "personal_data"), "options"),
+}
 # What a definition takes from `meltano.yml`. Where a plugin is installed from is left to the project that adds it.
 LOADER_FIELDS = ("name", "namespace", "label", "description", "variant", "executable", "capabilities")
 

@@ -1,0 +1,91 @@
+"""Personal data stays out of PostgreSQL, whose tables still join; a field that `schema` declares is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fake_api.data import make_account
+from tests.fake_api.server import FakeAPI
+from tests.support.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.conftest import ProjectMaker
+    from tests.support.meltano import Project
+    from tests.support.postgres import Postgres
+
+pytestmark = pytest.mark.meltano
+
+KEY = "a key: wörd $HOME"
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[FakeAPI]:
+    account = make_account(charges=120, customers=30, products=7, subscriptions=40, php=True)
+    for charge in account["charges"]:
+        charge["risk_score"] = 0.5
+        charge["customer_ip"] = "192.0.2.1"
+    with FakeAPI(account) as running:
+        yield running
+
+
+@pytest.fixture
+def project(make_project: ProjectMaker, api: FakeAPI, request: pytest.FixtureRequest) -> Project:
+    return make_project(request.node.name.removeprefix("test_")[:40], api)
+
+
+@pytest.fixture
+def warehouse(postgres: Postgres, project: Project) -> Warehouse:
+    return Warehouse(postgres, project.environment["TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA"])
+
+
+def contents(warehouse: Warehouse) -> str:
+    return json.dumps([warehouse.rows(name) for name in ("charges", "customers", "subscriptions")], default=str)
+
+
+def personal_data(api: FakeAPI) -> set[str]:
+    """Return what tells of people: names, addresses and numbers of each customer."""
+    fields = ("name", "email", "phone", "billing_address", "tax_number", "customer_id")
+    return {person[field] for person in api.account.records("customers") for field in fields} | {"192.0.2.1"}
+
+
+def test_hashed_tables_join(api: FakeAPI, project: Project, warehouse: Warehouse) -> None:
+    project.environment |= {"TAP_PAYMENTS_PERSONAL_DATA": "hash", "TAP_PAYMENTS_HASH_KEY": KEY}
+    log = project.run("run", "tap-payments", "target-postgres")
+    assert KEY not in log
+    joined = "SELECT count(*) FROM {0}.charges JOIN {0}.customers USING (customer_id)"
+    with warehouse.postgres.connect() as connection:
+        assert connection.execute(joined.format(warehouse.schema)).fetchone() == (120,)
+    loaded = contents(warehouse)
+    assert {word for word in personal_data(api) if word in loaded or json.dumps(word)[1:-1] in loaded} == set()
+    person = api.account.records("customers")[0]
+    row = warehouse.rows("customers")[
+        hmac.new(KEY.encode(), person["customer_id"].encode(), hashlib.sha256).hexdigest()
+    ]
+    assert row["email"] == hmac.new(KEY.encode(), person["email"].encode(), hashlib.sha256).hexdigest()
+    assert warehouse.types("customers")["metadata"] in {"character varying", "text"}
+
+
+def test_dropped_fields_have_no_columns(api: FakeAPI, project: Project, warehouse: Warehouse) -> None:
+    project.environment |= {"TAP_PAYMENTS_PERSONAL_DATA": "drop"}
+    project.run("run", "tap-payments", "target-postgres")
+    assert not {"customer_id", "customer_name", "metadata", "description"} & set(warehouse.types("charges"))
+    assert {"customer_id", "country"} <= set(warehouse.types("customers"))
+    loaded = contents(warehouse)
+    words = personal_data(api) - {person["customer_id"] for person in api.account.records("customers")}
+    assert {word for word in words if word in loaded or json.dumps(word)[1:-1] in loaded} == set()
+
+
+def test_a_field_that_schema_declares_is_loaded(project: Project, warehouse: Warehouse) -> None:
+    project.environment["TAP_PAYMENTS__SCHEMA"] = json.dumps({"charges": {"risk_score": {"type": ["number", "null"]}}})
+    log = project.run("run", "tap-payments", "target-postgres")
+    assert {float(row["risk_score"]) for row in warehouse.rows("charges").values()} == {0.5}
+    assert "customer_ip" not in warehouse.types("charges")
+    assert log.count("does not declare") == 1
+    assert "(`customer_ip`)" in log
