@@ -211,6 +211,17 @@ SETTINGS = th.PropertiesList(
         allowed_values=["error", "null"],
     ),
     th.Property(
+        "amounts",
+        th.StringType,
+        title="Amounts",
+        description=(
+            "How money fields are declared: `decimal` (text of format `x-singer.decimal`, NUMERIC in PostgreSQL), or "
+            "`text` for targets that give decimals a scale of 0, such as Snowflake's. The text sent is the same."
+        ),
+        default="decimal",
+        allowed_values=["decimal", "text"],
+    ),
+    th.Property(
         "personal_data",
         th.StringType,
         title="Personal data",
@@ -270,6 +281,7 @@ class Settings:
     window_days: float
     reread_days: float
     on_invalid_value: str
+    amounts: str
     personal_data: str
     hash_key: str
     user_agent: str
@@ -304,6 +316,7 @@ class Settings:
             window_days=float(config["window_days"]),
             reread_days=float(config["reread_days"]),
             on_invalid_value=config["on_invalid_value"],
+            amounts=config["amounts"],
             personal_data=config["personal_data"],
             hash_key=config.get("hash_key", ""),
             user_agent=config.get("user_agent", f"tap-payments/{__version__}"),

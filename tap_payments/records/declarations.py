@@ -14,7 +14,7 @@ from singer_sdk import SchemaDirectory, StreamSchema
 from typing_extensions import override
 
 from tap_payments import schemas
-from tap_payments.records.coercion import PERSONAL
+from tap_payments.records.coercion import MONEY_FORMAT, PERSONAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Schema: TypeAlias = dict[str, Any]
 
 KEEP, HASH, DROP = "keep", "hash", "drop"
+DECIMAL, TEXT = "decimal", "text"
 SCALARS = {"string", "number", "integer", "boolean"}
 
 #: The tap's own schemas, with their marks.
@@ -36,10 +37,12 @@ class Declarations:
 
     Attributes:
         personal_data: `keep`, `hash` or `drop`.
+        amounts: `decimal` or `text`.
         hashes_keys: Whether keys that are personal data are hashed; they are never dropped.
     """
 
     personal_data: str = KEEP
+    amounts: str = DECIMAL
     hashes_keys: bool = False
 
     @classmethod
@@ -48,6 +51,7 @@ class Declarations:
         personal_data = config.get("personal_data")
         return cls(
             personal_data if personal_data in (HASH, DROP) else KEEP,
+            TEXT if config.get("amounts") == TEXT else DECIMAL,
             personal_data == HASH or (personal_data == DROP and bool(str(config.get("hash_key") or "").strip())),
         )
 
@@ -91,6 +95,8 @@ class Declarations:
             declared = own
         keywords = own if self.protects and not _is_scalar(own) else declared
         resolved = {keyword: value for keyword, value in keywords.items() if keyword != PERSONAL}
+        if self.amounts == TEXT and own.get("format") == declared.get("format") == MONEY_FORMAT:
+            del resolved["format"]
         if own.get("properties") and declared.get("properties"):
             resolved["properties"] = dict(self._resolve_properties(declared["properties"], own))
         if own.get("items") and isinstance(declared.get("items"), dict):
@@ -121,6 +127,8 @@ class Declarations:
             own: The same in the tap's own schema.
         """
         coerced = dict(declared)
+        if self.amounts == TEXT and own.get("format") == MONEY_FORMAT and _kinds(declared) == {"string"}:
+            coerced.setdefault("format", MONEY_FORMAT)
         if own.get("properties") and declared.get("properties"):
             coerced["properties"] = dict(self._coerced_properties(declared["properties"], own))
         if own.get("items") and isinstance(declared.get("items"), dict):

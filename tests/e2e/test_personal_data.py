@@ -73,13 +73,14 @@ def test_hashed_tables_join(api: FakeAPI, project: Project, warehouse: Warehouse
 
 
 def test_dropped_fields_have_no_columns(api: FakeAPI, project: Project, warehouse: Warehouse) -> None:
-    project.environment |= {"TAP_PAYMENTS_PERSONAL_DATA": "drop"}
+    project.environment |= {"TAP_PAYMENTS_PERSONAL_DATA": "drop", "TAP_PAYMENTS_AMOUNTS": "text"}
     project.run("run", "tap-payments", "target-postgres")
     assert not {"customer_id", "customer_name", "metadata", "description"} & set(warehouse.types("charges"))
     assert {"customer_id", "country"} <= set(warehouse.types("customers"))
     loaded = contents(warehouse)
     words = personal_data(api) - {person["customer_id"] for person in api.account.records("customers")}
     assert {word for word in words if word in loaded or json.dumps(word)[1:-1] in loaded} == set()
+    assert warehouse.types("charges")["amount"] in {"character varying", "text"}
 
 
 def test_a_field_that_schema_declares_is_loaded(project: Project, warehouse: Warehouse) -> None:

@@ -52,6 +52,7 @@ WAYS: dict[str, JSON] = {
     "flattened batches": {"flattening_enabled": True, "flattening_max_depth": 3, "batch": True},
     "undeclared fields are asked for": {"undeclared": True},
     "INCREMENTAL": {"incremental": ["charges", "customers", "subscriptions"]},
+    "amounts as text": {"amounts": "text"},
 }
 UNDECLARED = "notes"
 # The fields that hold data of a person, independent of what the schemas mark; `[]` stands for the items of an array.

@@ -30,6 +30,7 @@ NO_TEXT = [*ANY_WRONG, "", "   ", 5, 1.5]
 
 WRONG: dict[str, list[Any]] = {
     "on_invalid_value": [*NO_TEXT, "Null", "ignore-" + BODY_MARKER],
+    "amounts": [*NO_TEXT, "Text", "float-" + BODY_MARKER],
     "personal_data": [*NO_TEXT, "Hash", "mask-" + BODY_MARKER],
     "hash_key": [*ANY_WRONG, 5, 1.5, BODY_MARKER + "\n", "a\x00" + BODY_MARKER],
     "provider": [*NO_TEXT, "Generic", "stripe-" + BODY_MARKER],

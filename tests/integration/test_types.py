@@ -298,6 +298,33 @@ def test_an_item_that_does_not_fit_is_named_by_its_place() -> None:
     expect_one_error(run, "key-1", "`subscriptions[2].amount`")
 
 
+@pytest.mark.parametrize("catalog", ["of a run with text", "of a run with decimals"])
+@pytest.mark.parametrize("stream", STREAMS)
+def test_amounts_as_text_are_the_same_without_a_format(stream: str, catalog: str) -> None:
+    key = STREAMS[stream].key
+    fields = [field for field in FIELDS if field.stream == stream and field.kinds == ("money",)]
+    cases = [(field, *case) for field in fields for case in FITS["money"]]
+    wire = [f'{{"{key}":"key-{number}",{field.wire(value)}}}' for number, (field, value, _) in enumerate(cases)]
+    decimal = read_served_records(",".join(wire), stream=stream).expect_success()
+    chosen = catalog_with(only=[stream])
+    if catalog == "of a run with text":
+        for entry in chosen["streams"]:
+            entry["schema"] = {}
+    with FakeAPI() as api:
+        api.faults.add(Body(f'{{"data":[{",".join(wire)}]}}'.encode()))
+        text = run_in_process(tap_config(api, amounts="text"), catalog=chosen).expect_success()
+    assert len(cases) >= 28
+    assert text.exact_records(stream) == decimal.exact_records(stream)
+    schemas = [json.dumps(run.schemas[stream]) for run in (decimal, text)]
+    assert schemas[0] != schemas[1] == schemas[0].replace('"format": "x-singer.decimal", ', "")
+
+
+def test_amounts_as_text_are_checked_all_the_same() -> None:
+    for value in MISFITS["money"]:
+        run = read_served_field("amount", value, amounts="text")
+        expect_one_error(run, "`amount`", "declared decimal", VALUE_ADVICE)
+
+
 def test_undeclared_fields_that_pass_are_untouched() -> None:
     unknown = (
         f'{{"charge_id":"a","zz_number":{TWENTY},"zz_long":{LONG},"zz_money":34.00,"zz_exponent":1.50E-30,'

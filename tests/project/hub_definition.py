@@ -20,7 +20,7 @@ HEADER = "# Written by `make hub`. To add the plugin to a Meltano project: melta
 KINDS = {"string": "string", "integer": "integer", "number": "integer", "boolean": "boolean", "object": "object"}
 KINDS_BY_NAME = {
     "start_date": "date_iso8601",
-    **dict.fromkeys(("provider", "on_invalid_value", "personal_data"), "options"),
+    **dict.fromkeys(("provider", "on_invalid_value", "amounts", "personal_data"), "options"),
 }
 # What a definition takes from `meltano.yml`. Where a plugin is installed from is left to the project that adds it.
 LOADER_FIELDS = ("name", "namespace", "label", "description", "variant", "executable", "capabilities")

@@ -27,7 +27,7 @@ SECRET = re.compile("password|private_key|secret|token|url$")
 # Meltano cannot hand on a number of its own kind `decimal` that comes from the environment.
 KINDS = {"string": "string", "boolean": "boolean", "integer": "integer", "number": "integer"}
 KINDS_BY_NAME = {
-    **dict.fromkeys(("provider", "on_invalid_value", "personal_data"), "options"),
+    **dict.fromkeys(("provider", "on_invalid_value", "amounts", "personal_data"), "options"),
     "start_date": "date_iso8601",
 }
 

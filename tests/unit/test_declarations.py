@@ -17,6 +17,7 @@ from tap_payments.streams import STREAMS
 JSON = dict[str, Any]
 
 KEEP, HASH, DROP = Declarations(), Declarations("hash", hashes_keys=True), Declarations("drop")
+TEXT = Declarations(amounts="text")
 NULLABLE = {"type": ["string", "null"]}
 
 
@@ -36,7 +37,8 @@ def test_by_default_the_own_schema_is_declared_without_its_marks(name: str) -> N
     assert own == before
 
 
-def test_a_catalogs_own_types_hold_where_nothing_is_protected() -> None:
+@pytest.mark.parametrize("declarations", [KEEP, TEXT], ids=["keep", "text"])
+def test_a_catalogs_own_types_hold_where_nothing_is_protected(declarations: Declarations) -> None:
     schema: JSON = {
         "type": "object",
         "additionalProperties": True,
@@ -47,11 +49,23 @@ def test_a_catalogs_own_types_hold_where_nothing_is_protected() -> None:
             "unheard_of": {"type": ["array", "null"], "items": {"properties": {"amount": {"format": MONEY_FORMAT}}}},
         },
     }
-    assert KEEP.resolve(schema, SCHEMAS.get_schema("charges")) == schema
+    assert declarations.resolve(schema, SCHEMAS.get_schema("charges")) == schema
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_hashed_fields_are_text_and_dropped_ones_are_not_declared(name: str) -> None:
+def test_amounts_as_text_change_money_fields_alone(name: str) -> None:
+    own = SCHEMAS.get_schema(name)
+    declared = TEXT.declare(own)
+    assert MONEY_FORMAT in json.dumps(own)
+    assert MONEY_FORMAT not in json.dumps(declared)
+    assert TEXT.coerced(declared, own) == KEEP.declare(own), "amounts are checked all the same"
+    # A catalog that was made before says `decimal`.
+    assert TEXT.resolve(KEEP.declare(own), own) == declared
+
+
+@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("amounts", ["decimal", "text"])
+def test_hashed_fields_are_text_and_dropped_ones_are_not_declared(amounts: str, name: str) -> None:
     own = SCHEMAS.get_schema(name)
 
     def check(own: JSON, hashed: JSON, dropped: JSON) -> None:
@@ -68,13 +82,14 @@ def test_hashed_fields_are_text_and_dropped_ones_are_not_declared(name: str) -> 
                     pairs = (one["properties"][field]["items"] for one in (hashed, dropped))
                     check(known["items"], *pairs)
 
-    hashed = Declarations("hash", hashes_keys=True).declare(own)
-    dropped = Declarations("drop").declare(own)
+    hashed = Declarations("hash", amounts, hashes_keys=True).declare(own)
+    dropped = Declarations("drop", amounts).declare(own)
     check(own, hashed, dropped)
+    assert (MONEY_FORMAT in json.dumps(hashed)) is (MONEY_FORMAT in json.dumps(dropped)) is (amounts == "decimal")
     assert PERSONAL not in json.dumps([hashed, dropped])
 
 
-@pytest.mark.parametrize(("declarations", "unchecked"), [(KEEP, True), (HASH, False), (DROP, False)])
+@pytest.mark.parametrize(("declarations", "unchecked"), [(KEEP, True), (TEXT, True), (HASH, False), (DROP, False)])
 def test_what_is_not_checked_comes_no_further_where_personal_data_is_protected(
     declarations: Declarations, *, unchecked: bool
 ) -> None:
@@ -108,8 +123,9 @@ def test_what_records_are_coerced_by_says_what_is_hashed_and_what_is_removed() -
         ({"personal_data": "drop"}, DROP),
         ({"personal_data": "drop", "hash_key": " "}, DROP),
         ({"personal_data": "drop", "hash_key": "a"}, Declarations("drop", hashes_keys=True)),
-        ({"personal_data": ["hash"], "hash_key": 5}, KEEP),
-        ({"personal_data": None}, KEEP),
+        ({"amounts": "text"}, TEXT),
+        ({"personal_data": ["hash"], "amounts": {}, "hash_key": 5}, KEEP),
+        ({"personal_data": None, "amounts": None}, KEEP),
     ],
 )
 def test_any_configuration_can_be_read(config: JSON, wanted: Declarations) -> None:
