@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from tap_payments.output.progress import describe_span
+from tap_payments.output.progress import describe_estimate
 from tap_payments.pagination.pages import PageLengths, PageToken, PagingRules
 from tap_payments.pagination.reading import new_paginator, read_pages
 from tap_payments.providers import PROVIDERS
@@ -150,7 +150,7 @@ def row(records: int) -> str:
     days = YEARS * 365
     read = incremental(records, days, nights=DAYS)
     cells = [full_table(records, days), read.first, mean(read.later), mean(read.reread)]
-    described = [f"{round(cell):,} ({describe_span(cell * SECONDS_A_REQUEST)})" for cell in cells]
+    described = [f"{round(cell):,} ({describe_estimate(cell * SECONDS_A_REQUEST)})" for cell in cells]
     return f"| {records:,} | {' | '.join(described)} |"
 
 
