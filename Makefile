@@ -53,7 +53,7 @@ test-fast: .venv/.done ## Run the tests that need neither Meltano nor the networ
 test-airflow: .venv/.done .venvs/airflow/.done .meltano/.done ## Run the DAG in an Airflow, with one machine and with two.
 	exec $(RUN) pytest $(TWO) tests/airflow
 
-bench: .venv/.done .meltano/.done ## Measure the tap beside its peers, for about half an hour; ARGS=--quick to try it.
+bench: .venv/.done .meltano/.done ## Measure the tap beside its peers, for about an hour; ARGS=--quick to try it.
 	$(RUN) benchmarks $(ARGS)
 	$(RUN) benchmarks.losses
 

@@ -1,7 +1,7 @@
 """Measure the tap beside its peers: `python -m benchmarks`.
 
-The peers are installed into environments of their own, under `.venvs/`. A whole run takes about half an hour, and its
-ratios are worth quoting where nothing else wants the machine meanwhile.
+The peers are installed into environments of their own, under `.venvs/`. A whole run takes about an hour and, for its
+longest list, 4 GB of memory; its ratios are worth quoting where nothing else wants the machine meanwhile.
 """
 
 from __future__ import annotations
@@ -12,20 +12,23 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks import environments
 from benchmarks.account import AccountServer
 from benchmarks.chart import chart
-from benchmarks.contenders import MAKERS, Contender
+from benchmarks.contenders import MAKERS, Contender, long_readers
 from benchmarks.database import TITLES, Load, load_race
 from benchmarks.environments import InstallError
-from benchmarks.race import SLOW, START_UP, THIRD, WHOLE, Leg, api_rate, load_average, race, rehearse
+from benchmarks.race import SLOW, START_UP, TENTH, THIRD, WHOLE, Leg, Run, api_rate, load_average, race, rehearse
 from benchmarks.results import Results
+from benchmarks.start_up import Start, starts
 from benchmarks.table import markdown
 
 DOCS = Path(__file__).parents[1] / "docs"
 LATENCY = 0.2
 SLOW_ROUNDS = 3
-POSTGRES = "postgres"
-QUICK_CHARGES, QUICK_ROUNDS = 12_000, 2
+OWN_PACKAGES = ("msgspec", "requests", "singer-sdk")
+POSTGRES, LONG, STARTS = "postgres", "long", "start-up"
+QUICK_CHARGES, QUICK_LONG, QUICK_ROUNDS = 12_000, 60_000, 2
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -33,18 +36,19 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--charges", type=int, default=120_000, help="charges to read (%(default)s)")
     parser.add_argument("--loaded", type=int, default=100_000, help="charges to take into PostgreSQL (%(default)s)")
+    parser.add_argument("--long", type=int, default=1_000_000, help="charges of the longest list (%(default)s)")
     parser.add_argument("--runs", type=int, default=5, help="rounds (%(default)s)")
     parser.add_argument("--loads", type=int, default=3, help="rounds into PostgreSQL (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="see that it works: a few charges, two rounds")
-    choices = [*MAKERS, POSTGRES]
+    choices = [*MAKERS, POSTGRES, LONG, STARTS]
     parser.add_argument("--only", nargs="+", choices=choices, default=choices, help="what to measure; all by default")
     parser.add_argument("--out", type=Path, default=DOCS / "benchmarks.md", help="the table; the raw figures beside it")
     parser.add_argument("--chart", type=Path, default=DOCS / "benchmarks.svg", help="the picture")
     given = parser.parse_args(argv)
     if given.quick:
-        given.charges, given.loaded = QUICK_CHARGES, QUICK_CHARGES
+        given.charges, given.loaded, given.long = QUICK_CHARGES, QUICK_CHARGES, QUICK_LONG
         given.runs = given.loads = QUICK_ROUNDS
-    if set(given.only) - {POSTGRES} and "loop" not in given.only:
+    if set(given.only) - {POSTGRES, LONG, STARTS} and "loop" not in given.only:
         # All others are held against it.
         given.only = ["loop", *given.only]
     return given
@@ -57,6 +61,16 @@ def legs(charges: int, rounds: int) -> list[Leg]:
         Leg(WHOLE, charges, rounds=rounds),
         Leg(THIRD, charges // 3, rounds=rounds, only=("tap",)),
         Leg(SLOW, charges // 3, LATENCY, rounds=min(rounds, SLOW_ROUNDS)),
+    ]
+
+
+def long_legs(charges: int, rounds: int) -> list[Leg]:
+    """Return what is measured of the longest list."""
+    rounds = min(rounds, SLOW_ROUNDS)
+    return [
+        Leg(START_UP, 0, rounds=rounds),
+        Leg(TENTH, charges // 10, rounds=rounds),
+        Leg(WHOLE, charges, rounds=rounds),
     ]
 
 
@@ -86,13 +100,18 @@ def main() -> int:
     given = arguments()
     load = load_average()
     contenders, left_out = gather([name for name in MAKERS if name in given.only])
+    versions = environments.versions(environments.own_programs(), *OWN_PACKAGES)
+    versions |= {name: version for one in contenders for name, version in one.versions.items()}
+    runs: list[Run] = []
+    long_runs: list[Run] = []
+    loads: list[Load] = []
+    found_starts: list[Start] = starts(given.runs, report) if STARTS in given.only else []
     with AccountServer(max(given.charges, given.loaded)) as server:
         rate = api_rate(server, given.charges)
         report(f"the fake API serves {rate:.0f} pages a second")
         contenders, failed = rehearse(server, contenders, given.charges, report)
-        runs = race(server, contenders, legs(given.charges, given.runs), report)
-        loads: list[Load] = []
-        versions = {name: version for one in contenders for name, version in one.versions.items()}
+        if contenders:
+            runs = race(server, contenders, legs(given.charges, given.runs), report)
         if POSTGRES in given.only:
             try:
                 loads, versions_of_loads = load_race(server, given.loaded, given.loads, report)
@@ -100,11 +119,19 @@ def main() -> int:
             except InstallError as error:
                 left_out[POSTGRES] = str(error)
                 report(f"PostgreSQL is left out: {error}")
+    if LONG in given.only:
+        with AccountServer(given.long) as server:
+            long_runs = race(server, long_readers(), long_legs(given.long, given.runs), report)
+    titles = {one.name: one.title for one in contenders}
+    titles |= {f"{name} into PostgreSQL": title for name, title in TITLES.items()}
+    titles |= {f"{one.name}, long": one.title for one in long_readers()}
     results = Results(
-        titles={one.name: one.title for one in contenders} | {f"{n} into PostgreSQL": t for n, t in TITLES.items()},
+        titles=titles,
         versions=versions,
         runs=runs,
+        long_runs=long_runs,
         loads=loads,
+        starts=found_starts,
         api_rate=rate,
         left_out={**left_out, **failed},
         load_average=load,

@@ -1,7 +1,8 @@
 """The fake API as a process of its own, turned from one job to the next without being started again.
 
 It is told what to serve by lines of JSON on its standard input, and answers each with a line: what it was asked for
-since the line before, and what that cost it. One account is drawn; a shorter list is the newest part of it.
+since the line before, and what that cost it. One account is drawn; a shorter list is the newest part of it, and of a
+list that has changed each hundredth record has another description.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ import json
 import subprocess
 import sys
 import time
+from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from typing_extensions import override
-
-from tests.fake_api.account import Account, Listing, Page, Window
+from tests.fake_api.account import Account, Listing
 from tests.fake_api.data import Drawing
 from tests.fake_api.server import FakeAPI
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 SECONDS_TO_END = 10
+CHANGED, RECORDS_PER_CHANGE = "changed in the meantime", 100
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,21 @@ class Tally:
     cpu: float
 
 
-class Newest(Listing):
-    """A list that may be cut to its newest records."""
+class Drawn(Listing):
+    """A list that shorter ones are made from."""
 
-    length: int | None = None
+    def newest(self, charges: int, *, changed: bool) -> Drawn:
+        """Return the newest records as a list of their own, each hundredth of them changed on request."""
+        part = copy(self)
+        part.cut(charges)
+        for key in part.keys()[::RECORDS_PER_CHANGE] if changed else ():
+            part.update(key, {"description": CHANGED})
+        return part
 
-    @override
-    def page(self, window: Window, offset: int, size: int, *, ascending: bool = False) -> Page:
-        if self.length is not None:
-            size = max(0, min(size, self.length - offset))
-        return super().page(window, offset, size, ascending=ascending)
+    def cut(self, charges: int) -> None:
+        """Leave out all but the newest records."""
+        first = len(self) - charges
+        self._times, self._keys, self._encoded = self._times[first:], self._keys[first:], self._encoded[first:]
 
 
 class AccountServer:
@@ -91,15 +97,22 @@ class AccountServer:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    def serve(self, charges: int, latency: float = 0.0) -> None:
-        """Serve so many charges from now on, each page after so many seconds."""
-        self._ask({"charges": charges, "latency": latency})
+    def serve(self, charges: int, latency: float = 0.0, *, provider: str = "generic", changed: bool = False) -> None:
+        """Serve so many charges from now on, each page after so many seconds.
+
+        Args:
+            charges: The length of the list.
+            latency: Seconds before each page.
+            provider: The dialect of the API.
+            changed: Whether each hundredth record has changed.
+        """
+        self._ask({"charges": charges, "latency": latency, "provider": provider, "changed": changed})
 
     def tally(self) -> Tally:
         """Return what was asked for since the last call of either method."""
         return Tally(**self._ask({}))
 
-    def _ask(self, order: dict[str, float]) -> dict[str, int]:
+    def _ask(self, order: dict[str, Any]) -> dict[str, int]:
         if self._process.stdin is None:
             raise RuntimeError("the fake API has no standard input")
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -124,7 +137,7 @@ def main() -> int:
         charges=charges, products=charges // 120, customers=charges // 6, subscriptions=charges // 16, seed=0
     )
     account = Account()
-    listing = account.listings["charges"] = Newest("charges", drawing.draw("charges"))
+    drawn = account.listings["charges"] = Drawn("charges", drawing.draw("charges"))
     with FakeAPI() as api:
         api.account = account
         print(json.dumps(api.url), flush=True)  # noqa: T201 - the first line is its URL
@@ -140,7 +153,8 @@ def main() -> int:
                 cpu=time.process_time() - used,
             )
             if order:
-                listing.length, api.latency = order["charges"], order["latency"]
+                account.listings["charges"] = drawn.newest(order["charges"], changed=order["changed"])
+                api.latency, api.provider = order["latency"], order["provider"]
             api.requests.clear()
             used = time.process_time()
             print(json.dumps(asdict(tally)), flush=True)  # noqa: T201 - the answer

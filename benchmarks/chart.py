@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
+from benchmarks.database import NIGHTS
 from benchmarks.race import WHOLE
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ WIDTH, LABELS, MARGIN = 880, 330, 24
 BAR, GAP, TITLE = 22, 12, 58
 ROOM_FOR_A_NUMBER = 130
 TIMES = "\u00d7"
+# The ways into PostgreSQL with this project's loader.
+OWN = {"tap", "tap-8"}
 # The picture brings its own ground: where it is shown need not be of the colour that the browser prefers.
 STYLE = """
 svg { font: 14px -apple-system, "Segoe UI", Helvetica, Arial, sans-serif }
@@ -94,20 +97,18 @@ def _panels(results: Results) -> Iterator[Panel]:
         count = f"{results.charges():,}"
         unit = f"microseconds of CPU a charge of 61 fields, start-up subtracted ({count} charges; bare loop = 1)"
         yield Panel("What a record costs", unit, bars)
-    names = sorted({load.loader for load in results.loads}, key=results.load_seconds)
-    if names:
+    for night in NIGHTS if results.loads else ():
         bars = [
             Bar(
                 _plain(results.titles[f"{name} into PostgreSQL"]),
-                results.load_seconds(name),
-                f"{results.load_seconds(name):.1f} s ({results.load_ratio(name):.2f}{TIMES})",
-                name == "tap",
+                results.load_seconds(name, night.name),
+                f"{results.load_seconds(name, night.name):.1f} s ({results.load_ratio(name, night.name):.2f}{TIMES})",
+                name in OWN,
             )
-            for name in names
+            for name in results.loaders(night.name)
         ]
-        yield Panel(
-            "Into PostgreSQL", f"seconds for {results.loads[0].charges:,} charges, start to end (dlt = 1)", bars
-        )
+        charges = f"{results.loaded(night.name).charges:,}"
+        yield Panel(f"Into PostgreSQL, {night.title}", f"seconds for {charges} charges, start to end (dlt = 1)", bars)
 
 
 def _draw(panel: Panel, top: int) -> Iterator[str]:

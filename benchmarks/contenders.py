@@ -49,6 +49,8 @@ class Contender:
         command: Makes the command for a job.
         env: Variables it runs with.
         versions: The packages it is made of.
+        provider: The dialect of the API that it reads.
+        repeats: Whether it asks for some records more than once.
     """
 
     name: str
@@ -56,15 +58,17 @@ class Contender:
     command: Callable[[Job], list[str]]
     env: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    provider: str = "generic"
+    repeats: bool = False
 
 
-def tap_command(job: Job, **settings: object) -> list[str]:
+def tap_command(job: Job, *, method: str = "FULL_TABLE", **settings: object) -> list[str]:
     """Return the command of this tap, with charges alone selected."""
     config = _write(
         job.folder / "config.json",
         {"base_url": job.url, "username": USERNAME, "requests_per_minute": NO_LIMIT, **settings},
     )
-    catalog = _write(job.folder / "catalog.json", _charges_alone())
+    catalog = _write(job.folder / "catalog.json", _charges_alone(method))
     return [str(environments.own_programs() / "tap-payments"), "--config", config, "--catalog", catalog]
 
 
@@ -81,7 +85,7 @@ def template_command(job: Job) -> list[str]:
     return [sys.executable, "-m", "benchmarks.peers.template_tap", "--config", config]
 
 
-def _tap(name: str, title: str, **settings: object) -> Contender:
+def _tap(name: str, title: str, **settings: Any) -> Contender:
     return Contender(name, title, lambda job: tap_command(job, **settings))
 
 
@@ -127,22 +131,29 @@ def dlt_command(programs: Path, what: str, job: Job) -> list[str]:
     ]
 
 
-def _own_versions(*packages: str) -> dict[str, str]:
-    return environments.versions(environments.own_programs(), *packages)
-
-
 MAKERS: dict[str, Callable[[], Contender]] = {
-    "loop": lambda: Contender(
-        "loop", "bare loop (requests, msgspec)", loop_command, versions=_own_versions("requests", "msgspec")
-    ),
+    "loop": lambda: Contender("loop", "bare loop (requests, msgspec)", loop_command),
     "tap": lambda: _tap("tap", "**tap-payments**"),
     "tap-8": lambda: _tap("tap-8", "**tap-payments**, `concurrency: 8`", concurrency=8),
     "dlt": _dlt,
-    "template": lambda: Contender(
-        "template", "tap of the SDK's template", template_command, versions=_own_versions("singer-sdk")
-    ),
+    "template": lambda: Contender("template", "tap of the SDK's template", template_command),
     "airbyte": _airbyte,
 }
+
+
+def long_readers() -> list[Contender]:
+    """Return the two ways in which this tap reads the longest list."""
+    return [
+        _tap("tap", "FULL_TABLE"),
+        Contender(
+            "tap-incremental",
+            "INCREMENTAL, `provider: chargedesk`, from the beginning",
+            lambda job: tap_command(job, method="INCREMENTAL", provider="chargedesk"),
+            provider="chargedesk",
+            # The bounds of its windows, and the record by which it sees that two pages fit together.
+            repeats=True,
+        ),
+    ]
 
 
 def _write(file: Path, content: Any) -> str:
@@ -150,8 +161,8 @@ def _write(file: Path, content: Any) -> str:
     return str(file)
 
 
-def _charges_alone() -> dict[str, Any]:
-    """Return a catalog in which charges alone are selected, whole."""
+def _charges_alone(method: str) -> dict[str, Any]:
+    """Return a catalog in which charges alone are selected, with a replication method."""
     schemas = ROOT / "tap_payments" / "schemas"
     return {
         "streams": [
@@ -159,7 +170,12 @@ def _charges_alone() -> dict[str, Any]:
                 "tap_stream_id": file.stem,
                 "stream": file.stem,
                 "schema": json.loads(file.read_text(encoding="utf-8")),
-                "metadata": [{"breadcrumb": [], "metadata": {"selected": file.stem == "charges"}}],
+                "metadata": [
+                    {
+                        "breadcrumb": [],
+                        "metadata": {"selected": file.stem == "charges", "replication-method": method},
+                    }
+                ],
             }
             for file in sorted(schemas.glob("*.json"))
         ]

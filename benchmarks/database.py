@@ -1,15 +1,18 @@
-"""The same list taken into PostgreSQL: by Meltano with this tap, and by dlt."""
+"""The same list taken into PostgreSQL, night after night: by Meltano with this tap, and by dlt."""
 
 from __future__ import annotations
 
 import json
 import os
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import environments
+from benchmarks.account import CHANGED, RECORDS_PER_CHANGE
 from benchmarks.contenders import DLT, DLT_ENV, ROOT, USERNAME, Job, dlt_command
 from benchmarks.environments import InstallError
 from benchmarks.race import MissingRecordsError
@@ -27,12 +30,44 @@ EXACT = "target-postgres-exact"
 TARGET_PACKAGE = "meltanolabs-target-postgres"
 SCHEMA: Final = "measured"
 WARMING_UP = 1000
+FIRST, SECOND, THIRD, SLOW = "first", "second", "third", "slow"
+NIGHTLY = (FIRST, SECOND, THIRD)
 TITLES = {
     "tap": f"`meltano run {TAP} {TARGET}`",
-    "tap-plain": "the same, with the target as meltanolabs make it",
+    "tap-8": "`meltano run`, `concurrency: 8`",
+    "tap-plain": "`meltano run`, meltanolabs' own target",
     "dlt": "dlt, `rest_api`, merge on the key",
     "dlt-flat": "dlt, lists not in tables of their own",
 }
+
+
+@dataclass(frozen=True)
+class Night:
+    """One run of each way into PostgreSQL.
+
+    Attributes:
+        name: Its name in the raw results.
+        title: Its name in the table.
+        is_first: Whether PostgreSQL is empty before.
+        changed: Whether 1 % of the list has changed since the night before.
+        part: The list is the newest part of the whole one: that divided by so much.
+        latency: Seconds before each page.
+    """
+
+    name: str
+    title: str
+    is_first: bool = False
+    changed: bool = False
+    part: int = 1
+    latency: float = 0.0
+
+
+NIGHTS = (
+    Night(FIRST, "first night", is_first=True),
+    Night(SECOND, "second night"),
+    Night(THIRD, "1 % changed", changed=True),
+    Night(SLOW, "200 ms a page", is_first=True, part=3, latency=0.2),
+)
 
 
 @dataclass(frozen=True)
@@ -44,12 +79,14 @@ class Loader:
         command: Makes the command, given the job.
         env: The variables that it runs with.
         cwd: Where it runs.
+        nights: The nights it takes part in.
     """
 
     name: str
     command: Callable[[Job], list[str]]
     env: Mapping[str, str]
     cwd: Path
+    nights: tuple[str, ...] = NIGHTLY
 
 
 @dataclass(frozen=True)
@@ -58,14 +95,18 @@ class Load:
 
     Attributes:
         loader: Its name.
+        night: The name of the night.
         charges: The length of the list.
+        latency: Seconds before each page.
         wall: Seconds from start to end.
         cpu: Seconds of processor time of everything but PostgreSQL itself.
         peak: Bytes that the largest process had in memory at most.
     """
 
     loader: str
+    night: str
     charges: int
+    latency: float
     wall: float
     cpu: float
     peak: int
@@ -104,12 +145,15 @@ def loaders(url: str, postgres: Postgres, folder: Path) -> tuple[list[Loader], d
     def load_command(job: Job, *more: str) -> list[str]:
         return [*dlt_command(dlt, "load", job), "--postgres", address, "--schema", SCHEMA, *more]
 
+    def run_command(_: Job) -> list[str]:
+        return [str(MELTANO), "run", TAP, TARGET]
+
+    concurrent = {**project.environment, "TAP_PAYMENTS_CONCURRENCY": "8"}
     ways = [
-        *(
-            Loader(name, lambda _: [str(MELTANO), "run", TAP, TARGET], meltano.environment, meltano.folder)
-            for name, meltano in (("tap", project), ("tap-plain", plain))
-        ),
-        Loader("dlt", load_command, dlt_env, ROOT),
+        Loader("tap", run_command, project.environment, project.folder, (*NIGHTLY, SLOW)),
+        Loader("tap-8", run_command, concurrent, project.folder, (SLOW,)),
+        Loader("tap-plain", run_command, plain.environment, plain.folder),
+        Loader("dlt", load_command, dlt_env, ROOT, (*NIGHTLY, SLOW)),
         Loader("dlt-flat", lambda job: load_command(job, "--no-child-tables"), dlt_env, ROOT),
     ]
     versions = {
@@ -120,24 +164,48 @@ def loaders(url: str, postgres: Postgres, folder: Path) -> tuple[list[Loader], d
     return ways, versions
 
 
-def load_once(server: AccountServer, postgres: Postgres, loader: Loader, charges: int) -> Load:
-    """Take a list into an empty database.
+@dataclass(frozen=True)
+class Nights:
+    """The nights of a loader, one after the other.
 
-    Raises:
-        MissingRecordsError: If not every charge is there afterwards.
+    Attributes:
+        server: The fake API.
+        postgres: Where its list goes.
+        charges: The length of the list.
     """
-    server.serve(charges)
-    with postgres.connect() as connection:
-        connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
-        connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA}_staging CASCADE")
-    with tempfile.TemporaryDirectory() as folder:
-        job = Job(server.url, Path(folder))
-        usage: Usage = measure(loader.command(job), env=loader.env, cwd=loader.cwd)
-    with postgres.connect() as connection:
-        found = connection.execute(f"SELECT count(*), count(DISTINCT charge_id) FROM {SCHEMA}.charges").fetchone()
-    if found != (charges, charges):
-        raise MissingRecordsError(f"{loader.name}: {found} of {charges} charges are in PostgreSQL")
-    return Load(loader.name, charges, usage.wall, usage.cpu, usage.peak)
+
+    server: AccountServer
+    postgres: Postgres
+    charges: int
+
+    def load_all(self, loader: Loader, report: Callable[[str], object]) -> list[Load]:
+        """Load what the list holds in each night that a loader takes part in."""
+        loads = []
+        with ExitStack() as stack:
+            for night in NIGHTS:
+                if night.name not in loader.nights:
+                    continue
+                if night.is_first:
+                    # Where the loader may keep files from one night to the next.
+                    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                load = self._load(loader, night, folder)
+                loads.append(load)
+                report(f"{loader.name} into PostgreSQL, {night.title}: {load.wall:.1f} s, {load.cpu:.1f} s CPU")
+        return loads
+
+    def _load(self, loader: Loader, night: Night, folder: Path) -> Load:
+        charges = self.charges // night.part
+        self.server.serve(charges, night.latency, changed=night.changed)
+        with self.postgres.connect() as connection:
+            for schema in (SCHEMA, f"{SCHEMA}_staging") if night.is_first else ():
+                connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+        usage: Usage = measure(loader.command(Job(self.server.url, folder)), env=loader.env, cwd=loader.cwd)
+        counts = "count(*), count(DISTINCT charge_id), count(*) FILTER (WHERE description = %s)"
+        with self.postgres.connect() as connection:
+            found = connection.execute(f"SELECT {counts} FROM {SCHEMA}.charges", [CHANGED]).fetchone()
+        if found != (charges, charges, ceil(charges / RECORDS_PER_CHANGE) if night.changed else 0):
+            raise MissingRecordsError(f"{loader.name}, {night.title}: {found} of {charges} charges are in PostgreSQL")
+        return Load(loader.name, night.name, charges, night.latency, usage.wall, usage.cpu, usage.peak)
 
 
 def load_race(
@@ -159,13 +227,10 @@ def load_race(
             with postgres.connect() as connection:
                 version = connection.execute("SHOW server_version").fetchone()
             for loader in ways:
-                load_once(server, postgres, loader, min(charges, WARMING_UP))
+                Nights(server, postgres, min(charges, WARMING_UP)).load_all(loader, lambda _: None)
             loads = []
             for number in range(rounds):
+                report(f"round {number + 1} into PostgreSQL")
                 for loader in ways:
-                    load = load_once(server, postgres, loader, charges)
-                    loads.append(load)
-                    report(
-                        f"round {number + 1}, {loader.name} into PostgreSQL: {load.wall:.1f} s, {load.cpu:.1f} s CPU"
-                    )
+                    loads += Nights(server, postgres, charges).load_all(loader, report)
             return loads, {**versions, "PostgreSQL": str((version or ["unknown"])[0])}

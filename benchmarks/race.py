@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.account import AccountServer
 
 PAGE_SIZE = 500
-START_UP, WHOLE, THIRD, SLOW = "start-up", "whole", "third", "slow"
+START_UP, WHOLE, THIRD, SLOW, TENTH = "start-up", "whole", "third", "slow", "tenth"
 PAGES_TO_TRY = 200
 OURS = {"loop", "tap", "tap-8"}
 
@@ -91,12 +91,12 @@ def run_once(server: AccountServer, contender: Contender, leg: Leg, *, count: bo
     Raises:
         MissingRecordsError: If not every charge was asked for, or written.
     """
-    server.serve(leg.charges, leg.latency)
+    server.serve(leg.charges, leg.latency, provider=contender.provider)
     with tempfile.TemporaryDirectory() as folder:
         job = Job(server.url, Path(folder), count)
         usage: Usage = measure(contender.command(job), count=count, env={**os.environ, **contender.env}, cwd=ROOT)
     tally = server.tally()
-    if tally.records != leg.charges or tally.others:
+    if tally.others or tally.records < leg.charges or (tally.records > leg.charges and not contender.repeats):
         raise MissingRecordsError(f"{contender.name}: {tally} of {leg.charges} charges")
     if count and not usage.written == usage.distinct == leg.charges:
         raise MissingRecordsError(f"{contender.name}: {usage} of {leg.charges} charges")

@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.race import SLOW, THIRD, WHOLE, Run, cpu_per_record, figures, middle, ratios
+from benchmarks.race import SLOW, START_UP, TENTH, THIRD, WHOLE, Run, cpu_per_record, figures, middle, ratios
+from benchmarks.start_up import DISCOVERY, SDK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from benchmarks.database import Load
+    from benchmarks.start_up import Start
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,9 @@ class Results:
         titles: The title of each contender and loader.
         versions: The version of each package that took part.
         runs: The readings of the list.
+        long_runs: This tap's readings of the longest list.
         loads: The runs into PostgreSQL.
+        starts: What loading the SDK and discovery took.
         api_rate: Full pages a second that the fake API serves to a client that throws them away.
         left_out: What could not be installed or does not work, and why.
         load_average: Processes that wanted a processor when the run began.
@@ -33,7 +37,9 @@ class Results:
     titles: Mapping[str, str]
     versions: Mapping[str, str]
     runs: list[Run]
+    long_runs: list[Run]
     loads: list[Load]
+    starts: list[Start]
     api_rate: float
     left_out: Mapping[str, str]
     load_average: float
@@ -48,7 +54,9 @@ class Results:
             "left_out": dict(self.left_out),
             "api_pages_per_second": self.api_rate,
             "runs": [asdict(run) for run in self.runs],
+            "long_runs": [asdict(run) for run in self.long_runs],
             "loads": [asdict(load) for load in self.loads],
+            "starts": [asdict(start) for start in self.starts],
         }
 
     def ratio(self, contender: str) -> float:
@@ -80,22 +88,69 @@ class Results:
         """Return the most pages a second that any contender asked for."""
         return max((run.requests / run.wall for run in self.runs if run.leg == WHOLE), default=0.0)
 
-    def load_seconds(self, loader: str) -> float:
+    def load_seconds(self, loader: str, night: str) -> float:
         """Return the seconds of a run into PostgreSQL."""
-        return middle(load.wall for load in self.loads if load.loader == loader)
+        return middle(load.wall for load in self._loads(loader, night))
 
-    def load_cpu(self, loader: str) -> float:
+    def load_cpu(self, loader: str, night: str) -> float:
         """Return the seconds of processor time of a run into PostgreSQL, without PostgreSQL's own."""
-        return middle(load.cpu for load in self.loads if load.loader == loader)
+        return middle(load.cpu for load in self._loads(loader, night))
 
     def load_peak(self, loader: str) -> float:
-        """Return the megabytes that the largest process had in memory at most."""
-        return middle(load.peak for load in self.loads if load.loader == loader) / 1e6
+        """Return the megabytes that the largest process of any night had in memory at most."""
+        return max(load.peak for load in self.loads if load.loader == loader) / 1e6
 
-    def load_ratio(self, loader: str, base: str = "dlt") -> float:
+    def load_ratio(self, loader: str, night: str, base: str = "dlt") -> float:
         """Return the time of a run into PostgreSQL over that of another, round by round."""
-        by_name = {name: [load.wall for load in self.loads if load.loader == name] for name in (loader, base)}
-        return middle(one / other for one, other in zip(by_name[loader], by_name[base], strict=False))
+        pairs = zip(self._loads(loader, night), self._loads(base, night), strict=True)
+        return middle(one.wall / other.wall for one, other in pairs)
+
+    def loaders(self, night: str) -> list[str]:
+        """Return the loaders that took part in a night, the fastest first."""
+        names = {load.loader for load in self.loads if load.night == night}
+        return sorted(names, key=lambda name: self.load_seconds(name, night))
+
+    def loaded(self, night: str) -> Load:
+        """Return one run of a night, for what holds for all."""
+        return next(load for load in self.loads if load.night == night)
+
+    def _loads(self, loader: str, night: str) -> list[Load]:
+        return [load for load in self.loads if (load.loader, load.night) == (loader, night)]
+
+    def start_seconds(self, command: str) -> float:
+        """Return the seconds of a start."""
+        return middle(start.wall for start in self.starts if start.command == command)
+
+    def start_cpu(self, command: str) -> float:
+        """Return the seconds of processor time of a start."""
+        return middle(start.cpu for start in self.starts if start.command == command)
+
+    def start_ratio(self) -> float:
+        """Return the processor time of discovery over that of loading the SDK, pair by pair."""
+        cpu = {name: [start.cpu for start in self.starts if start.command == name] for name in (DISCOVERY, SDK)}
+        return middle(one / other for one, other in zip(cpu[DISCOVERY], cpu[SDK], strict=True))
+
+    def long_run(self, contender: str, leg: str) -> Run:
+        """Return the run over a part of the longest list that took the median time."""
+        runs = sorted(figures(self.long_runs, contender, leg), key=lambda run: run.wall)
+        return runs[len(runs) // 2]
+
+    def long_growth(self, contender: str) -> float:
+        """Return the memory at the longest list over that at a tenth of it."""
+        return middle(
+            whole.peak / tenth.peak
+            for whole, tenth in zip(
+                figures(self.long_runs, contender, WHOLE), figures(self.long_runs, contender, TENTH), strict=True
+            )
+        )
+
+    def long_times(self, contender: str) -> float:
+        """Return the processor time of the longest list over that of a tenth of it, start-up subtracted."""
+        start_up, tenth, whole = (figures(self.long_runs, contender, leg) for leg in (START_UP, TENTH, WHOLE))
+        return middle(
+            (long.cpu - none.cpu) / (short.cpu - none.cpu)
+            for none, short, long in zip(start_up, tenth, whole, strict=True)
+        )
 
     def charges(self, leg: str = WHOLE) -> int:
         """Return the length of the list of a leg."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.race import SLOW, THIRD, WHOLE, figures
+from benchmarks.database import FIRST, NIGHTLY, NIGHTS
+from benchmarks.database import SLOW as SLOW_LOAD
+from benchmarks.race import SLOW, TENTH, THIRD, WHOLE, figures
 from benchmarks.results import machine
+from benchmarks.start_up import DISCOVERY, SDK
+from benchmarks.start_up import TITLES as START_TITLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,8 +27,21 @@ def _parts(results: Results) -> Iterator[str]:
         yield f"Reading {results.charges():,} charges of 61 fields:"
         yield _readers(results)
     if results.loads:
-        yield f"Taking {results.loads[0].charges:,} charges into an empty PostgreSQL:"
+        yield (
+            f"Taking {results.loaded(FIRST).charges:,} charges into PostgreSQL: into an empty one, the same list again "
+            "the night after, and again when 1 % of it has changed:"
+        )
         yield _loaders(results)
+        slow = results.loaded(SLOW_LOAD)
+        milliseconds = f"{slow.latency * 1000:.0f} ms"
+        yield f"Taking {slow.charges:,} charges into an empty PostgreSQL, {milliseconds} before each page:"
+        yield _slow_loaders(results)
+    if results.long_runs:
+        yield f"Reading {results.long_run('tap', WHOLE).charges:,} charges in one run of tap-payments:"
+        yield _long(results)
+    if results.starts:
+        yield "Starting, with nothing to read:"
+        yield _starts(results)
     yield "\n".join(f"- {note}" for note in _notes(results))
 
 
@@ -49,19 +66,82 @@ def _readers(results: Results) -> str:
 
 
 def _loaders(results: Results) -> str:
-    names = sorted({load.loader for load in results.loads}, key=results.load_seconds)
-    head = ["", "Time, dlt = 1", "Time", "CPU without PostgreSQL's", "Largest process"]
+    nights = [night for night in NIGHTS if night.name in NIGHTLY]
+    head = [
+        "",
+        *(f"{night.title.capitalize()}, dlt = 1" for night in nights),
+        "CPU without PostgreSQL's, first night",
+        "Largest process",
+    ]
     rows = [
         [
             results.titles[f"{name} into PostgreSQL"],
-            f"**{results.load_ratio(name):.2f}**",
-            f"{results.load_seconds(name):.1f} s",
-            f"{results.load_cpu(name):.1f} s",
+            *(
+                f"**{results.load_ratio(name, night.name):.2f}** ({results.load_seconds(name, night.name):.1f} s)"
+                for night in nights
+            ),
+            f"{results.load_cpu(name, FIRST):.1f} s",
             f"{results.load_peak(name):.0f} MB",
         ]
-        for name in names
+        for name in results.loaders(FIRST)
     ]
     return _table(head, rows)
+
+
+def _slow_loaders(results: Results) -> str:
+    rows = [
+        [
+            results.titles[f"{name} into PostgreSQL"],
+            f"**{results.load_ratio(name, SLOW_LOAD):.2f}**",
+            f"{results.load_seconds(name, SLOW_LOAD):.1f} s",
+        ]
+        for name in results.loaders(SLOW_LOAD)
+    ]
+    return _table(["", "Time, dlt = 1", "Time"], rows)
+
+
+def _long(results: Results) -> str:
+    rows = []
+    for contender in sorted({run.contender for run in results.long_runs}):
+        tenth, whole = (results.long_run(contender, leg) for leg in (TENTH, WHOLE))
+        rows.append(
+            [
+                results.titles[f"{contender}, long"],
+                f"{tenth.wall:.1f} s",
+                f"{whole.wall:.1f} s",
+                f"**{results.long_times(contender):.2f}**",
+                f"{tenth.peak / 1e6:.0f} MB",
+                f"{whole.peak / 1e6:.0f} MB",
+                f"**{results.long_growth(contender):.2f}**",
+                f"{whole.requests:,}",
+            ]
+        )
+    charges = results.long_run("tap", TENTH).charges
+    head = [
+        "",
+        f"Wall, {charges:,}",
+        f"Wall, {charges * 10:,}",
+        "CPU, times, start-up subtracted",
+        f"Peak memory, {charges:,}",
+        f"Peak memory, {charges * 10:,}",
+        "Memory, times",
+        "Requests",
+    ]
+    return _table(head, rows)
+
+
+def _starts(results: Results) -> str:
+    ratios = {SDK: 1.0, DISCOVERY: results.start_ratio()}
+    rows = [
+        [
+            START_TITLES[name],
+            f"**{ratio:.2f}**",
+            f"{results.start_cpu(name):.2f} s",
+            f"{results.start_seconds(name):.2f} s",
+        ]
+        for name, ratio in ratios.items()
+    ]
+    return _table(["", "CPU, the SDK = 1", "CPU", "Wall"], rows)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -94,11 +174,20 @@ def _notes(results: Results) -> Iterator[str]:
             f"fastest reader asked for {results.fastest_rate():.0f}."
         )
     if results.loads:
-        rounds = sum(load.loader == "tap" for load in results.loads)
+        rounds = sum((load.loader, load.night) == ("tap", FIRST) for load in results.loads)
         yield (
             f"Times into PostgreSQL (medians, rounds: {rounds}) are those of the whole command, start-up "
-            "included; all reach the same server on loopback, and all charges are counted there afterwards."
+            "included; all reach the same server on loopback, and all charges are counted there after each run, those "
+            "that have changed too. dlt keeps its folder from one night to the next."
         )
+    if results.long_runs:
+        rounds = len(figures(results.long_runs, "tap", WHOLE))
+        yield (
+            f"The long lists are medians of {rounds} rounds. The INCREMENTAL run reads them window by window, from the "
+            "beginning, where the API answers no offset above 50,000, with a record of overlap between pages."
+        )
+    if results.starts:
+        yield f"Starts are medians of {len(results.starts) // 2} in turn."
     versions = ", ".join(f"{name} {version}" for name, version in sorted(results.versions.items()))
     yield (
         f"Python {where['python']}, {where['processors']} processors ({where['architecture']}, {where['system']}); "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -10,9 +11,13 @@ def main() -> None:
     """Run the command line; a signal ends it quietly from the first moment on."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
-    # Loading takes most of a short run, and nothing is out yet that would have to be ended well.
+    # Loading takes most of a short run, and nothing is out yet that would have to be ended well. What is loaded stays:
+    # to look for garbage in it takes time, now and while pages are read.
+    gc.disable()
     from tap_payments.tap import TapPayments  # noqa: PLC0415
 
+    gc.freeze()
+    gc.enable()
     TapPayments.cli()
 
 

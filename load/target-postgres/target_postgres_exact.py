@@ -1,135 +1,221 @@
 """target-postgres as meltanolabs make it, with COPY that keeps every digit and with less work for each record.
 
 It takes the same settings, makes the same tables and fills them with the same values; `tests/e2e/test_target.py`
-holds both against each other. These things differ, the first and what goes into COPY with `use_copy` alone:
+holds both against each other. These things differ, the last two with `use_copy` alone:
 
-- Amounts reach a NUMERIC column as they were written. The target's own COPY asks SQLAlchemy's generic `Numeric` how to
-  send a value, and that makes a double of it unless the dialect says that its driver knows decimals.
 - NUL characters, for which PostgreSQL has no place, become U+FFFD wherever they stand, in keys and nested values too.
-- A record is taken apart once, straight into COPY, and messages and JSON columns go through msgspec.
-- The SDK looks at every field of every record for a date to parse; here only at those that are declared as dates.
-- Date-times go into a column without a time zone in UTC. COPY would drop a zone unread, and INSERT store the session's.
-- After each full batch the rest is loaded too, and the last STATE goes out. The SDK keeps it for five minutes, or to
-  the end, so that a run which is stopped before would begin anew.
-- What stands in the files of a BATCH message is loaded as if it had come in RECORD messages, so all of the above holds
-  for it, and its `_sdc_` columns say when it was loaded. The SDK sends such records to the table as they are.
+- Records in the JSON Lines files of a BATCH message are loaded as if they had come in RECORD messages, so all of this
+  holds for them, and their `_sdc_` columns are filled. The SDK sends them to the table as they are.
+- Date-times go into a column without a time zone in UTC. COPY drops their zone, and INSERT takes the session's.
+- Rows with a known key are updated before the others are inserted. The target inserts first, and then updates what it
+  has inserted, which writes every new row twice.
+- After a full batch the rest is loaded too, and the last STATE goes out. The SDK keeps it for five minutes, or to the
+  end, so that a run which is stopped before would begin anew.
+- COPY sends amounts as they were written. The target's own asks SQLAlchemy's generic `Numeric` how to send a number,
+  and makes a double of it.
+- A record becomes a row as soon as it is read, and only columns that need it are looked at. The SDK searches every
+  field of every record for a date, and the target holds all records of a batch as they came.
 """
 
 from __future__ import annotations
 
 import gzip
-import re
+import os
+import sys
 from contextlib import nullcontext
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from datetime import date, datetime, time, timezone
+from functools import lru_cache, partial
+from operator import itemgetter
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 from singer_sdk.contrib.msgspec import decoder, encoder
-from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig, BatchFileFormat, StorageTarget
+from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchFileFormat, StorageTarget
 from singer_sdk.helpers._typing import get_datelike_property_type
-from singer_sdk.io_base import SingerReader
-from target_postgres.connector import PostgresConnector
+from singer_sdk.io_base import GenericSingerReader, SingerReader
+from sqlalchemy import ARRAY, JSON, and_, exists, insert, make_url, select, update
 from target_postgres.sinks import PostgresSink
 from target_postgres.target import TargetPostgres
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections import Counter
+    from collections.abc import Callable, Mapping, Sequence
 
     from singer_sdk.helpers.conform import DatetimeErrorTreatmentEnum
-    from sqlalchemy import Connection, Engine, Table
+    from sqlalchemy import Connection, Table
 
-NUL, REPLACEMENT = r"\u0000", r"\ufffd"
-# Behind an odd number of backslashes it is not an escape, but text that looks like one.
-ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+    Callbacks = Mapping[str, Callable[[dict[str, Any]], None]]
+
+# The time zone of each session: INSERT converts date-times for columns without one.
+os.environ["PGTZ"] = "UTC"
+NUL, REPLACEMENT, BACKSLASH = rb"\u0000", rb"\ufffd", rb"\\"
 
 
-class Reader(SingerReader):
+class Reader(GenericSingerReader[bytes]):
     """Singer messages, a line each."""
 
+    default_input = sys.stdin.buffer
+
     @override
-    def deserialize_json(self, line: str) -> dict[str, Any]:
+    def process_lines(self, file_input: IO[bytes] | None, callbacks: Callbacks) -> Counter[str]:
+        # The file of `--input` is opened as text.
+        lines = getattr(file_input, "buffer", file_input)
+        return super().process_lines(lines, {**callbacks, "BATCH": partial(self._process_files, callbacks)})
+
+    def _process_files(self, callbacks: Callbacks, message: dict[str, Any]) -> None:
+        """Process the records in the files of a BATCH message."""
+        encoding = BaseBatchFileEncoding.from_dict(message["encoding"])
+        if encoding.format != BatchFileFormat.JSONL:
+            raise ValueError(f"unsupported format of a BATCH message: {encoding.format}")
+        for path in message["manifest"]:
+            folder, name = StorageTarget.split_url(path)
+            with (
+                StorageTarget.from_url(folder).open(name, "rb") as file,
+                gzip.open(file) if encoding.compression == "gzip" else nullcontext(file) as lines,
+            ):
+                for line in lines:
+                    callbacks["RECORD"]({"stream": message["stream"], "record": self.deserialize_json(line)})
+
+    @override
+    def deserialize_json(self, line: bytes) -> dict[str, Any]:
         if NUL in line:
-            line = ESCAPED_NUL.sub(rf"\1\{REPLACEMENT}", line)
+            # Behind an escaped backslash it is text that looks like an escape.
+            line = BACKSLASH.join(part.replace(NUL, REPLACEMENT) for part in line.split(BACKSLASH))
         try:
             message: dict[str, Any] = decoder.decode(line)
         except msgspec.DecodeError:
             # Python's own decoder takes what is not quite JSON, such as half a surrogate pair, or says what is wrong.
-            return super().deserialize_json(line)
+            return SingerReader().deserialize_json(line.decode())
         return message
 
 
-class ExactConnector(PostgresConnector):
-    """A connection that sends NUMERIC values as they are."""
+def as_json(value: Any) -> str:
+    """Write a value as JSON, numbers with every digit."""
+    return encoder.encode(value).decode()
 
-    @override
-    def create_engine(self) -> Engine:
-        engine: Engine = super().create_engine()
-        engine.dialect.supports_native_decimal = True
-        return engine
 
-    @override
-    def serialize_json(self, obj: object) -> str:
-        return encoder.encode(obj).decode()
+def as_array(items: Any, *, is_json: bool) -> Any:
+    """Write a list as PostgreSQL writes an array, and leave anything else as it is."""
+    if not isinstance(items, list):
+        return items
+    texts = [item if not is_json and (item is None or isinstance(item, str)) else as_json(item) for item in items]
+    quoted = ["NULL" if text is None else '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"' for text in texts]
+    return "{" + ",".join(quoted) + "}"
+
+
+def as_moment(read: Callable[[str], Any], text: str | None) -> Any:
+    """Read a date or time, in UTC where it has both and a time zone."""
+    moment = None if text is None else read(text)
+    return moment.astimezone(timezone.utc) if isinstance(moment, datetime) and moment.tzinfo else moment
+
+
+# Most records share a time with the one before them, such as that of their extraction.
+DATES: dict[str | None, Callable[[Any], Any]] = {
+    "date": lru_cache(partial(as_moment, date.fromisoformat)),
+    "date-time": lru_cache(partial(as_moment, datetime.fromisoformat)),
+    "time": lru_cache(partial(as_moment, time.fromisoformat)),
+}
+
+
+def binder(column_type: Any, dialect: Any) -> Callable[[Any], Any] | None:
+    """Return what makes values ready for a column, or None where they are."""
+    if isinstance(column_type, JSON):
+        return as_json
+    if isinstance(column_type, ARRAY):
+        return partial(as_array, is_json=isinstance(column_type.item_type, JSON))
+    bind: Callable[[Any], Any] | None = column_type.dialect_impl(dialect).bind_processor(dialect)
+    return bind
 
 
 class ExactSink(PostgresSink):
     """One table."""
 
-    connector_class = ExactConnector
-
     def __init__(self, target: TargetPostgresExact, *args: Any, **kwargs: Any) -> None:
-        """Note which fields are dates; the arguments are the SDK's."""
+        """Plan how a record becomes a row; the arguments are the SDK's."""
         super().__init__(target, *args, **kwargs)
         self._target = target
-        properties = self.schema["properties"]
-        self._declared = properties.keys()
-        self._dates = [name for name, schema in properties.items() if get_datelike_property_type(schema)]
+        self._properties = self.schema["properties"]
+        self._columns = self.column_representation(self.schema)
+        self._key = itemgetter(*self.key_properties) if self.key_properties else None
+        dialect = make_url(self.connector.sqlalchemy_url).get_dialect()()
+        self._binders = {}
+        for place, (column, schema) in enumerate(zip(self._columns, self._properties.values(), strict=True)):
+            bind = DATES.get(get_datelike_property_type(schema))
+            if bind is None and self.config["use_copy"]:
+                bind = binder(column.type, dialect)
+            if bind is not None:
+                self._binders[place] = bind
 
     @override
     def _parse_timestamps_in_record(
         self, record: dict[str, Any], schema: dict[str, Any], treatment: DatetimeErrorTreatmentEnum
     ) -> None:
-        # The SDK has something to say about fields that are not declared.
-        seen = record.keys() - self._declared
-        seen.update(self._dates)
-        fields = {name: record[name] for name in seen if record.get(name) is not None}
-        super()._parse_timestamps_in_record(record=fields, schema=schema, treatment=treatment)
-        for name, value in fields.items():
-            record[name] = value.astimezone(timezone.utc) if isinstance(value, datetime) and value.tzinfo else value
+        # Dates are read with the rest of the row. The SDK has something to say about fields that are not declared.
+        if not record.keys() <= self._properties.keys():
+            others = {name: record[name] for name in record.keys() - self._properties.keys()}
+            super()._parse_timestamps_in_record(others, schema, treatment)
 
     @override
-    def mark_drained(self) -> None:
-        super().mark_drained()
-        self._target.has_loaded = True
+    def start_batch(self, context: dict[str, Any]) -> None:
+        context["records"] = {}
+
+    @override
+    def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
+        row = list(map(record.get, self._properties))
+        try:
+            for place, bind in self._binders.items():
+                row[place] = bind(row[place])
+        except ValueError:
+            # The SDK names the field.
+            super()._parse_timestamps_in_record(record, self.schema, self.datetime_error_treatment)
+            raise
+        # Of the records with one key the last counts.
+        rows = context["records"]
+        rows[self._key(record) if self._key else len(rows)] = tuple(row)
 
     @override
     def bulk_insert_records(
         self,
         table: Table,
         schema: dict[str, Any],
-        records: Iterable[dict[str, Any]],
+        records: Mapping[Any, Sequence[Any]],
         primary_keys: Sequence[str],
         connection: Connection,
-    ) -> int | None:
+    ) -> None:
         if not self.config["use_copy"]:
-            count: int | None = super().bulk_insert_records(table, schema, records, primary_keys, connection)
-            return count
-        columns = self.column_representation(schema)
-        names = [column.name for column in columns]
-        processors = [column.type.bind_processor(connection.dialect) for column in columns]
-        processed = [(place, processor) for place, processor in enumerate(processors) if processor is not None]
-        if not self.append_only:
-            # Of the records with one key the last counts, in the place of the first.
-            records = {tuple(record[key] for key in primary_keys): record for record in records}.values()
-        statement = self.generate_copy_statement(table.name, columns)
+            dicts = (dict(zip(self._properties, row, strict=True)) for row in records.values())
+            super().bulk_insert_records(table, schema, dicts, primary_keys, connection)
+            return
+        statement = self.generate_copy_statement(table.name, self._columns)
         with connection.connection.cursor().copy(statement) as copy:
-            for record in records:
-                row = [record.get(name) for name in names]
-                for place, processor in processed:
-                    row[place] = processor(row[place])
+            for row in records.values():
                 copy.write_row(row)
-        return True
+
+    @override
+    def upsert(
+        self,
+        from_table: Table,
+        to_table: Table,
+        schema: dict[str, Any],
+        join_keys: Sequence[str],
+        connection: Connection,
+    ) -> None:
+        if not join_keys:
+            super().upsert(from_table, to_table, schema, join_keys, connection)
+            return
+        values = {name: from_table.columns[name] for name in schema["properties"]}
+        same_key = and_(*(from_table.columns[key] == to_table.columns[key] for key in join_keys))
+        connection.execute(update(to_table).where(same_key).values(values))
+        others = select(*values.values()).where(~exists().where(same_key))
+        connection.execute(insert(to_table).from_select(list(values), others))
+
+    @override
+    def mark_drained(self) -> None:
+        was_full = self.is_full
+        super().mark_drained()
+        if was_full:
+            self._target.drain_all()
 
 
 class TargetPostgresExact(TargetPostgres):
@@ -137,35 +223,6 @@ class TargetPostgresExact(TargetPostgres):
 
     default_sink_class = ExactSink
     message_reader_class = Reader
-    #: Whether a batch was loaded since the last STATE went out.
-    has_loaded = False
-
-    @override
-    def _handle_max_record_age(self) -> None:
-        """Load the rest and let the STATE go out where a batch was full; called after each record."""
-        if self.has_loaded:
-            self.drain_all()
-            self.has_loaded = False
-        else:
-            super()._handle_max_record_age()
-
-    @override
-    def _process_batch_message(self, message_dict: dict[str, Any]) -> None:
-        encoding = BaseBatchFileEncoding.from_dict(message_dict["encoding"])
-        if encoding.format != BatchFileFormat.JSONL:
-            super()._process_batch_message(message_dict)
-            return
-        settings = self.config.get("batch_config")
-        storage = BatchConfig.from_dict(settings).storage if settings else None
-        for path in message_dict["manifest"]:
-            folder, name = StorageTarget.split_url(path)
-            with (
-                (storage or StorageTarget.from_url(folder)).open(name, "rb") as file,
-                gzip.open(file) if encoding.compression == "gzip" else nullcontext(file) as lines,
-            ):
-                for line in lines:
-                    record = self.message_reader.deserialize_json(line.decode())
-                    self._process_record_message({"stream": message_dict["stream"], "record": record})
 
 
 if __name__ == "__main__":

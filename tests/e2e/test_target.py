@@ -6,6 +6,8 @@ import gzip
 import json
 import subprocess
 import tempfile
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from tests.support.meltano import PLUGINS
 from tests.support.tap_runs import TAP, tap_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tests.support.postgres import Postgres
@@ -34,8 +36,15 @@ class Loader:
     program: str
     settings: Mapping[str, Any]
 
-    def load(self, postgres: Postgres, schema: str, lines: bytes, *, fails: bool = False) -> None:
+    def load(self, postgres: Postgres, schema: str, lines: bytes, *more: str, fails: bool = False) -> None:
         """Load messages into a schema, and hold that it went well, or that it `fails`."""
+        with self.start(postgres, schema, *more) as process:
+            _, told = process.communicate(lines)
+        assert (process.returncode != 0) is fails, told.decode()[-TOLD_OF_A_FAILURE:]
+
+    @contextmanager
+    def start(self, postgres: Postgres, schema: str, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Start it, with pipes to and from it, and end it."""
         config = {
             "host": "127.0.0.1",
             "port": postgres.port,
@@ -49,10 +58,18 @@ class Loader:
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as file:
             json.dump(config, file)
             file.flush()
-            loaded = subprocess.run(
-                [PROGRAMS / self.program, "--config", file.name], input=lines, capture_output=True, check=False
-            )
-        assert (loaded.returncode != 0) is fails, loaded.stderr.decode()[-TOLD_OF_A_FAILURE:]
+            command: list[str | Path] = [PROGRAMS / self.program, "--config", file.name, *more]
+            with subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            ) as process:
+                # A test that waits for something that never comes sees the end of its pipes.
+                timer = threading.Timer(SECONDS_TO_LOAD, process.kill)
+                timer.start()
+                try:
+                    yield process
+                finally:
+                    timer.cancel()
+                    process.kill()
 
 
 PROGRAMS = PLUGINS / "loaders" / "target-postgres" / "venv" / "bin"
@@ -63,6 +80,7 @@ EXACT = Loader("target-postgres-exact", {"use_copy": True, "batch_size_rows": 3}
 OF_THE_RUN = ("_sdc_batched_at", "_sdc_received_at", "_sdc_sequence", "_sdc_sync_started_at")
 
 TOLD_OF_A_FAILURE = 3000
+SECONDS_TO_LOAD = 60
 
 MONEY = {"type": ["string", "null"], "format": "x-singer.decimal"}
 PROPERTIES: dict[str, dict[str, Any]] = {
@@ -76,6 +94,9 @@ PROPERTIES: dict[str, dict[str, Any]] = {
     "day": {"type": ["string", "null"], "format": "date"},
     "clock": {"type": ["string", "null"], "format": "time"},
     "words": {"type": ["array", "null"], "items": {"type": ["string", "null"]}},
+    "numbers": {"type": ["array", "null"], "items": {"type": "number"}},
+    "flags": {"type": ["array", "null"], "items": {"type": "boolean"}},
+    "mixed": {"type": ["array", "null"], "items": {}},
     "things": {"type": ["array", "null"]},
     "thing": {"type": ["object", "null"]},
 }
@@ -87,6 +108,8 @@ RECORDS: list[dict[str, Any]] = [
     {"amount": "0", "number": 1e-9, "text": '\\u0000 is text, "quoted"', "words": [], "things": [], "thing": {}},
     {"amount": None, "text": "Łucja 🦊 \u2028", "words": ["a", 'b"c', "d,e", "{f}", "NULL", "", " g\\h"]},
     {"words": ["x", None], "things": [1, "2", None, [3.25, {"four": 5}]], "thing": {"a": {"b": [True, None, "ü"]}}},
+    {"mixed": [None, "", '"\\', 1.50, True, [None], {"a": '{"b"}'}], "numbers": [10**20, 1.25], "flags": [True, False]},
+    {"mixed": [], "numbers": [], "flags": [], "day": "0001-01-01", "at": "2024-02-29T23:59:59Z", "clock": "00:00"},
     {"text": "before\0after", "words": ["one\0two"], "thing": {"nul": "three\0four"}},
     {"thing": {"big": 10**25, "small": 1.25e-7, "none": None, "": " "}, "things": ["\t", "\\"], "unknown": "dropped"},
 ]
@@ -211,8 +234,17 @@ def test_nul_is_replaced_at_every_depth(postgres: Postgres, *, use_copy: bool) -
 
 @pytest.mark.parametrize(
     "record",
-    [{"at": "no time at all", "unknown": 1}, {"amount": "not a number"}, {"id": None}],
-    ids=["date", "amount", "key"],
+    [
+        {"at": "no time at all", "unknown": 1},
+        {"at": "infinity"},
+        {"day": "today"},
+        {"clock": "allballs"},
+        {"amount": "not a number"},
+        {"flag": 2},
+        {"words": "no array"},
+        {"id": None},
+    ],
+    ids=lambda record: "-".join(map(str, record.values())),
 )
 def test_what_has_no_place_in_the_table_ends_the_load(postgres: Postgres, record: dict[str, Any]) -> None:
     EXACT.load(postgres, "refused", messages([{}, record]), fails=True)
@@ -220,7 +252,54 @@ def test_what_has_no_place_in_the_table_ends_the_load(postgres: Postgres, record
         assert connection.execute("SELECT count(*) FROM refused.things").fetchone() == (0,)
 
 
-def test_date_times_are_stored_in_utc(postgres: Postgres) -> None:
-    EXACT.load(postgres, "times", messages([{"at": "2024-02-29T23:59:59+05:30"}]))
+@pytest.mark.parametrize("use_copy", [True, False])
+def test_date_times_are_stored_in_utc(postgres: Postgres, *, use_copy: bool) -> None:
+    schema = f"times_{use_copy}".lower()
+    role = sql.Identifier(postgres.user)
     with postgres.connect() as connection:
-        assert connection.execute("SELECT at::text FROM times.things").fetchone() == ("2024-02-29 18:29:59",)
+        connection.execute(sql.SQL("ALTER ROLE {} SET timezone TO 'America/New_York'").format(role))
+        try:
+            replace(EXACT, settings={"use_copy": use_copy}).load(
+                postgres, schema, messages([{"at": "2024-02-29T23:59:59+05:30"}])
+            )
+        finally:
+            connection.execute(sql.SQL("ALTER ROLE {} RESET timezone").format(role))
+        query = sql.SQL("SELECT at::text, _sdc_extracted_at::text FROM {}").format(sql.Identifier(schema, "things"))
+        assert connection.execute(query).fetchone() == ("2024-02-29 18:29:59", "2026-01-02 03:04:05")
+
+
+def test_each_row_is_written_once(postgres: Postgres) -> None:
+    records: list[dict[str, Any]] = [{} for _ in range(10)]
+    changed = [{"id": f"key {line}", "text": "changed"} for line in range(4)]
+    written = "SELECT n_tup_ins, n_tup_upd FROM pg_stat_user_tables WHERE schemaname = 'once' AND relname = 'things'"
+    for lines, expected in ((messages(records), (10, 0)), (messages(changed), (10, 4))):
+        EXACT.load(postgres, "once", lines)
+        with postgres.connect() as connection:
+            assert connection.execute(written).fetchone() == expected
+
+
+def test_a_full_batch_lets_the_state_out(postgres: Postgres) -> None:
+    schema, *records = messages([{}, {}, {}]).splitlines(keepends=True)
+    others = messages([{}, {}]).replace(b'"things"', b'"others"').splitlines(keepends=True)
+    state = {"bookmarks": {"things": 2, "others": 2}}
+    lines = [schema, *others, *records[:2], json.dumps({"type": "STATE", "value": state}).encode() + b"\n", records[2]]
+    with EXACT.start(postgres, "state") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"".join(lines))
+        process.stdin.flush()
+        # Standard input is still open: the state is not that of the end.
+        assert json.loads(process.stdout.readline()) == state
+        with postgres.connect() as connection:
+            counts = [
+                connection.execute(f"SELECT count(*) FROM state.{name}").fetchone() for name in ("things", "others")
+            ]
+        assert counts == [(3,), (2,)]
+
+
+def test_messages_are_read_from_a_file(postgres: Postgres, tmp_path: Path) -> None:
+    file = tmp_path / "messages.jsonl"
+    file.write_bytes(messages(RECORDS))
+    EXACT.load(postgres, "piped", file.read_bytes())
+    EXACT.load(postgres, "named", b"", "--input", str(file))
+    assert table(postgres, "named", "things") == table(postgres, "piped", "things")

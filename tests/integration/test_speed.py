@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from benchmarks.contenders import ROOT, Job, loop_command, tap_command
 from benchmarks.stopwatch import Usage, measure
 from tests.fake_api import FakeAPI
 from tests.support.records import minimal_records
+from tests.support.tap_runs import TAP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +25,7 @@ pytestmark = pytest.mark.alone
 PAGE_SIZE = 500
 SHORT, LONG = 40_000, 120_000
 MAX_TIMES_THE_BARE_LOOP = 1.5
+MAX_TIMES_THE_SDK = 1.3
 MAX_GROWTH = 1.1
 MAX_MEMORY = 100_000_000
 # Pages are short here, so that what is measured is waiting.
@@ -73,6 +77,25 @@ def test_a_record_costs_little_more_than_in_a_bare_loop(server: AccountServer, t
         if number + 1 >= MIN_ROUNDS and ratios[-1] <= MAX_TIMES_THE_BARE_LOOP:
             return
     pytest.fail(f"a record costs {ratios} times what it costs in a bare loop, more than {MAX_TIMES_THE_BARE_LOOP}")
+
+
+def test_discovery_takes_little_more_than_loading_the_sdk(tmp_path: Path) -> None:
+    commands: dict[str, list[str | Path]] = {
+        "sdk": [sys.executable, "-c", "import singer_sdk"],
+        "tap": [TAP, "--discover"],
+    }
+    # Byte code is kept where the tap is installed.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    least: dict[str, float] = {}
+    ratios = []
+    for number in range(MAX_ROUNDS):
+        for name, command in commands.items():
+            cpu = measure(command, env=env, cwd=tmp_path).cpu
+            least[name] = min(cpu, least.get(name, cpu))
+        ratios.append(least["tap"] / least["sdk"])
+        if number + 1 >= MIN_ROUNDS and ratios[-1] <= MAX_TIMES_THE_SDK:
+            return
+    pytest.fail(f"discovery takes {ratios} times what loading the SDK takes, more than {MAX_TIMES_THE_SDK}")
 
 
 def test_memory_is_flat_and_requests_are_the_least(server: AccountServer, tmp_path: Path) -> None:
