@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -159,7 +159,7 @@ def test_ties_do_not_keep_pages_from_being_fetched_ahead(second: int, tmp_path: 
         walls, requests = {}, {}
         for concurrency in (1, CONCURRENCY):
             with FakeAPI({"charges": minimal_records("charges", times)}, latency=DELAY) as api:
-                settings = {"page_size": DELAYED_PAGE, "page_overlap": 1, "concurrency": concurrency}
+                settings: dict[str, Any] = {"page_size": DELAYED_PAGE, "page_overlap": 1, "concurrency": concurrency}
                 walls[concurrency] = measure(tap_command(Job(api.url, tmp_path), **settings), cwd=ROOT).wall
                 requests[concurrency] = len(api.requests_for("charges"))
         assert requests[1] <= ceil(DELAYED / (DELAYED_PAGE - 1 - second)) + 2
