@@ -42,7 +42,7 @@ Look further (the server runs only as long as it is needed; its data stays in {f
   make demo                          once more: rows are updated, none comes twice
 
 Your own account:
-  cp .env.example .env               then fill in your API's credentials, and your PostgreSQL
+  cp .env.example .env               then fill in your API's URL and credentials, and your PostgreSQL
   .venvs/meltano/bin/meltano config test tap-payments
   .venvs/meltano/bin/meltano run tap-payments target-postgres
 For ChargeDesk, the plugin is `tap-payments--chargedesk` and all it needs is TAP_PAYMENTS_USERNAME.
