@@ -74,8 +74,8 @@ class Rereading:
             days: Days within which all of them are read again; more than 0.
         """
         begin = older.begin
-        if older.since is None:
-            # However short it is measured, what is open at the bottom may hold records.
+        if older.since is None or older.since < begin:
+            # However short it is measured, what lies before that may hold records.
             begin = min(begin, older.end - 1)
         length = max(older.end - begin, 0)
         speed = length / max(days * DAY, 1) + 1

@@ -294,15 +294,16 @@ def test_nothing_is_older_than_a_start_date_within_the_look_back() -> None:
     assert rereading.state_at_end.paid_until == TODAY
 
 
-def test_what_is_older_than_the_first_record_known_is_read_with_the_beginning_of_a_round() -> None:
-    account = Account(Random(1), age=3)
+@pytest.mark.parametrize("start", [None, TODAY - 3000 * DAY])
+def test_what_is_older_than_the_first_record_known_is_read_with_the_beginning_of_a_round(start: int | None) -> None:
+    account = Account(Random(1), age=3, start=start)
     account.fill(5)
     account.run()
     account.listing.requests.clear()
     account.now += DAY
     account.insert(account.begin - 2000 * DAY)
     account.run()
-    assert account.listing.requests[-1].since is None
+    assert account.listing.requests[-1].since == start
     assert not account.changed
 
 
