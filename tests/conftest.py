@@ -18,7 +18,9 @@ GUARD = pytest.StashKey[Guard]()
 WARNINGS = "ignore:Python 3:FutureWarning"
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    # It may come twice, from make and from what ends make's whole group; the second must not cut the first one short.
+    signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

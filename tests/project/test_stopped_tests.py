@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import pytest
 from tests.support.guard import SEPARATOR, VARIABLE, end_all, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
 SECONDS_TO_START = 90
@@ -59,19 +60,27 @@ def expect_end(token: str) -> None:
 
 @pytest.mark.meltano
 @pytest.mark.alone
-def test_make_test_that_is_told_to_end_leaves_no_server_behind(token: str) -> None:
-    with subprocess.Popen(
-        ["make", "test"], cwd=ROOT, env=environment(token), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as make:
+@pytest.mark.parametrize("end", [os.kill, os.killpg], ids=["make alone", "its group"])
+def test_make_test_that_is_told_to_end_leaves_no_server_behind(
+    token: str, end: Callable[[int, int], None], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            ["make", "test"], cwd=ROOT, env=environment(token), stdout=output, stderr=output, start_new_session=True
+        ) as make,
+    ):
         deadline = time.monotonic() + SECONDS_TO_START
         while not programs(token) >= SERVERS:
             assert make.poll() is None, "the tests ended"
             assert time.monotonic() < deadline, programs(token)
             time.sleep(0.2)
-        make.terminate()
+        end(make.pid, signal.SIGTERM)
         make.wait(SECONDS_TO_STOP)
     assert make.returncode != 0
-    assert not programs(token)
+    expect_end(token)
+    assert "Traceback" not in log.read_text(encoding="utf-8")
 
 
 def test_what_a_killed_run_started_is_ended(token: str) -> None:
