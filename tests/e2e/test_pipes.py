@@ -38,7 +38,8 @@ def api(request: pytest.FixtureRequest) -> Iterator[FakeAPI]:
 @pytest.fixture
 def config(api: FakeAPI, tmp_path: Path) -> Path:
     file = tmp_path / "c.json"
-    file.write_text(json.dumps(tap_config(api)), encoding="utf-8")
+    # Re-reading moves on each night, so that without it a quiet night changes no STATE.
+    file.write_text(json.dumps(tap_config(api, reread_days=0)), encoding="utf-8")
     return file
 
 
