@@ -35,8 +35,8 @@ DATABASE = "airflow"
 SECONDS_TO_START = 120
 SECONDS_TO_STOP = 15
 SECONDS_TO_RUN = 400
-# What may lead Airflow, Meltano or the plugins astray, where it is the caller's. `PAYMENTS_TEST_RUN` stays, by which what
-# a run of the tests leaves behind is found.
+# What may lead Airflow, Meltano or the plugins astray, where it is the caller's. `PAYMENTS_TEST_RUN` stays: it finds
+# what a run of the tests leaves behind.
 FOREIGN = (
     *("AIRFLOW", "MELTANO_", "PAYMENTS_ACCOUNTS", "PAYMENTS_RETR"),
     *("PG", "TAP_PAYMENTS_", "TARGET_", "VIRTUAL_ENV"),
