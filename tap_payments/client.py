@@ -333,7 +333,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
                 self._promote(chunk.bookmark)
             if isinstance(writer, BufferedWriter):
                 writer.flush()
-        version = self._pending_version.release(emitted=self._counts.records)
+        version = self._pending_version.release(emitted=self._counts.emitted)
         # A test has read one record, and the message would delete all others.
         if version is not None and not self.is_test:
             super()._write_activate_version_message(version)
@@ -415,7 +415,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
                     yield batch_config.encoding, manifest
             except UnwritableRecordError as error:
                 raise self._unwritable(error.record) from None
-            counter.increment(self._counts.records)
+            counter.increment(self._counts.emitted)
 
     def _named_records(self, chunk: Chunk) -> Iterator[tuple[str, Record]]:
         """Yield records as they go out, each with the name that it goes by."""

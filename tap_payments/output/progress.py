@@ -56,6 +56,11 @@ class StreamProgress:
     ended: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def emitted(self) -> int:
+        """Records sent, those that are read again included."""
+        return self.records + self.reread
+
     def count_request(self, waited: float) -> None:
         """Count a request, and the seconds that it waited to be sent."""
         with self._lock:
@@ -78,7 +83,7 @@ class StreamProgress:
             Each chunk, up to the limit.
         """
         for chunk in chunks:
-            places = chunk.places if limit is None else chunk.places[: limit - self.records - self.reread]
+            places = chunk.places if limit is None else chunk.places[: limit - self.emitted]
             self.total = self.total if chunk.total is None else chunk.total
             yield replace(chunk, places=places)
             if chunk.is_reread:
@@ -87,7 +92,7 @@ class StreamProgress:
             else:
                 self.records += len(places)
             self.reached = self.reached if chunk.reached is None else chunk.reached
-            if limit is not None and self.records + self.reread >= limit:
+            if limit is not None and self.emitted >= limit:
                 return
 
     def share(self) -> float | None:
@@ -133,7 +138,7 @@ class StreamProgress:
             name: The name of the stream.
         """
         reached = "" if self.reached is None else f", reached {describe(self.reached)[:10]}"
-        text = f"{self.records + self.reread:,} records{reached}"
+        text = f"{self.emitted:,} records{reached}"
         if not self.total:
             return f"{name}: {text}"
         # It writes to its file by itself, which must not be standard output.

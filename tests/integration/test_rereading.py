@@ -226,6 +226,20 @@ def test_batches_of_older_records_are_closed_before_a_state_covers_them(tmp_path
             assert batched >= len([one for one in older_times() if one <= position])
 
 
+def test_the_metric_of_a_batched_stream_counts_what_is_read_again(tmp_path: Path) -> None:
+    with account("chargedesk") as api:
+        first = read(api).expect_success()
+        batches = {
+            "encoding": {"format": "jsonl", "compression": "none"},
+            "storage": {"root": tmp_path.as_uri()},
+            "batch_size": 200,
+        }
+        run = read(api, later(first.state), batch_config=batches).expect_success()
+    written = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in tmp_path.iterdir())
+    counted = re.findall(r'"metric":"record_count","value":(\d+)', "\n".join(run.lines))
+    assert sum(map(int, counted)) == written > RECORDS / REREAD_DAYS
+
+
 # What a run tells.
 
 
