@@ -28,7 +28,6 @@ from tap_payments.output.batches import Batches, Manifest
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.pages import PageLengths, PageToken, PagingRules
 from tap_payments.pagination.reading import new_paginator, read_pages
-from tap_payments.records.declarations import Declarations
 from tap_payments.records.page import FetchedPage, Page
 from tap_payments.records.personal_data import Protection
 from tap_payments.records.reader import RecordReader
@@ -110,7 +109,6 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         self._sessions = ThreadSessions()
         self._counts: StreamProgress
         self._pending_version = PendingVersion(self.name, self.logger)
-        self._undeclared = UndeclaredFields(Declarations.from_config(self.config))
         self._write_unmodified: Callable[[Record], None] | None = None
 
     @property
@@ -346,6 +344,10 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @cached_property
     def _protection(self) -> Protection:
         return Protection.of_stream(self.name, self.primary_keys[0], self.config)
+
+    @cached_property
+    def _undeclared(self) -> UndeclaredFields:
+        return UndeclaredFields(self._protection.declarations)
 
     @cached_property
     def _reader(self) -> RecordReader:

@@ -260,6 +260,8 @@ class Settings:
         base_url: Ends in a slash.
         start: `start_date` in Unix seconds, rounded down.
         lookback: `lookback_days` in seconds.
+    What changes declared types (`amounts`) is read by `records.declarations`, which discovery needs before a
+    configuration is valid.
     """
 
     provider: Provider
@@ -281,7 +283,6 @@ class Settings:
     window_days: float
     reread_days: float
     on_invalid_value: str
-    amounts: str
     personal_data: str
     hash_key: str
     user_agent: str
@@ -316,7 +317,6 @@ class Settings:
             window_days=float(config["window_days"]),
             reread_days=float(config["reread_days"]),
             on_invalid_value=config["on_invalid_value"],
-            amounts=config["amounts"],
             personal_data=config["personal_data"],
             hash_key=config.get("hash_key", ""),
             user_agent=config.get("user_agent", f"tap-payments/{__version__}"),

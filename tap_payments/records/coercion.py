@@ -188,20 +188,25 @@ def _non_finite_in(container: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
                 pending.append(value)
 
 
-def _kinds(declared: Mapping[str, Any]) -> set[str]:
+def _types(declared: Mapping[str, Any]) -> set[str]:
     types = declared.get("type", [])
     return {types} if isinstance(types, str) else set(types)
 
 
+def declared_kinds(declared: Mapping[str, Any]) -> set[str]:
+    """Return the declared types of a field, null left out."""
+    return _types(declared) - {"null"}
+
+
 def _allows_null(declared: Mapping[str, Any]) -> bool:
-    kinds = _kinds(declared)
-    return "null" in kinds or not kinds
+    types = _types(declared)
+    return "null" in types or not types
 
 
 def _coercions_for(declared: Mapping[str, Any], path: str, rules: CoercionRules) -> Callable[[type], Coercion | None]:
     """Return the coercion to the declared type, by the type that arrived; None where nothing is to be done."""
     nullable = _allows_null(declared)
-    kinds = _kinds(declared) - {"null"}
+    kinds = declared_kinds(declared)
     if len(kinds) != 1:
         return lambda _arrived: None
     kind = kinds.pop()

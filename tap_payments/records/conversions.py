@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tap_payments.errors import InvalidValueError, NonFiniteError
 from tap_payments.records.exact_json import ENCODER, MAX_INTEGER_DIGITS, NonFinite, number_text
+
+if TYPE_CHECKING:
+    import msgspec
 
 NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,6})?", re.ASCII)
 _is_number = NUMBER.fullmatch
@@ -33,6 +36,25 @@ def invalid_value(declared: str, value: object) -> InvalidValueError:
     return InvalidValueError(declared, arrived)
 
 
+def to_json(value: Any, encoder: msgspec.json.Encoder, declared: str) -> str:
+    """Return the JSON of an object or array.
+
+    Args:
+        value: The object or array.
+        encoder: Encodes it.
+        declared: What the JSON is to be, as the error names it.
+
+    Raises:
+        InvalidValueError: If it is nested too deeply, or holds NaN or Infinity.
+    """
+    try:
+        return encoder.encode(value).decode()
+    except RecursionError:
+        raise invalid_value(f"{declared}, which JSON can be if it is not nested too deeply", value) from None
+    except NonFiniteError:
+        raise invalid_value(f"{declared}, which JSON can be if it holds no NaN or Infinity", value) from None
+
+
 def to_string(value: Any) -> str:
     """Return the text of a value: a number's as it arrived, JSON of an object or array.
 
@@ -44,12 +66,7 @@ def to_string(value: Any) -> str:
     if isinstance(value, Decimal):
         return number_text(value)
     if isinstance(value, dict | list):
-        try:
-            return ENCODER.encode(value).decode()
-        except RecursionError:
-            raise invalid_value("string, which JSON can be if it is not nested too deeply", value) from None
-        except NonFiniteError:
-            raise invalid_value("string, which JSON can be if it holds no NaN or Infinity", value) from None
+        return to_json(value, ENCODER, "string")
     if isinstance(value, NonFinite):
         raise invalid_value("string", value)
     return str(value)

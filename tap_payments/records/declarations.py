@@ -14,7 +14,7 @@ from singer_sdk import SchemaDirectory, StreamSchema
 from typing_extensions import override
 
 from tap_payments import schemas
-from tap_payments.records.coercion import MONEY_FORMAT, PERSONAL
+from tap_payments.records.coercion import MONEY_FORMAT, PERSONAL, declared_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -127,7 +127,7 @@ class Declarations:
             own: The same in the tap's own schema.
         """
         coerced = dict(declared)
-        if self.amounts == TEXT and own.get("format") == MONEY_FORMAT and _kinds(declared) == {"string"}:
+        if self.amounts == TEXT and own.get("format") == MONEY_FORMAT and declared_kinds(declared) == {"string"}:
             coerced.setdefault("format", MONEY_FORMAT)
         if own.get("properties") and declared.get("properties"):
             coerced["properties"] = dict(self._coerced_properties(declared["properties"], own))
@@ -168,13 +168,8 @@ def _hashed(own: Schema, *, is_key: bool) -> Schema:
     return {"type": "string" if is_key else ["string", "null"], "description": described}
 
 
-def _kinds(declared: Schema) -> set[str]:
-    types = declared.get("type", [])
-    return ({types} if isinstance(types, str) else set(types)) - {"null"}
-
-
 def _is_scalar(declared: Schema) -> bool:
-    kinds = _kinds(declared)
+    kinds = declared_kinds(declared)
     return len(kinds) == 1 and kinds <= SCALARS
 
 
@@ -183,5 +178,5 @@ def _has_form_of(own: Schema, declared: Schema) -> bool:
     if _is_scalar(own):
         return _is_scalar(declared)
     if own.get("properties"):
-        return _kinds(declared) == {"object"} and bool(declared.get("properties"))
-    return _kinds(declared) == {"array"} and isinstance(declared.get("items"), dict)
+        return declared_kinds(declared) == {"object"} and bool(declared.get("properties"))
+    return declared_kinds(declared) == {"array"} and isinstance(declared.get("items"), dict)

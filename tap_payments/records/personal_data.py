@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from tap_payments.errors import OBJECT_KEY, NonFiniteError, show_key
+from tap_payments.errors import OBJECT_KEY, show_key
 from tap_payments.records.coercion import PERSONAL, Coercer, CoercionRules
-from tap_payments.records.conversions import invalid_value, to_flat_string, to_string
+from tap_payments.records.conversions import to_flat_string, to_json, to_string
 from tap_payments.records.declarations import SCHEMAS, Declarations
 from tap_payments.records.exact_json import CANONICAL_ENCODER
 
@@ -51,14 +51,8 @@ def value_hasher(key: str) -> HashValue:
 
 
 def _canonical_text(value: Any) -> str:
-    if not isinstance(value, dict | list):
-        return to_string(value)
-    try:
-        return CANONICAL_ENCODER.encode(value).decode()
-    except RecursionError:
-        raise invalid_value("text to hash, which JSON can be if it is not nested too deeply", value) from None
-    except NonFiniteError:
-        raise invalid_value("text to hash, which JSON can be if it holds no NaN or Infinity", value) from None
+    is_container = isinstance(value, dict | list)
+    return to_json(value, CANONICAL_ENCODER, "text to hash") if is_container else to_string(value)
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,14 @@ def test_a_closed_span_ends_where_it_is_to_and_its_first_window_may_be_as_long_a
     assert windows.reached == 300 * DAY
 
 
+def take(windows: Windows, step: str) -> str:
+    """Call a method of windows, or another where a window is too short to be halved; return which."""
+    if step == "halve" and not windows.may_halve:
+        step = "overflowed"
+    getattr(windows, step)()
+    return step
+
+
 @settings(max_examples=300, derandomize=True, deadline=None, database=None)
 @given(
     st.one_of(st.none(), st.integers(0, NOW + DAY)),
@@ -112,10 +120,7 @@ def test_windows_leave_no_second_out_and_end(start: int | None, days: float, cou
         window = windows.current
         # Neighbours share their boundary second.
         assert window.since == reached
-        step = next(steps, "fitted")
-        if step == "halve" and not windows.may_halve:
-            step = "overflowed"
-        getattr(windows, step)()
+        step = take(windows, next(steps, "fitted"))
         if step == "halve":
             assert windows.current.since == window.since
             halved = windows.current.until
@@ -142,10 +147,7 @@ def test_windows_of_a_closed_span_cover_it_and_end(length: int, days: float, who
     for _ in range(200):
         window = windows.current
         assert window.since == reached
-        step = next(steps, "fitted")
-        if step == "halve" and not windows.may_halve:
-            step = "overflowed"
-        getattr(windows, step)()
+        step = take(windows, next(steps, "fitted"))
         if step == "halve":
             assert windows.reached < (window.until or 0)
             continue
