@@ -1,4 +1,4 @@
-"""Links between the documents lead somewhere, and the README stays short."""
+"""Links between the documents lead somewhere, their YAML can be read, and the README stays short."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+YAML_BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 
 
@@ -24,6 +26,12 @@ def test_every_link_leads_somewhere(document: Path) -> None:
         target = (document.parent / path).resolve() if path else document
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_every_yaml_example_can_be_read(document: Path) -> None:
+    for block in YAML_BLOCK.findall(document.read_text(encoding="utf-8")):
+        assert yaml.safe_load(block), block
 
 
 def test_the_readme_has_at_most_200_lines() -> None:
