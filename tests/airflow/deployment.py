@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import psutil
 import psycopg
 
 from tests.support.meltano import MELTANO, ROOT
@@ -244,6 +245,14 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def is_alive(process: int | psutil.Process) -> bool:
+    """Return whether a process, or the one of an id, runs."""
+    with suppress(psutil.NoSuchProcess):
+        running = psutil.Process(process) if isinstance(process, int) else process
+        return bool(running.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def wait_until(condition: Callable[[], bool], otherwise: str, seconds: float = SECONDS_TO_RUN) -> None:

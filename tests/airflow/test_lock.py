@@ -6,14 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from tests.airflow.deployment import DAGS
+from tests.airflow.deployment import DAGS, is_alive, wait_until
 from tests.support.meltano import ROOT
 from tests.support.postgres import Postgres
 
@@ -90,7 +89,7 @@ class Loads:
 
     def wait_for(self, count: int) -> int:
         """Wait until so many loads have begun and return the process of the last."""
-        wait_until(lambda: len(self.pids()) == count)
+        until(lambda: len(self.pids()) == count)
         return self.pids()[-1]
 
 
@@ -112,17 +111,8 @@ def loads(make_loads: Callable[[str], Loads], uri: str) -> Loads:
     return make_loads(uri)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS_TO_WAIT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def is_alive(pid: int) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    return False
+def until(condition: Callable[[], bool]) -> None:
+    wait_until(condition, "it does not come to that", SECONDS_TO_WAIT)
 
 
 def test_an_account_is_loaded_once_at_a_time_and_another_beside_it(loads: Loads) -> None:
@@ -142,7 +132,7 @@ def test_an_account_is_loaded_once_at_a_time_and_another_beside_it(loads: Loads)
 def test_one_of_many_that_begin_at_once_gets_the_lock(loads: Loads) -> None:
     command = f"sleep 1.5; {LOAD}"
     with loads.start("acme", command) as a, loads.start("acme", command) as b, loads.start("acme", command) as c:
-        wait_until(lambda: [process.poll() for process in (a, b, c)].count(HELD) == 2)
+        until(lambda: [process.poll() for process in (a, b, c)].count(HELD) == 2)
         (loads.folder / "end").touch()
         codes = sorted(process.wait(SECONDS_TO_WAIT) for process in (a, b, c))
     assert codes == [0, HELD, HELD]
@@ -157,7 +147,7 @@ def test_the_lock_lasts_as_long_as_the_load_where_its_keeper_is_killed(loads: Lo
         assert loads.run("acme")[0] == HELD
         os.kill(pid, signal.SIGKILL)
         # The server sees the end of the connection within a moment.
-        wait_until(lambda: loads.run("acme", "exit 0")[0] == 0)
+        until(lambda: loads.run("acme", "exit 0")[0] == 0)
 
 
 def test_what_a_killed_load_leaves_behind_is_ended_before_the_lock_is_free(loads: Loads) -> None:
@@ -205,8 +195,8 @@ def test_a_load_ends_with_the_task_that_started_it(loads: Loads, uri: str) -> No
     finally:
         task.kill()
         task.wait()
-    wait_until(lambda: not is_alive(pid))
-    wait_until(lambda: loads.run("acme", "exit 0")[0] == 0)
+    until(lambda: not is_alive(pid))
+    until(lambda: loads.run("acme", "exit 0")[0] == 0)
 
 
 def test_a_lock_beside_sqlite_is_a_file(tmp_path: Path, make_loads: Callable[[str], Loads]) -> None:
@@ -216,7 +206,7 @@ def test_a_lock_beside_sqlite_is_a_file(tmp_path: Path, make_loads: Callable[[st
         assert loads.run("acme") == (HELD, "acme is being loaded already\n")
         assert loads.run("globex", "exit 0") == (0, "")
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: loads.run("acme", "exit 0")[0] == 0)
+        until(lambda: loads.run("acme", "exit 0")[0] == 0)
 
 
 @pytest.mark.parametrize(
