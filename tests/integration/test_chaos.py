@@ -11,7 +11,7 @@ from tests.support.chaos import Figures, play
 from tests.support.fork_server import preloaded
 from tests.support.tap_runs import discovered_catalog
 
-FIRST, COUNT = int(os.environ.get("CHAOS_FIRST_SEED", "0")), int(os.environ.get("CHAOS_SEEDS", "160"))
+FIRST, COUNT = int(os.environ.get("CHAOS_FIRST_SEED", "0")), int(os.environ.get("CHAOS_SEEDS", "80"))
 SEEDS = range(FIRST, FIRST + COUNT)
 AT_ONCE = 4
 

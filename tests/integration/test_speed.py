@@ -29,7 +29,7 @@ MAX_TIMES_THE_SDK = 1.3
 MAX_GROWTH = 1.1
 MAX_MEMORY = 100_000_000
 # Pages are short here, so that what is measured is waiting.
-CONCURRENCY, DELAY, DELAYED, DELAYED_PAGE, MIN_GAIN = 8, 0.25, 2_400, 100, 3
+CONCURRENCY, DELAY, DELAYED, DELAYED_PAGE, MIN_GAIN = 8, 0.15, 2_400, 100, 3
 MIN_GAIN_WITH_START_UP = 2
 TIED, TIED_PAGE, MAX_TIMES_APART = 80_000, 100, 1.3
 # A machine that is busy with something else makes one run slow, but seldom all of them.

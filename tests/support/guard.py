@@ -11,6 +11,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 
 import psutil
@@ -19,6 +20,7 @@ import psutil
 VARIABLE = "PAYMENTS_TEST_RUN"
 SEPARATOR = ":"
 SECONDS_TO_END = 5
+POLL = 0.05  # seconds
 
 
 class Guard:
@@ -53,11 +55,13 @@ def running(token: str) -> list[psutil.Process]:
 def end_all(token: str) -> None:
     """End the processes of a run, by force where they take too long."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        processes = running(token)
-        for process in processes:
+        for process in running(token):
             with suppress(psutil.Error):
                 process.send_signal(number)
-        psutil.wait_procs(processes, timeout=SECONDS_TO_END)
+        deadline = time.monotonic() + SECONDS_TO_END
+        # Not psutil's wait, for which a process lives that has ended and that its parent has not asked about.
+        while running(token) and time.monotonic() < deadline:
+            time.sleep(POLL)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ MAX_RETRIES = 3
 
 def tried(share: float = 1.0) -> settings:
     return settings(
-        max_examples=ceil(int(EXAMPLES or 2_000) * share),
+        max_examples=ceil(int(EXAMPLES or 1_000) * share),
         derandomize=EXAMPLES is None,
         deadline=None,
         database=None,
