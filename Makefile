@@ -23,8 +23,8 @@ INSTALL := $(UV) pip install --quiet --python
 RUN := .venv/bin/python -m
 CHECK := .venv/bin/check-jsonschema --builtin-schema
 TOOL := $(UV) tool run --quiet --python .venvs/python/bin/python
-# Two at a time, each file by one process, in the order of `testpaths` in pyproject.toml: the longest, of tests/e2e, first.
-TWO := -n 2 --dist loadfile --no-loadscope-reorder
+# Three at a time, for two processors: many tests wait. Each file by one process, in the order of `testpaths` in pyproject.toml: the longest, of tests/e2e, first.
+THREE := -n 3 --dist loadfile --no-loadscope-reorder
 FAST := not meltano and not packaging
 
 .PHONY: help setup demo demo-psql test test-fast test-airflow test-all bench audit hub docs lint lint-code lint-config versions \
@@ -43,15 +43,15 @@ demo-psql: .venv/.done ## Look at what the demo loaded, with psql.
 
 # `exec`, so that a signal to make reaches the tests, and not a shell that forgets them.
 test: setup ## Run all tests.
-	exec $(RUN) pytest $(TWO) -m "not alone"
+	exec $(RUN) pytest $(THREE) -m "not alone"
 	exec $(RUN) pytest -m alone
 
 test-fast: .venv/.done ## Run the tests that need neither Meltano nor the network.
-	exec $(RUN) pytest $(TWO) -m "$(FAST) and not alone"
+	exec $(RUN) pytest $(THREE) -m "$(FAST) and not alone"
 	exec $(RUN) pytest -m "$(FAST) and alone"
 
 test-airflow: .venv/.done .venvs/airflow/.done .meltano/.done ## Run the DAG in an Airflow, with one machine and with two.
-	exec $(RUN) pytest $(TWO) tests/airflow
+	exec $(RUN) pytest $(THREE) tests/airflow
 
 bench: .venv/.done .meltano/.done ## Measure the tap beside its peers, for about an hour; ARGS=--quick to try it.
 	$(RUN) benchmarks $(ARGS)
@@ -68,7 +68,7 @@ $(VERSIONS:%=test-%): test-%: .venvs/uv/.done
 	echo "Python $*: $$python"; \
 	$(UV) venv --quiet --allow-existing --python "$$python" .venvs/python-$* && \
 	$(INSTALL) .venvs/python-$* --editable . --group test && touch .venvs/python-$*/.found
-	@! test -e .venvs/python-$*/.found || exec .venvs/python-$*/bin/python -m pytest -q $(TWO) -m "$(FAST) and not alone"
+	@! test -e .venvs/python-$*/.found || exec .venvs/python-$*/bin/python -m pytest -q $(THREE) -m "$(FAST) and not alone"
 	@! test -e .venvs/python-$*/.found || exec .venvs/python-$*/bin/python -m pytest -q -m "$(FAST) and alone"
 
 audit: .venvs/uv/.done ## Look for known weaknesses in what the tap installs.
