@@ -23,7 +23,8 @@ INSTALL := $(UV) pip install --quiet --python
 RUN := .venv/bin/python -m
 CHECK := .venv/bin/check-jsonschema --builtin-schema
 TOOL := $(UV) tool run --quiet --python .venvs/python/bin/python
-# Three at a time, for two processors: many tests wait. Each file by one process, in the order of `testpaths` in pyproject.toml: the longest, of tests/e2e, first.
+# Three at a time, for two processors: many tests wait. Each file by one process, in the order of `testpaths` in
+# pyproject.toml: the longest, of tests/e2e, first.
 THREE := -n 3 --dist loadfile --no-loadscope-reorder
 FAST := not meltano and not packaging
 

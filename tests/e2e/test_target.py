@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import tempfile
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,12 +19,12 @@ from psycopg import sql
 from tests.fake_api.data import make_account
 from tests.fake_api.providers import STREAMS
 from tests.fake_api.server import FakeAPI
+from tests.support.fork_server import ForkedProcess, Program
 from tests.support.meltano import PLUGINS
 from tests.support.tap_runs import TAP, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from tests.support.postgres import Postgres
 
@@ -38,27 +40,41 @@ class Loader:
 
     def load(self, postgres: Postgres, schema: str, lines: bytes, *more: str, fails: bool = False) -> None:
         """Load messages into a schema, and hold that it went well, or that it `fails`."""
-        with self.start(postgres, schema, *more) as process:
-            _, told = process.communicate(lines)
-        assert (process.returncode != 0) is fails, told.decode()[-TOLD_OF_A_FAILURE:]
+        program = Program(str(PROGRAMS / self.program), loads="target_postgres_exact", python=str(PROGRAMS / "python"))
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            (folder / "stdin").write_bytes(lines)
+            (folder / "config.json").write_text(self.config(postgres, schema), encoding="utf-8")
+            process = ForkedProcess(["--config", "config.json", *more], cwd=folder, env=os.environ, program=program)
+            try:
+                exit_code = process.wait(SECONDS_TO_LOAD)
+            finally:
+                process.kill()
+            told = (folder / "stderr").read_text(encoding="utf-8")
+        assert (exit_code != 0) is fails, told[-TOLD_OF_A_FAILURE:]
+
+    def config(self, postgres: Postgres, schema: str) -> str:
+        """Return its settings for a schema, as JSON."""
+        return json.dumps(
+            {
+                "host": "127.0.0.1",
+                "port": postgres.port,
+                "user": postgres.user,
+                "password": postgres.password,
+                "database": postgres.database,
+                "default_target_schema": schema,
+                "validate_records": False,
+                **self.settings,
+            }
+        )
 
     @contextmanager
-    def start(self, postgres: Postgres, schema: str, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    def start(self, postgres: Postgres, schema: str) -> Iterator[subprocess.Popen[bytes]]:
         """Start it, with pipes to and from it, and end it."""
-        config = {
-            "host": "127.0.0.1",
-            "port": postgres.port,
-            "user": postgres.user,
-            "password": postgres.password,
-            "database": postgres.database,
-            "default_target_schema": schema,
-            "validate_records": False,
-            **self.settings,
-        }
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as file:
-            json.dump(config, file)
+            file.write(self.config(postgres, schema))
             file.flush()
-            command: list[str | Path] = [PROGRAMS / self.program, "--config", file.name, *more]
+            command: list[str | Path] = [PROGRAMS / self.program, "--config", file.name]
             with subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             ) as process:

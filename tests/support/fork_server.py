@@ -1,4 +1,4 @@
-"""A process that has the tap loaded and forks into runs of it: most of a short run is the loading."""
+"""A process that has a program loaded and forks into runs of it: most of a short run is the loading."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict, dataclass
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +24,33 @@ if TYPE_CHECKING:
 POLL = 0.005  # seconds
 
 
-class Preloaded:
-    """The process; ends with the one that made it."""
+@dataclass(frozen=True)
+class Program:
+    """A Python program.
 
-    def __init__(self) -> None:
+    Attributes:
+        run: What runs as `__main__`: the name of a module or package, or the path of a script.
+        loads: The module that is loaded before.
+        python: The interpreter.
+    """
+
+    run: str
+    loads: str
+    python: str = sys.executable
+
+
+TAP_PAYMENTS = Program("tap_payments", loads="tap_payments.tap")
+
+
+class Preloaded:
+    """The process for a program; ends with the one that made it."""
+
+    def __init__(self, program: Program) -> None:
         here = str(Path(__file__).parents[2])
         paths = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.fork_server"],
+            [program.python, "-m", "tests.support.fork_server", json.dumps(asdict(program))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": paths},
@@ -47,27 +67,33 @@ class Preloaded:
             return json.loads(self._process.stdout.readline())
 
 
-@lru_cache(maxsize=1)
-def preloaded() -> Preloaded:
-    """Return the process; it is made once."""
-    return Preloaded()
+@lru_cache
+def preloaded(program: Program = TAP_PAYMENTS) -> Preloaded:
+    """Return the process; it is made once for each program."""
+    return Preloaded(program)
 
 
 class ForkedProcess:
-    """A run that was forked; behaves as a `subprocess.Popen` as far as it goes."""
+    """A run that was forked; behaves as a `subprocess.Popen` as far as it goes.
+
+    Args:
+        arguments: What stands behind the program's name on the command line.
+        cwd: Where it runs. The files `stdout` and `stderr` there take its output; `stdin`, if there is one, is its input.
+        env: Its environment, the whole of it.
+        program: What runs.
+    """
 
     def __init__(
-        self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdout: Path, stderr: Path
+        self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], program: Program = TAP_PAYMENTS
     ) -> None:
-        self.pid: int = preloaded().ask(
-            arguments=arguments, cwd=str(cwd), env=dict(env), stdout=str(stdout), stderr=str(stderr)
-        )
+        self._preloaded = preloaded(program)
+        self.pid: int = self._preloaded.ask(arguments=arguments, cwd=str(cwd), env=dict(env))
         self._exit_code: int | None = None
 
     def poll(self) -> int | None:
         """Return the exit code if it has ended, negative if a signal ended it."""
         if self._exit_code is None:
-            self._exit_code = preloaded().ask(poll=self.pid)
+            self._exit_code = self._preloaded.ask(poll=self.pid)
         return self._exit_code
 
     def wait(self, timeout: float | None = None) -> int:
@@ -79,7 +105,7 @@ class ForkedProcess:
         end = None if timeout is None else time.monotonic() + timeout
         while (exit_code := self.poll()) is None:
             if end is not None and time.monotonic() > end:
-                raise subprocess.TimeoutExpired("tap_payments", timeout or 0)
+                raise subprocess.TimeoutExpired("the program", timeout or 0)
             time.sleep(POLL)
         return exit_code
 
@@ -93,10 +119,11 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def _serve() -> None:
+def _serve(program: Program) -> None:
     """Fork a run, or report how one ended, for each line of standard input."""
-    import tap_payments.tap  # noqa: F401, PLC0415 - what there is to load
-
+    before = dict(os.environ)
+    import_module(program.loads)
+    set_by_loading = {name: value for name, value in os.environ.items() if before.get(name) != value}
     assert threading.active_count() == 1, "a process with threads must not fork"
     # What is loaded is no rubbish: a run that looked through it would copy it.
     gc.freeze()
@@ -108,24 +135,29 @@ def _serve() -> None:
         else:
             answer = os.fork()
             if not answer:
-                _become(**order)
+                order["env"].update(set_by_loading)
+                _become(program, **order)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 
-def _become(arguments: list[str], cwd: str, env: dict[str, str], stdout: str, stderr: str) -> None:
-    """Become a run of the tap, up to its end."""
-    for descriptor, path, flags in ((0, os.devnull, os.O_RDONLY), (1, stdout, os.O_WRONLY), (2, stderr, os.O_WRONLY)):
+def _become(program: Program, arguments: list[str], cwd: str, env: dict[str, str]) -> None:
+    """Become a run of the program, up to its end."""
+    os.chdir(cwd)
+    stdin = "stdin" if Path("stdin").exists() else os.devnull
+    for descriptor, path, flags in ((0, stdin, os.O_RDONLY), (1, "stdout", os.O_WRONLY), (2, "stderr", os.O_WRONLY)):
         opened = os.open(path, flags | os.O_CREAT, 0o600)
         os.dup2(opened, descriptor)
         os.close(opened)
-    os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    sys.argv = ["tap_payments", *arguments]
-    runpy.run_module("tap_payments", run_name="__main__", alter_sys=True)
+    sys.argv = [program.run, *arguments]
+    if Path(program.run).is_absolute():
+        runpy.run_path(program.run, run_name="__main__")
+    else:
+        runpy.run_module(program.run, run_name="__main__", alter_sys=True)
     sys.exit()
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(Program(**json.loads(sys.argv[1])))

@@ -229,7 +229,7 @@ class TapProcess:
     ) -> ForkedProcess | subprocess.Popen[bytes]:
         """Start the run: from scratch where it has an environment of its own, which may count from the beginning."""
         if env is None:
-            return ForkedProcess(arguments, cwd=folder, env=environment(), stdout=self._stdout, stderr=self._stderr)
+            return ForkedProcess(arguments, cwd=folder, env=environment())
         command = [sys.executable, "-m", "tap_payments", *arguments]
         with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
             return subprocess.Popen(command, cwd=folder, env=environment(env), stdout=stdout, stderr=stderr)
