@@ -78,7 +78,7 @@ class ForkedProcess:
 
     Args:
         arguments: What stands behind the program's name on the command line.
-        cwd: Where it runs. The files `stdout` and `stderr` there take its output; `stdin`, if there is one, is its input.
+        cwd: Where it runs. The files `stdout` and `stderr` there take its output; its input is `stdin`, if that exists.
         env: Its environment, the whole of it.
         program: What runs.
     """
