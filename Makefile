@@ -28,8 +28,8 @@ TOOL := $(UV) tool run --quiet --python .venvs/python/bin/python
 THREE := -n 3 --dist loadfile --no-loadscope-reorder
 FAST := not meltano and not packaging
 
-.PHONY: help setup demo demo-psql test test-fast test-airflow test-targets test-all bench audit hub docs lint lint-code lint-config versions \
-	format build clean $(VERSIONS:%=test-%)
+.PHONY: help setup demo demo-psql test test-fast test-airflow test-targets test-all bench audit hub docs lint lint-code \
+	lint-config versions format build clean $(VERSIONS:%=test-%)
 
 help: ## Tell what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
