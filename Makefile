@@ -28,8 +28,8 @@ TOOL := $(UV) tool run --quiet --python .venvs/python/bin/python
 THREE := -n 3 --dist loadfile --no-loadscope-reorder
 FAST := not meltano and not packaging
 
-.PHONY: help setup demo demo-psql test test-fast test-airflow test-all bench audit hub docs lint lint-code lint-config versions \
-	format build clean $(VERSIONS:%=test-%)
+.PHONY: help setup demo demo-psql test test-fast test-airflow test-targets test-all bench audit hub docs lint lint-code \
+	lint-config versions format build clean $(VERSIONS:%=test-%)
 
 help: ## Tell what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ $(VERSIONS:%=test-%): test-%: .venvs/uv/.done
 	$(INSTALL) .venvs/python-$* --editable . --group test && touch .venvs/python-$*/.found
 	@! test -e .venvs/python-$*/.found || exec .venvs/python-$*/bin/python -m pytest -q $(THREE) -m "$(FAST) and not alone"
 	@! test -e .venvs/python-$*/.found || exec .venvs/python-$*/bin/python -m pytest -q -m "$(FAST) and alone"
+
+test-targets: .venv/.done ## Try the tap with Singer targets, into docs/targets.md; ARGS=target-duckdb tries one.
+	$(RUN) tests.targets $(ARGS)
 
 audit: .venvs/uv/.done ## Look for known weaknesses in what the tap installs.
 	@rm -rf .venvs/audit && $(VENV) .venvs/audit
