@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -126,6 +127,7 @@ def main() -> int:
     titles |= {f"{name} into PostgreSQL": title for name, title in TITLES.items()}
     titles |= {f"{one.name}, long": one.title for one in long_readers()}
     results = Results(
+        command=shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         titles=titles,
         versions=versions,
         runs=runs,

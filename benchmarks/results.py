@@ -23,6 +23,7 @@ class Results:
     """Every figure of every run.
 
     Attributes:
+        command: What made it.
         titles: The title of each contender and loader.
         versions: The version of each package that took part.
         runs: The readings of the list.
@@ -34,6 +35,7 @@ class Results:
         load_average: Processes that wanted a processor when the run began.
     """
 
+    command: str
     titles: Mapping[str, str]
     versions: Mapping[str, str]
     runs: list[Run]
@@ -47,6 +49,7 @@ class Results:
     def to_dict(self) -> dict[str, Any]:
         """Return all of it, with the machine, as JSON takes it."""
         return {
+            "command": self.command,
             "made": datetime.now(tz=timezone.utc).isoformat(timespec="seconds"),
             "machine": machine(),
             "load_average": self.load_average,

@@ -151,6 +151,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _notes(results: Results) -> Iterator[str]:
     where = machine()
+    yield f"Made by `{results.command}`, which `make bench` runs."
     if results.runs:
         rounds, slow_rounds = (len(figures(results.runs, "loop", leg)) for leg in (WHOLE, SLOW))
         yield (
