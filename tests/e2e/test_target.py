@@ -36,11 +36,12 @@ class Loader:
     """A target, and what it is told."""
 
     program: str
+    module: str
     settings: Mapping[str, Any]
 
     def load(self, postgres: Postgres, schema: str, lines: bytes, *more: str, fails: bool = False) -> None:
         """Load messages into a schema, and hold that it went well, or that it `fails`."""
-        program = Program(str(PROGRAMS / self.program), loads="target_postgres_exact", python=str(PROGRAMS / "python"))
+        program = Program(str(PROGRAMS / self.program), loads=self.module, python=str(PROGRAMS / "python"))
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
             (folder / "stdin").write_bytes(lines)
@@ -90,8 +91,12 @@ class Loader:
 
 PROGRAMS = PLUGINS / "loaders" / "target-postgres" / "venv" / "bin"
 # INSERT is the way of the original that keeps every digit.
-ORIGINAL = Loader("target-postgres", {"use_copy": False, "sanitize_null_text_characters": True, "batch_size_rows": 3})
-EXACT = Loader("target-postgres-exact", {"use_copy": True, "batch_size_rows": 3})
+ORIGINAL = Loader(
+    "target-postgres",
+    "target_postgres.target",
+    {"use_copy": False, "sanitize_null_text_characters": True, "batch_size_rows": 3},
+)
+EXACT = Loader("target-postgres-exact", "target_postgres_exact", {"use_copy": True, "batch_size_rows": 3})
 # Columns that hold when and in which order a record was loaded.
 OF_THE_RUN = ("_sdc_batched_at", "_sdc_received_at", "_sdc_sequence", "_sdc_sync_started_at")
 
