@@ -72,7 +72,7 @@ def judge(experiment: Callable[[str], Experiment]) -> Outcome:
 
 
 def _rows(experiment: Experiment, run: Run) -> str:
-    """Say which records are not there, or not as they were sent."""
+    """Describe the records that are not there, or not as they were sent."""
     faults = []
     for stream in STREAMS:
         records = run.records(stream)
@@ -107,7 +107,7 @@ def _is_number(value: str) -> bool:
 
 
 def _amounts(experiment: Experiment) -> str:
-    """Say whether amounts have all digits, and the type of their column."""
+    """Describe whether amounts have all digits, and the type of their column."""
     rows, types = experiment.read("charges")
     values = [
         next((str(row["amount"]) for row in rows if row[KEY] == key), "") for key in experiment.charges.keys()[:2]
@@ -121,7 +121,7 @@ def _amounts(experiment: Experiment) -> str:
 
 
 def _keys(experiment: Experiment, changed: str, keys: set[str]) -> str:
-    """Say how many rows a charge has after two runs, and whether a change of it has arrived."""
+    """Count the rows of a charge after two runs, and look whether a change of it has arrived."""
     rows = experiment.read("charges")[0]
     counts = set(Counter(row[KEY] for row in rows if row[KEY] in keys).values())
     fresh = any(row["status_text"] == "Changed" for row in rows if row[KEY] == changed)
@@ -130,7 +130,7 @@ def _keys(experiment: Experiment, changed: str, keys: set[str]) -> str:
 
 
 def _deletion(experiment: Experiment, gone: str, *, replaced: bool) -> str:
-    """Say what became of the row of a charge that is no longer listed."""
+    """Describe what became of the row of a charge that is no longer listed."""
     rows = [row for row in experiment.read("charges")[0] if row[KEY] == gone]
     if not rows:
         return "not in the new file" if replaced else "row deleted"
@@ -138,7 +138,7 @@ def _deletion(experiment: Experiment, gone: str, *, replaced: bool) -> str:
 
 
 def _undeclared(experiment: Callable[[str], Experiment]) -> str:
-    """Say what becomes of a field that half of the charges have, once let pass and once declared in the catalog."""
+    """Describe what becomes of a field of half of the charges, once let pass and once declared in the catalog."""
     declared = catalog_with()
     (charges,) = (entry for entry in declared["streams"] if entry["tap_stream_id"] == "charges")
     charges["schema"]["properties"][UNDECLARED] = {"type": ["number", "null"]}
@@ -162,10 +162,10 @@ def _field(experiment: Experiment, catalog: JSON) -> str:
 
 
 def _state(experiment: Experiment) -> tuple[str, bool]:
-    """Say whether the last STATE comes back after an INCREMENTAL run and a quiet one.
+    """Compare the last STATE that comes back with the one sent, after an INCREMENTAL run and a quiet one.
 
     Returns:
-        That, and whether only the rows of the last run are left.
+        What was found, and whether only the rows of the last run are left.
     """
     catalog = catalog_with(incremental=INCREMENTAL)
     faults = []
