@@ -90,7 +90,7 @@ def _tap(name: str, title: str, **settings: Any) -> Contender:
 
 
 def _airbyte() -> Contender:
-    programs = environments.environment("airbyte", AIRBYTE)
+    programs = environments.environment("bench-airbyte", AIRBYTE)
     return Contender(
         "airbyte",
         "Airbyte's declarative engine",
@@ -102,7 +102,7 @@ def _airbyte() -> Contender:
 
 
 def _dlt() -> Contender:
-    programs = environments.environment("dlt", DLT)
+    programs = environments.environment("bench-dlt", DLT)
     return Contender(
         "dlt",
         "dlt, `rest_api`, extract alone",

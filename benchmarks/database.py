@@ -128,7 +128,7 @@ def loaders(url: str, postgres: Postgres, folder: Path) -> tuple[list[Loader], d
     """
     if not MELTANO.exists():
         raise InstallError("Meltano and its plugins are not there: `make setup` installs them")
-    dlt = environments.environment("dlt", DLT)
+    dlt = environments.environment("bench-dlt", DLT)
     settings = {
         "TAP_PAYMENTS_BASE_URL": url,
         "TAP_PAYMENTS_USERNAME": USERNAME,

@@ -1,29 +1,36 @@
-"""The environments of the peers: each has its own, beside the project's, made when it is first needed."""
+"""Environments beside the project's, for the peers and the targets: each has its own, made when it is first needed."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import venv
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = ROOT / ".venvs"
+# The installer that the Makefile brings.
+UV = ENVIRONMENTS / "uv" / "bin" / "uv"
 INSTALLED = "installed"
 TOLD_OF_A_FAILURE = 1000
 
 
 class InstallError(Exception):
-    """A peer that could not be installed; the text holds the last that the installer said."""
+    """What could not be installed; the text holds the last that the installer said."""
 
 
-def environment(name: str, *packages: str) -> Path:
+def environment(name: str, *packages: str, overrides: Iterable[str] = (), python: str | Path = sys.executable) -> Path:
     """Make sure that an environment exists and has what it is for.
 
     Args:
-        name: Name of the environment.
+        name: Its folder in `.venvs/`.
         packages: What to install, as an installer takes it.
+        overrides: Requirements in place of those that the packages have.
+        python: The interpreter that it is for.
 
     Returns:
         The folder of its programs.
@@ -31,17 +38,14 @@ def environment(name: str, *packages: str) -> Path:
     Raises:
         InstallError: If something cannot be installed.
     """
-    folder = ENVIRONMENTS / f"bench-{name}"
-    programs, mark, wanted = folder / "bin", folder / INSTALLED, "\n".join(packages)
+    folder = ENVIRONMENTS / name
+    programs, mark, replaced = folder / "bin", folder / INSTALLED, folder / "overrides.txt"
+    wanted = "\n".join([str(python), *packages, "overrides:", *overrides])
     if mark.exists() and mark.read_text(encoding="utf-8") == wanted:
         return programs
-    venv.create(folder, clear=True, with_pip=True)
-    python = programs / "python"
-    uv = _uv() if name != "uv" else None
-    if uv is not None:
-        _run(uv, "pip", "install", "--quiet", "--python", python, *packages)
-    else:
-        _run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages)
+    _run(UV, "venv", "--quiet", "--clear", "--python", python, folder)
+    replaced.write_text("\n".join(overrides), encoding="utf-8")
+    _run(UV, "pip", "install", "--quiet", "--python", programs / "python", "--overrides", replaced, *packages)
     mark.write_text(wanted, encoding="utf-8")
     return programs
 
@@ -58,17 +62,6 @@ def versions(programs: Path, *packages: str) -> dict[str, str]:
 def own_programs() -> Path:
     """Return the folder of the programs of the environment that this runs in."""
     return Path(sys.executable).parent
-
-
-def _uv() -> Path | None:
-    """Return a program that installs several times as fast as pip, or None where it is not to be had."""
-    there = ENVIRONMENTS / "uv" / "bin" / "uv"
-    if there.exists():
-        return there
-    try:
-        return environment("uv", "uv") / "uv"
-    except InstallError:
-        return None
 
 
 def _run(*command: str | Path) -> None:

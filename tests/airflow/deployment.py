@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import time
 from contextlib import closing, suppress
@@ -20,6 +19,7 @@ import psutil
 import psycopg
 
 from tests.support.meltano import MELTANO, ROOT
+from tests.support.postgres import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -237,14 +237,6 @@ class Airflow:
             )
         self._processes.append(process)
         return process
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens to."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def is_alive(process: int | psutil.Process) -> bool:

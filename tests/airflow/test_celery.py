@@ -18,10 +18,10 @@ import psutil
 import pytest
 import yaml
 
-from tests.airflow.deployment import ENVIRONMENT, Airflow, free_port, is_alive, wait_until
+from tests.airflow.deployment import ENVIRONMENT, Airflow, is_alive, wait_until
 from tests.fake_api import FakeAPI, make_account
 from tests.support.meltano import ROOT, Project
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, free_port
 from tests.support.tap_runs import NO_LIMIT
 
 if TYPE_CHECKING:

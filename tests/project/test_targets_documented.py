@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from tests.support.meltano import ROOT
 from tests.targets.declarations import TARGETS
-from tests.targets.stores import ROOT
 from tests.targets.table import FILE, HEAD, rows
 
 

@@ -137,7 +137,7 @@ class Postgres:
         """
         self._prepare()
         for left in reversed(range(TRIES)):
-            self.port = _free_port()
+            self.port = free_port()
             options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
             with self._log.open("ab") as log:
                 self._process = self._popen(
@@ -254,7 +254,8 @@ def _group_of(user: str) -> int:
     return pwd.getpwnam(user).pw_gid
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens to."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.environments import InstallError
 from tests.support.postgres import Postgres
 from tests.targets.declarations import TARGETS
 from tests.targets.outcomes import judge
-from tests.targets.stores import ObjectStore, SetUpError
+from tests.targets.stores import ObjectStore
 from tests.targets.table import write
 from tests.targets.trial import Experiment
 
@@ -33,7 +34,7 @@ def main() -> int:
         for name in names:
             try:
                 outcome = judge(partial(Experiment, TARGETS[name], Path(made), postgres, s3))
-            except SetUpError as error:
+            except InstallError as error:
                 # Its row stays: that says nothing of the target.
                 left_out.append(name)
                 print(name, f"cannot be set up: {error}", file=sys.stderr)  # noqa: T201 -- likewise

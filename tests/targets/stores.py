@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -13,20 +13,16 @@ from typing import TYPE_CHECKING
 
 import requests
 
+from benchmarks.environments import InstallError, environment
+from tests.support.postgres import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from typing_extensions import Self
 
-ROOT = Path(__file__).parents[2]
-UV = ROOT / ".venvs" / "uv" / "bin" / "uv"
-ENVIRONMENTS = ROOT / ".venvs" / "targets"
 MOTO = "moto[server]==5.2.5"
 SECONDS_TO_START = 30
-
-
-class SetUpError(Exception):
-    """What cannot be set up; the text says why."""
 
 
 def installed(name: str, packages: Iterable[str], overrides: Iterable[str] = (), python: str = "") -> Path:
@@ -42,18 +38,11 @@ def installed(name: str, packages: Iterable[str], overrides: Iterable[str] = (),
         The folder of its programs.
 
     Raises:
-        SetUpError: If there is no such Python, or something cannot be installed.
+        InstallError: If there is no such Python, or something cannot be installed.
     """
-    folder = ENVIRONMENTS / name
-    mark, replaced = folder / "installed.txt", folder / "overrides.txt"
-    wanted = "\n".join([python, *packages, "overrides:", *overrides])
-    if not mark.exists() or mark.read_text(encoding="utf-8") != wanted:
-        base = _python(python) if python else ROOT / ".venvs" / "python" / "bin" / "python"
-        _run(UV, "venv", "--quiet", "--clear", "--python", base, folder)
-        replaced.write_text("\n".join(overrides), encoding="utf-8")
-        _run(UV, "pip", "install", "--quiet", "--python", folder, "--overrides", replaced, *packages)
-        mark.write_text(wanted, encoding="utf-8")
-    return folder / "bin"
+    return environment(
+        f"targets/{name}", *packages, overrides=overrides, python=_python(python) if python else sys.executable
+    )
 
 
 def _python(version: str) -> Path:
@@ -63,13 +52,7 @@ def _python(version: str) -> Path:
         with suppress(OSError, subprocess.CalledProcessError):
             subprocess.run([found, "-c", ""], check=True, capture_output=True)
             return found
-    raise SetUpError(f"there is no Python {version}")
-
-
-def _run(*command: str | Path) -> None:
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SetUpError(done.stderr.strip()[-500:])
+    raise InstallError(f"there is no Python {version}")
 
 
 class ObjectStore:
@@ -78,13 +61,12 @@ class ObjectStore:
     bucket = "payments"
 
     def __init__(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
 
     def __enter__(self) -> Self:
         program = installed("moto", [MOTO]) / "moto_server"
-        command: list[str | Path] = [program, "-H", "127.0.0.1", "-p", self.url.rpartition(":")[2]]
+        command: list[str | Path] = [program, "-H", "127.0.0.1", "-p", str(self._port)]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + SECONDS_TO_START
         while time.monotonic() < deadline:
@@ -93,7 +75,7 @@ class ObjectStore:
                 return self
             time.sleep(0.1)
         self.__exit__()
-        raise SetUpError("moto does not answer")
+        raise InstallError("moto does not answer")
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()

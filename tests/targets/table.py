@@ -6,8 +6,8 @@ import re
 from dataclasses import astuple
 from typing import TYPE_CHECKING
 
+from tests.support.meltano import ROOT
 from tests.targets.declarations import TARGETS
-from tests.targets.stores import ROOT
 
 if TYPE_CHECKING:
     from tests.targets.outcomes import Outcome

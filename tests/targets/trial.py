@@ -21,7 +21,7 @@ from tests.fake_api.providers import STREAMS
 from tests.support.tap_runs import TAP, environment, tap_config
 from tests.targets import readback
 from tests.targets.declarations import JSON, TARGETS, Target, fill_in
-from tests.targets.stores import ENVIRONMENTS, installed
+from tests.targets.stores import installed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,13 +151,15 @@ class Experiment:
         commands: list[list[str | Path]] = []
         target: Target | None = self.target
         while target is not None:
-            programs = installed(target.name, target.requirements, target.overrides, target.python)
             settings = fill_in(target.settings, self._place) | (target.hard if hard else {})
             config = self._file(f"{target.name}.json", settings)
             more = [fill_in(argument, self._place) for argument in target.arguments]
-            commands.append([programs / target.program, "--config", config, *more])
+            commands.append([self._programs(target) / target.program, "--config", config, *more])
             target = TARGETS.get(target.into)
         return commands
+
+    def _programs(self, target: Target) -> Path:
+        return installed(target.name, target.requirements, target.overrides, target.python)
 
     def _file(self, name: str, value: Any) -> Path:
         file = self._work / name
@@ -170,7 +172,7 @@ class Experiment:
             return self._query(stream)
         self._s3.download(self._prefix, self._folder)
         files = sorted(f for f in self._folder.glob(self.target.files.format(stream=stream)) if f.is_file())
-        python = ENVIRONMENTS / self.target.name / "bin" / "python"
+        python = self._programs(self.target) / "python"
         command: list[str | Path] = [python, readback.__file__, self.target.reader, stream, *files]
         answer = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
         return answer["rows"], answer["types"]
