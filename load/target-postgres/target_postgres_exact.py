@@ -9,8 +9,9 @@ holds both against each other. These things differ, the last two with `use_copy`
 - Date-times go into a column without a time zone in UTC. COPY drops their zone, and INSERT takes the session's.
 - Rows with a known key are updated before the others are inserted. The target inserts first, and then updates what it
   has inserted, which writes every new row twice.
-- After a full batch the rest is loaded too, and the last STATE goes out. The SDK keeps it for five minutes, or to the
-  end, so that a run which is stopped before would begin anew.
+- A batch with a key is merged into its table while the next one is read, and after every fourth the rest is loaded too,
+  and the last STATE goes out. The SDK keeps it for five minutes, or to the end, so that a run which is stopped before
+  would begin anew.
 - COPY sends amounts as they were written. The target's own asks SQLAlchemy's generic `Numeric` how to send a number,
   and makes a double of it.
 - A record becomes a row as soon as it is read, and only columns that need it are looked at. The SDK searches every
@@ -22,7 +23,8 @@ from __future__ import annotations
 import gzip
 import os
 import sys
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, nullcontext
 from datetime import date, datetime, time, timezone
 from functools import lru_cache, partial
 from operator import itemgetter
@@ -41,6 +43,7 @@ from typing_extensions import override
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Future
 
     from singer_sdk.helpers.conform import DatetimeErrorTreatmentEnum
     from sqlalchemy import Connection, Table
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
 
 # The time zone of each session: INSERT converts date-times for columns without one.
 os.environ["PGTZ"] = "UTC"
+# Batches with a key that are merged, one beside the reading of the next, before the target waits for all of them.
+MERGES = 4
 NUL, REPLACEMENT, BACKSLASH = rb"\u0000", rb"\ufffd", rb"\\"
 
 
@@ -135,6 +140,9 @@ class ExactSink(PostgresSink):
         """Plan how a record becomes a row; the arguments are the SDK's."""
         super().__init__(target, *args, **kwargs)
         self._target = target
+        self._batch_size: int = super().max_size
+        self._executor = ThreadPoolExecutor(max_workers=1)
+        self._merge: Future[None] | None = None
         self._properties = self.schema["properties"]
         self._columns = self.column_representation(self.schema)
         self._key = itemgetter(*self.key_properties) if self.key_properties else None
@@ -156,6 +164,12 @@ class ExactSink(PostgresSink):
             others = {name: record[name] for name in record.keys() - self._properties.keys()}
             super()._parse_timestamps_in_record(others, schema, treatment)
 
+    @property
+    @override
+    def max_size(self) -> int:
+        # Rows without a key are added with all others of their batch, or a run that begins anew would add them again.
+        return self._batch_size * MERGES if self._key else self._batch_size
+
     @override
     def start_batch(self, context: dict[str, Any]) -> None:
         context["records"] = {}
@@ -173,6 +187,42 @@ class ExactSink(PostgresSink):
         # Of the records with one key the last counts.
         rows = context["records"]
         rows[self._key(record) if self._key else len(rows)] = tuple(row)
+        if self._key and len(rows) >= self._batch_size:
+            self._load(rows)
+            context["records"] = {}
+
+    @override
+    def process_batch(self, context: dict[str, Any]) -> None:
+        if context["records"]:
+            self._load(context["records"])
+        self._wait()
+
+    def _load(self, rows: Mapping[Any, Sequence[Any]]) -> None:
+        """Send rows to a table of their own, and begin to merge them.
+
+        Only PostgreSQL works while it merges, so that the next batch can be read. Sending takes Python's own time.
+        """
+        self._wait()
+        with ExitStack() as transaction:
+            connection = transaction.enter_context(self.connector._connect())  # noqa: SLF001  # as the original does
+            transaction.enter_context(connection.begin())
+            names = {"schema": self.schema, "primary_keys": self.key_properties, "connection": connection}
+            table = self.connector.prepare_table(self.full_table_name, **names)
+            sent = self.connector.copy_table_structure(self.temp_table_name, table, connection, as_temp_table=True)
+            self.bulk_insert_records(sent, records=rows, **names)
+            end = transaction.pop_all()
+
+        def merge() -> None:
+            with end:
+                self.upsert(sent, table, self.schema, self.key_properties, connection)
+                self.connector.drop_table(sent, connection)
+
+        self._merge = self._executor.submit(merge)
+
+    def _wait(self) -> None:
+        """Wait until all that was sent is merged, and raise what went wrong with it."""
+        if self._merge is not None:
+            self._merge.result()
 
     @override
     def bulk_insert_records(

@@ -25,7 +25,9 @@ START = 1_500_000_000
 SPAN = 5 * 365 * DAY
 RECORDS = 6_000
 LOOKBACK = 5 * DAY
+# A STATE goes out after so many records: four of the loader's batches.
 BATCH = 500
+MERGES = 4
 SECONDS_TO_WAIT = 60
 INCREMENTAL = ("run", "tap-payments--chargedesk-incremental", "target-postgres")
 
@@ -40,7 +42,7 @@ def test_a_first_run_that_is_stopped_goes_on_from_a_kept_bookmark(
             "TAP_PAYMENTS_REQUESTS_PER_MINUTE": "1000000",
             "TAP_PAYMENTS_START_DATE": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(START)),
             "TAP_PAYMENTS_LOOKBACK_DAYS": str(LOOKBACK // DAY),
-            "TARGET_POSTGRES_BATCH_SIZE_ROWS": str(BATCH),
+            "TARGET_POSTGRES_BATCH_SIZE_ROWS": str(BATCH // MERGES),
         }
         reached, ended = threading.Event(), threading.Event()
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import tempfile
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.support.meltano import PLUGINS
 from tests.support.tap_runs import TAP, tap_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from tests.support.postgres import Postgres
 
@@ -89,14 +90,19 @@ class Loader:
                     process.kill()
 
 
+BATCH = 3
+# So many batches are merged before the state goes out.
+MERGES = 4
+# More than a pipe holds, as a text of four letters repeated.
+LONG = 100_000
 PROGRAMS = PLUGINS / "loaders" / "target-postgres" / "venv" / "bin"
 # INSERT is the way of the original that keeps every digit.
 ORIGINAL = Loader(
     "target-postgres",
     "target_postgres.target",
-    {"use_copy": False, "sanitize_null_text_characters": True, "batch_size_rows": 3},
+    {"use_copy": False, "sanitize_null_text_characters": True, "batch_size_rows": BATCH},
 )
-EXACT = Loader("target-postgres-exact", "target_postgres_exact", {"use_copy": True, "batch_size_rows": 3})
+EXACT = Loader("target-postgres-exact", "target_postgres_exact", {"use_copy": True, "batch_size_rows": BATCH})
 # Columns that hold when and in which order a record was loaded.
 OF_THE_RUN = ("_sdc_batched_at", "_sdc_received_at", "_sdc_sequence", "_sdc_sync_started_at")
 
@@ -168,6 +174,48 @@ def table(
         )
         assert connection.execute(times).fetchone() == (0,)
     return columns, sorted(rows, key=str)
+
+
+def count(postgres: Postgres, schema: str, name: str) -> int:
+    """Return how many rows a table has."""
+    with postgres.connect() as connection:
+        row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, name))).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def exists(postgres: Postgres, schema: str) -> bool:
+    """Tell whether the table of the `messages` is there."""
+    with postgres.connect() as connection:
+        return connection.execute("SELECT to_regclass(%s)", [f"{schema}.things"]).fetchone() != (None,)
+
+
+def is_waited_for(postgres: Postgres, schema: str) -> bool:
+    """Tell whether somebody waits for a lock of the table of the `messages`."""
+    query = "SELECT FROM pg_locks WHERE relation = to_regclass(%s) AND NOT granted"
+    with postgres.connect() as connection:
+        return connection.execute(query, [f"{schema}.things"]).fetchone() is not None
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + SECONDS_TO_LOAD
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@contextmanager
+def locked(postgres: Postgres, schema: str, process: subprocess.Popen[bytes], schema_message: bytes) -> Iterator[None]:
+    """Have a target make its table, and keep it from writing to it."""
+    assert process.stdin is not None
+    process.stdin.write(schema_message)
+    process.stdin.flush()
+    wait_for(lambda: exists(postgres, schema))
+    with postgres.connect() as connection, connection.transaction():
+        table_of_messages = sql.Identifier(schema, "things")
+        connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(table_of_messages))
+        yield
 
 
 def load_with_both(
@@ -299,11 +347,17 @@ def test_each_row_is_written_once(postgres: Postgres) -> None:
             assert connection.execute(written).fetchone() == expected
 
 
-def test_a_full_batch_lets_the_state_out(postgres: Postgres) -> None:
-    schema, *records = messages([{}, {}, {}]).splitlines(keepends=True)
+def test_the_state_goes_out_when_all_before_it_is_loaded(postgres: Postgres) -> None:
+    schema, *records = messages([{}] * (MERGES * BATCH)).splitlines(keepends=True)
     others = messages([{}, {}]).replace(b'"things"', b'"others"').splitlines(keepends=True)
-    state = {"bookmarks": {"things": 2, "others": 2}}
-    lines = [schema, *others, *records[:2], json.dumps({"type": "STATE", "value": state}).encode() + b"\n", records[2]]
+    state = {"bookmarks": {"things": len(records) - 1, "others": 2}}
+    lines = [
+        schema,
+        *others,
+        *records[:-1],
+        json.dumps({"type": "STATE", "value": state}).encode() + b"\n",
+        records[-1],
+    ]
     with EXACT.start(postgres, "state") as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -311,11 +365,75 @@ def test_a_full_batch_lets_the_state_out(postgres: Postgres) -> None:
         process.stdin.flush()
         # Standard input is still open: the state is not that of the end.
         assert json.loads(process.stdout.readline()) == state
+        assert [count(postgres, "state", name) for name in ("things", "others")] == [len(records), 2]
+
+
+def test_a_batch_is_merged_beside_the_reading_of_the_next(postgres: Postgres) -> None:
+    schema, *records = messages([{"text": "long" * LONG}] * (2 * BATCH)).splitlines(keepends=True)
+    with EXACT.start(postgres, "beside") as process, locked(postgres, "beside", process, schema):
+        assert process.stdin is not None
+        process.stdin.write(b"".join(records[:BATCH]))
+        process.stdin.flush()
+        wait_for(lambda: is_waited_for(postgres, "beside"))
+        # More than the pipe holds, so that writing ends when nearly all is read.
+        process.stdin.write(b"".join(records[BATCH:-1]))
+        process.stdin.flush()
+        assert count(postgres, "beside", "things") == 0
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["ended", "stopped"])
+def test_the_end_waits_for_what_is_merged(postgres: Postgres, *, stopped: bool) -> None:
+    name = f"waits_{stopped}".lower()
+    schema, *records = messages([{}] * (BATCH + 1)).splitlines(keepends=True)
+    state = {"bookmarks": {"things": len(records)}}
+    with EXACT.start(postgres, name) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with locked(postgres, name, process, schema):
+            process.stdin.write(b"".join(records) + json.dumps({"type": "STATE", "value": state}).encode() + b"\n")
+            process.stdin.flush()
+            wait_for(lambda: is_waited_for(postgres, name))
+            if stopped:
+                # By then the last line is read.
+                time.sleep(1)
+                process.terminate()
+            else:
+                process.stdin.close()
+            time.sleep(1)
+            assert process.poll() is None
+        assert json.loads(process.stdout.readline()) == state
+        assert count(postgres, name, "things") == len(records)
+        assert process.wait(SECONDS_TO_LOAD) == 0
+
+
+def test_a_batch_that_cannot_be_merged_ends_the_load(postgres: Postgres) -> None:
+    schema, *records = messages([{}] * BATCH).splitlines(keepends=True)
+    with EXACT.start(postgres, "unmerged") as process:
+        assert process.stdin is not None
+        process.stdin.write(schema)
+        process.stdin.flush()
+        wait_for(lambda: exists(postgres, "unmerged"))
         with postgres.connect() as connection:
-            counts = [
-                connection.execute(f"SELECT count(*) FROM state.{name}").fetchone() for name in ("things", "others")
-            ]
-        assert counts == [(3,), (2,)]
+            connection.execute("ALTER TABLE unmerged.things ADD CONSTRAINT of_a_stranger CHECK (line <> 1)")
+        state = {"type": "STATE", "value": {"bookmarks": {"things": len(records)}}}
+        told, said = process.communicate(b"".join(records) + json.dumps(state).encode() + b"\n", SECONDS_TO_LOAD)
+    assert process.returncode != 0
+    assert b"of_a_stranger" in said
+    assert told == b""
+    assert count(postgres, "unmerged", "things") == 0
+
+
+def test_without_a_key_each_batch_lets_the_state_out(postgres: Postgres) -> None:
+    schema, *records = messages([{}] * BATCH, keyed=False).splitlines(keepends=True)
+    state = {"bookmarks": {"things": BATCH}}
+    lines = [schema, json.dumps({"type": "STATE", "value": state}).encode() + b"\n", *records]
+    with EXACT.start(postgres, "keyless") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"".join(lines))
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline()) == state
+        assert count(postgres, "keyless", "things") == BATCH
 
 
 def test_messages_are_read_from_a_file(postgres: Postgres, tmp_path: Path) -> None:
