@@ -199,6 +199,9 @@ class Nights:
         with self.postgres.connect() as connection:
             for schema in (SCHEMA, f"{SCHEMA}_staging") if night.is_first else ():
                 connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+            # Within a day PostgreSQL does this by itself; within a minute it would do it beside the next run.
+            connection.execute("VACUUM (ANALYZE)")
+            connection.execute("CHECKPOINT")
         usage: Usage = measure(loader.command(Job(self.server.url, folder)), env=loader.env, cwd=loader.cwd)
         counts = "count(*), count(DISTINCT charge_id), count(*) FILTER (WHERE description = %s)"
         with self.postgres.connect() as connection:

@@ -179,7 +179,8 @@ def _notes(results: Results) -> Iterator[str]:
         yield (
             f"Times into PostgreSQL (medians, rounds: {rounds}) are those of the whole command, start-up "
             "included; all reach the same server on loopback, and all charges are counted there after each run, those "
-            "that have changed too. dlt keeps its folder from one night to the next."
+            "that have changed too. dlt keeps its folder from one night to the next, and PostgreSQL is vacuumed before "
+            "each, which it does by itself within a day."
         )
     if results.long_runs:
         rounds = len(figures(results.long_runs, "tap", WHOLE))
