@@ -7,6 +7,7 @@ holds both against each other. These things differ, the last two with `use_copy`
 - Records in the JSON Lines files of a BATCH message are loaded as if they had come in RECORD messages, so all of this
   holds for them, and their `_sdc_` columns are filled. The SDK sends them to the table as they are.
 - Date-times go into a column without a time zone in UTC. COPY drops their zone, and INSERT takes the session's.
+- What came before a schema is loaded before what comes behind it. The SDK first loads a full batch of the new one.
 - Rows with a known key are updated before the others are inserted. The target inserts first, and then updates what it
   has inserted, which writes every new row twice.
 - A batch with a key is merged into its table while the next one is read, and after every fourth the rest is loaded too,
@@ -20,22 +21,26 @@ holds both against each other. These things differ, the last two with `use_copy`
 
 from __future__ import annotations
 
+import atexit
 import gzip
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from datetime import date, datetime, time, timezone
 from functools import lru_cache, partial
 from operator import itemgetter
+from select import select as wait_for
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus
 from singer_sdk.contrib.msgspec import decoder, encoder
 from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchFileFormat, StorageTarget
 from singer_sdk.helpers._typing import get_datelike_property_type
 from singer_sdk.io_base import GenericSingerReader, SingerReader
 from sqlalchemy import ARRAY, JSON, and_, exists, insert, make_url, select, update
+from sqlalchemy.schema import DropTable
 from target_postgres.sinks import PostgresSink
 from target_postgres.target import TargetPostgres
 from typing_extensions import override
@@ -43,10 +48,11 @@ from typing_extensions import override
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Mapping, Sequence
-    from concurrent.futures import Future
 
+    from psycopg import Error
+    from psycopg.pq.abc import PGconn, PGresult
     from singer_sdk.helpers.conform import DatetimeErrorTreatmentEnum
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import ClauseElement, Connection, Table
 
     Callbacks = Mapping[str, Callable[[dict[str, Any]], None]]
 
@@ -133,6 +139,53 @@ def binder(column_type: Any, dialect: Any) -> Callable[[Any], Any] | None:
     return bind
 
 
+class Merge:
+    """Statements that PostgreSQL carries out while something else is done here.
+
+    Without a thread: at SIGTERM the SDK loads the rest in threads of its own, and the main one may hold a lock then.
+
+    Args:
+        transaction: What ends the transaction that has begun, and gives the connection back.
+        connection: The connection.
+        statements: The statements, of which the last ends the transaction.
+    """
+
+    def __init__(self, transaction: ExitStack, connection: Connection, statements: Sequence[str]) -> None:
+        self._transaction = transaction
+        driver: Any = connection.connection.driver_connection
+        self._libpq: PGconn = driver.pgconn
+        self._error: Error | None = None
+        self._is_done = False
+        # A run that fails meanwhile does not wait. SQLAlchemy would say that the connection is in use.
+        self._give_up = connection.invalidate
+        atexit.register(self._give_up)
+        self._libpq.send_query("; ".join(statements).encode())
+        while self._libpq.flush():
+            wait_for([], [self._libpq.socket], [])
+
+    def wait(self) -> Error | None:
+        """Wait until they are carried out, and return what went wrong.
+
+        Raises:
+            psycopg.Error: If the connection is lost.
+        """
+        while not self._is_done:
+            result = self._next_result()
+            if result is None:
+                self._is_done = True
+                self._transaction.close()
+                atexit.unregister(self._give_up)
+            elif result.status == ExecStatus.FATAL_ERROR:
+                self._error = error_from_result(result)
+        return self._error
+
+    def _next_result(self) -> PGresult | None:
+        while self._libpq.is_busy():
+            wait_for([self._libpq.socket], [], [])
+            self._libpq.consume_input()
+        return self._libpq.get_result()
+
+
 class ExactSink(PostgresSink):
     """One table."""
 
@@ -141,17 +194,18 @@ class ExactSink(PostgresSink):
         super().__init__(target, *args, **kwargs)
         self._target = target
         self._batch_size: int = super().max_size
-        self._executor = ThreadPoolExecutor(max_workers=1)
-        self._merge: Future[None] | None = None
+        self._merge: Merge | None = None
         self._properties = self.schema["properties"]
         self._columns = self.column_representation(self.schema)
         self._key = itemgetter(*self.key_properties) if self.key_properties else None
-        dialect = make_url(self.connector.sqlalchemy_url).get_dialect()()
+        dialect: Any = make_url(self.connector.sqlalchemy_url).get_dialect()
+        # The style of psycopg doubles the percent signs of names.
+        self._plain = dialect(paramstyle="named")
         self._binders = {}
         for place, (column, schema) in enumerate(zip(self._columns, self._properties.values(), strict=True)):
             bind = DATES.get(get_datelike_property_type(schema))
             if bind is None and self.config["use_copy"]:
-                bind = binder(column.type, dialect)
+                bind = binder(column.type, self._plain)
             if bind is not None:
                 self._binders[place] = bind
 
@@ -171,6 +225,12 @@ class ExactSink(PostgresSink):
         return self._batch_size * MERGES if self._key else self._batch_size
 
     @override
+    def setup(self) -> None:
+        # What came with another schema, or for the same table, is there before what comes now.
+        self._target.drain_all()
+        super().setup()
+
+    @override
     def start_batch(self, context: dict[str, Any]) -> None:
         context["records"] = {}
 
@@ -188,21 +248,34 @@ class ExactSink(PostgresSink):
         rows = context["records"]
         rows[self._key(record) if self._key else len(rows)] = tuple(row)
         if self._key and len(rows) >= self._batch_size:
+            self._target.merge_alone(self)
             self._load(rows)
             context["records"] = {}
 
     @override
     def process_batch(self, context: dict[str, Any]) -> None:
+        if not self._key:
+            super().process_batch(context)
+            return
+        self.wait()
         if context["records"]:
             self._load(context["records"])
-        self._wait()
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until all that was sent is merged.
+
+        Raises:
+            psycopg.Error: If it could not be merged.
+        """
+        error = self._merge.wait() if self._merge else None
+        if error is not None:
+            # At SIGTERM the SDK says nothing of errors.
+            self.logger.error("A batch of '%s' could not be merged", self.stream_name)
+            raise error
 
     def _load(self, rows: Mapping[Any, Sequence[Any]]) -> None:
-        """Send rows to a table of their own, and begin to merge them.
-
-        Only PostgreSQL works while it merges, so that the next batch can be read. Sending takes Python's own time.
-        """
-        self._wait()
+        """Send rows to a table of their own, and begin to merge them."""
         with ExitStack() as transaction:
             connection = transaction.enter_context(self.connector._connect())  # noqa: SLF001  # as the original does
             transaction.enter_context(connection.begin())
@@ -210,19 +283,19 @@ class ExactSink(PostgresSink):
             table = self.connector.prepare_table(self.full_table_name, **names)
             sent = self.connector.copy_table_structure(self.temp_table_name, table, connection, as_temp_table=True)
             self.bulk_insert_records(sent, records=rows, **names)
-            end = transaction.pop_all()
+            statements = [str(one.compile(dialect=self._plain)) for one in self._merging(sent, table)]
+            self._merge = Merge(transaction.pop_all(), connection, [*statements, "COMMIT"])
 
-        def merge() -> None:
-            with end:
-                self.upsert(sent, table, self.schema, self.key_properties, connection)
-                self.connector.drop_table(sent, connection)
-
-        self._merge = self._executor.submit(merge)
-
-    def _wait(self) -> None:
-        """Wait until all that was sent is merged, and raise what went wrong with it."""
-        if self._merge is not None:
-            self._merge.result()
+    def _merging(self, sent: Table, table: Table) -> Sequence[ClauseElement]:
+        """Return what takes the rows that were sent into the table, those with a known key first."""
+        values = {name: sent.columns[name] for name in self._properties}
+        same_key = and_(*(sent.columns[key] == table.columns[key] for key in self.key_properties))
+        others = select(*values.values()).where(~exists().where(same_key))
+        return (
+            update(table).where(same_key).values(values),
+            insert(table).from_select(list(values), others),
+            DropTable(sent),
+        )
 
     @override
     def bulk_insert_records(
@@ -243,24 +316,6 @@ class ExactSink(PostgresSink):
                 copy.write_row(row)
 
     @override
-    def upsert(
-        self,
-        from_table: Table,
-        to_table: Table,
-        schema: dict[str, Any],
-        join_keys: Sequence[str],
-        connection: Connection,
-    ) -> None:
-        if not join_keys:
-            super().upsert(from_table, to_table, schema, join_keys, connection)
-            return
-        values = {name: from_table.columns[name] for name in schema["properties"]}
-        same_key = and_(*(from_table.columns[key] == to_table.columns[key] for key in join_keys))
-        connection.execute(update(to_table).where(same_key).values(values))
-        others = select(*values.values()).where(~exists().where(same_key))
-        connection.execute(insert(to_table).from_select(list(values), others))
-
-    @override
     def mark_drained(self) -> None:
         was_full = self.is_full
         super().mark_drained()
@@ -273,6 +328,21 @@ class TargetPostgresExact(TargetPostgres):
 
     default_sink_class = ExactSink
     message_reader_class = Reader
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Begin with no table; the arguments are the SDK's."""
+        self._merging: ExactSink | None = None
+        super().__init__(*args, **kwargs)
+
+    def merge_alone(self, sink: ExactSink) -> None:
+        """Wait for the table that is merged, as another is to be.
+
+        Raises:
+            psycopg.Error: If it could not be merged.
+        """
+        if self._merging is not None:
+            self._merging.wait()
+        self._merging = sink
 
 
 if __name__ == "__main__":

@@ -423,6 +423,31 @@ def test_a_batch_that_cannot_be_merged_ends_the_load(postgres: Postgres) -> None
     assert count(postgres, "unmerged", "things") == 0
 
 
+def test_what_came_before_a_schema_is_loaded_before_what_comes_behind_it(postgres: Postgres) -> None:
+    earlier = messages([{"id": "one", "text": "earlier"}]).splitlines(keepends=True)
+    schema, *records = messages([*[{}] * BATCH, {"id": "one", "text": "later"}, {}, {}]).splitlines(keepends=True)
+    changed = schema.replace(b'"text": {"type"', b'"more": {"type": "string"}, "text": {"type"')
+    assert changed != schema
+    EXACT.load(postgres, "changed", b"".join([*earlier, changed, *records]))
+    with postgres.connect() as connection:
+        found = connection.execute("SELECT text FROM changed.things WHERE id = 'one'").fetchall()
+    assert found == [("later",)]
+
+
+def test_a_load_that_fails_beside_a_merge_names_its_own_error(postgres: Postgres) -> None:
+    schema, *records = messages([{}] * BATCH).splitlines(keepends=True)
+    with EXACT.start(postgres, "fails") as process, locked(postgres, "fails", process, schema):
+        assert process.stdin is not None
+        process.stdin.write(b"".join(records))
+        process.stdin.flush()
+        wait_for(lambda: is_waited_for(postgres, "fails"))
+        stranger = {"type": "RECORD", "stream": "strangers", "record": {}}
+        told, said = process.communicate(json.dumps(stranger).encode() + b"\n", SECONDS_TO_LOAD)
+    assert process.returncode != 0
+    assert told == b""
+    assert b"strangers" in said.splitlines()[-1]
+
+
 def test_without_a_key_each_batch_lets_the_state_out(postgres: Postgres) -> None:
     schema, *records = messages([{}] * BATCH, keyed=False).splitlines(keepends=True)
     state = {"bookmarks": {"things": BATCH}}
