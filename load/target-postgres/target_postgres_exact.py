@@ -283,10 +283,10 @@ class ExactSink(PostgresSink):
             table = self.connector.prepare_table(self.full_table_name, **names)
             sent = self.connector.copy_table_structure(self.temp_table_name, table, connection, as_temp_table=True)
             self.bulk_insert_records(sent, records=rows, **names)
-            statements = [str(one.compile(dialect=self._plain)) for one in self._merging(sent, table)]
+            statements = [str(one.compile(dialect=self._plain)) for one in self._statements(sent, table)]
             self._merge = Merge(transaction.pop_all(), connection, [*statements, "COMMIT"])
 
-    def _merging(self, sent: Table, table: Table) -> Sequence[ClauseElement]:
+    def _statements(self, sent: Table, table: Table) -> Sequence[ClauseElement]:
         """Return what takes the rows that were sent into the table, those with a known key first."""
         values = {name: sent.columns[name] for name in self._properties}
         same_key = and_(*(sent.columns[key] == table.columns[key] for key in self.key_properties))

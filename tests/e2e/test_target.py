@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,10 @@ from tests.fake_api.server import FakeAPI
 from tests.support.fork_server import ForkedProcess, Program
 from tests.support.meltano import PLUGINS
 from tests.support.tap_runs import TAP, tap_config
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tests.support.postgres import Postgres
 
@@ -185,33 +187,44 @@ def count(postgres: Postgres, schema: str, name: str) -> int:
 
 
 def exists(postgres: Postgres, schema: str) -> bool:
-    """Tell whether the table of the `messages` is there."""
+    """Return whether the table of the `messages` is there."""
     with postgres.connect() as connection:
         return connection.execute("SELECT to_regclass(%s)", [f"{schema}.things"]).fetchone() != (None,)
 
 
 def is_waited_for(postgres: Postgres, schema: str) -> bool:
-    """Tell whether somebody waits for a lock of the table of the `messages`."""
+    """Return whether somebody waits for a lock of the table of the `messages`."""
     query = "SELECT FROM pg_locks WHERE relation = to_regclass(%s) AND NOT granted"
     with postgres.connect() as connection:
         return connection.execute(query, [f"{schema}.things"]).fetchone() is not None
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + SECONDS_TO_LOAD
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def send(process: subprocess.Popen[bytes], *lines: bytes) -> None:
+    """Write messages to a target that runs."""
+    assert process.stdin is not None
+    process.stdin.write(b"".join(lines))
+    process.stdin.flush()
+
+
+def state_line(state: Mapping[str, Any]) -> bytes:
+    """Return a STATE message."""
+    return json.dumps({"type": "STATE", "value": state}).encode() + b"\n"
+
+
+def state_from(process: subprocess.Popen[bytes]) -> Any:
+    """Wait for the next STATE that a target writes, and return it."""
+    assert process.stdout is not None
+    return json.loads(process.stdout.readline())
+
+
+until = partial(wait_until, seconds=SECONDS_TO_LOAD)
 
 
 @contextmanager
 def locked(postgres: Postgres, schema: str, process: subprocess.Popen[bytes], schema_message: bytes) -> Iterator[None]:
     """Have a target make its table, and keep it from writing to it."""
-    assert process.stdin is not None
-    process.stdin.write(schema_message)
-    process.stdin.flush()
-    wait_for(lambda: exists(postgres, schema))
+    send(process, schema_message)
+    until(lambda: exists(postgres, schema))
     with postgres.connect() as connection, connection.transaction():
         table_of_messages = sql.Identifier(schema, "things")
         connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(table_of_messages))
@@ -351,33 +364,21 @@ def test_the_state_goes_out_when_all_before_it_is_loaded(postgres: Postgres) -> 
     schema, *records = messages([{}] * (MERGES * BATCH)).splitlines(keepends=True)
     others = messages([{}, {}]).replace(b'"things"', b'"others"').splitlines(keepends=True)
     state = {"bookmarks": {"things": len(records) - 1, "others": 2}}
-    lines = [
-        schema,
-        *others,
-        *records[:-1],
-        json.dumps({"type": "STATE", "value": state}).encode() + b"\n",
-        records[-1],
-    ]
+    lines = [schema, *others, *records[:-1], state_line(state), records[-1]]
     with EXACT.start(postgres, "state") as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(b"".join(lines))
-        process.stdin.flush()
+        send(process, *lines)
         # Standard input is still open: the state is not that of the end.
-        assert json.loads(process.stdout.readline()) == state
+        assert state_from(process) == state
         assert [count(postgres, "state", name) for name in ("things", "others")] == [len(records), 2]
 
 
 def test_a_batch_is_merged_beside_the_reading_of_the_next(postgres: Postgres) -> None:
     schema, *records = messages([{"text": "long" * LONG}] * (2 * BATCH)).splitlines(keepends=True)
     with EXACT.start(postgres, "beside") as process, locked(postgres, "beside", process, schema):
-        assert process.stdin is not None
-        process.stdin.write(b"".join(records[:BATCH]))
-        process.stdin.flush()
-        wait_for(lambda: is_waited_for(postgres, "beside"))
+        send(process, *records[:BATCH])
+        until(lambda: is_waited_for(postgres, "beside"))
         # More than the pipe holds, so that writing ends when nearly all is read.
-        process.stdin.write(b"".join(records[BATCH:-1]))
-        process.stdin.flush()
+        send(process, *records[BATCH:-1])
         assert count(postgres, "beside", "things") == 0
 
 
@@ -387,21 +388,19 @@ def test_the_end_waits_for_what_is_merged(postgres: Postgres, *, stopped: bool) 
     schema, *records = messages([{}] * (BATCH + 1)).splitlines(keepends=True)
     state = {"bookmarks": {"things": len(records)}}
     with EXACT.start(postgres, name) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
         with locked(postgres, name, process, schema):
-            process.stdin.write(b"".join(records) + json.dumps({"type": "STATE", "value": state}).encode() + b"\n")
-            process.stdin.flush()
-            wait_for(lambda: is_waited_for(postgres, name))
+            send(process, *records, state_line(state))
+            until(lambda: is_waited_for(postgres, name))
             if stopped:
                 # By then the last line is read.
                 time.sleep(1)
                 process.terminate()
             else:
+                assert process.stdin is not None
                 process.stdin.close()
             time.sleep(1)
             assert process.poll() is None
-        assert json.loads(process.stdout.readline()) == state
+        assert state_from(process) == state
         assert count(postgres, name, "things") == len(records)
         assert process.wait(SECONDS_TO_LOAD) == 0
 
@@ -409,14 +408,12 @@ def test_the_end_waits_for_what_is_merged(postgres: Postgres, *, stopped: bool) 
 def test_a_batch_that_cannot_be_merged_ends_the_load(postgres: Postgres) -> None:
     schema, *records = messages([{}] * BATCH).splitlines(keepends=True)
     with EXACT.start(postgres, "unmerged") as process:
-        assert process.stdin is not None
-        process.stdin.write(schema)
-        process.stdin.flush()
-        wait_for(lambda: exists(postgres, "unmerged"))
+        send(process, schema)
+        until(lambda: exists(postgres, "unmerged"))
         with postgres.connect() as connection:
             connection.execute("ALTER TABLE unmerged.things ADD CONSTRAINT of_a_stranger CHECK (line <> 1)")
-        state = {"type": "STATE", "value": {"bookmarks": {"things": len(records)}}}
-        told, said = process.communicate(b"".join(records) + json.dumps(state).encode() + b"\n", SECONDS_TO_LOAD)
+        lines = b"".join([*records, state_line({"bookmarks": {"things": len(records)}})])
+        told, said = process.communicate(lines, SECONDS_TO_LOAD)
     assert process.returncode != 0
     assert b"of_a_stranger" in said
     assert told == b""
@@ -437,10 +434,8 @@ def test_what_came_before_a_schema_is_loaded_before_what_comes_behind_it(postgre
 def test_a_load_that_fails_beside_a_merge_names_its_own_error(postgres: Postgres) -> None:
     schema, *records = messages([{}] * BATCH).splitlines(keepends=True)
     with EXACT.start(postgres, "fails") as process, locked(postgres, "fails", process, schema):
-        assert process.stdin is not None
-        process.stdin.write(b"".join(records))
-        process.stdin.flush()
-        wait_for(lambda: is_waited_for(postgres, "fails"))
+        send(process, *records)
+        until(lambda: is_waited_for(postgres, "fails"))
         stranger = {"type": "RECORD", "stream": "strangers", "record": {}}
         told, said = process.communicate(json.dumps(stranger).encode() + b"\n", SECONDS_TO_LOAD)
     assert process.returncode != 0
@@ -451,13 +446,10 @@ def test_a_load_that_fails_beside_a_merge_names_its_own_error(postgres: Postgres
 def test_without_a_key_each_batch_lets_the_state_out(postgres: Postgres) -> None:
     schema, *records = messages([{}] * BATCH, keyed=False).splitlines(keepends=True)
     state = {"bookmarks": {"things": BATCH}}
-    lines = [schema, json.dumps({"type": "STATE", "value": state}).encode() + b"\n", *records]
+    lines = [schema, state_line(state), *records]
     with EXACT.start(postgres, "keyless") as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(b"".join(lines))
-        process.stdin.flush()
-        assert json.loads(process.stdout.readline()) == state
+        send(process, *lines)
+        assert state_from(process) == state
         assert count(postgres, "keyless", "things") == BATCH
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from typing import TYPE_CHECKING
+from functools import partial
 
 import pytest
 
@@ -16,19 +16,13 @@ from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Hang
 from tests.support.tap_runs import catalog_with, run_tap, tap_config
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.support.waiting import wait_until
 
 LOGGER = logging.getLogger("tap-payments")
 
 
-def until(told: Callable[[], bool]) -> None:
-    """Wait for what comes soon on any machine."""
-    deadline = time.monotonic() + 20
-    while not told():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+# What comes soon on any machine.
+until = partial(wait_until, seconds=20)
 
 
 def test_progress_is_logged_while_nothing_else_happens(

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Fault, Hang, Status
 from tests.support.in_process import expect_one_error, run_in_process
 from tests.support.tap_runs import TAP, bookmark_in, catalog_with, environment, start_tap, tap_config
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,12 +44,7 @@ WAITS: dict[str, tuple[Fault | None, Settings]] = {
 STATE = {"bookmarks": {"customers": {"replication_key": "first_seen", "replication_key_value": 1_700_000_000}}}
 
 
-def wait_until(condition: Any) -> None:
-    """Wait until something has happened."""
-    deadline = time.monotonic() + POLL_INTERVAL
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.01)
+until = partial(wait_until, seconds=POLL_INTERVAL)
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
@@ -65,9 +62,9 @@ def test_every_wait_ends_with_a_signal(
             catalog=catalog_with(only=["charges"]),
             state=STATE,
         )
-        wait_until(lambda: len(api.requests) > page)
+        until(lambda: len(api.requests) > page)
         # The first page is out as soon as it is there, whatever the next one waits for.
-        wait_until(lambda: sum(one["type"] == "RECORD" for one in process.written()) == 10)
+        until(lambda: sum(one["type"] == "RECORD" for one in process.written()) == 10)
         process.send(number)
         run = process.finish(timeout=SOON)
     assert run.exit_code == SIGNALS[number]
@@ -95,7 +92,7 @@ def test_the_last_state_is_true(number: signal.Signals, tmp_path: Path, *, batch
         process = start_tap(
             tap_config(api, **settings), catalog=catalog_with(only=["charges"], incremental=["charges"])
         )
-        wait_until(lambda: api.faults.thrown["Hang"])
+        until(lambda: api.faults.thrown["Hang"])
         process.send(number)
         run = process.finish(timeout=SOON)
     assert run.exit_code == SIGNALS[number]
@@ -154,7 +151,7 @@ def piped(
 
 def stand_still(api: FakeAPI, process: subprocess.Popen[bytes]) -> None:
     """Wait until nothing moves any more, because nobody reads what a run writes."""
-    wait_until(lambda: len(api.requests) >= 2)
+    until(lambda: len(api.requests) >= 2)
     standing = 0
     while standing != len(api.requests):
         standing = len(api.requests)
@@ -178,7 +175,7 @@ def test_a_signal_in_the_middle_of_a_write_cuts_no_line(unbuffered: str, tmp_pat
         FakeAPI(make_account(charges=3_000)) as api,
         piped(api, tmp_path, env, page_size=500) as process,
     ):
-        wait_until(lambda: len(api.requests) >= 2)
+        until(lambda: len(api.requests) >= 2)
         time.sleep(1)
         process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
@@ -320,7 +317,7 @@ def test_a_signal_while_the_tap_is_imported_prints_nothing(
             [*program, "--config", str(config)], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         # Before that Python loads itself, and answers to SIGINT as it likes.
-        wait_until(lambda: handles(process.pid, signal.SIGTERM))
+        until(lambda: handles(process.pid, signal.SIGTERM))
         time.sleep(delay)
         process.send_signal(number)
         begun = time.monotonic()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tap_payments.api.prefetch import Prefetcher
 from tap_payments.errors import StoppedError, TransientError
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,11 +82,7 @@ def make(pages: Pages, stop: threading.Event) -> Iterator[Callable[[int], Prefet
         one.close()
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + POLL_INTERVAL
-    while not condition():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.005)
+until = partial(wait_until, seconds=POLL_INTERVAL)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
@@ -107,7 +105,7 @@ def test_one_thread_still_fetches_the_next_page_before_it_is_asked_for(
 ) -> None:
     prefetcher = make(1)
     prefetcher.schedule(0)
-    wait_until(lambda: pages.asked == [(0, False)])
+    until(lambda: pages.asked == [(0, False)])
     assert prefetcher.take(0) == 0
 
 
@@ -117,7 +115,7 @@ def test_guesses_that_turn_out_wrong_are_thrown_away_with_their_errors(
     pages.failing = {2: ValueError("of a page that nobody needs"), 3: TransientError("likewise")}
     prefetcher = make(3)
     prefetcher.schedule(1, (2, 3))
-    wait_until(lambda: pages.times(2) == pages.times(3) == 1)
+    until(lambda: pages.times(2) == pages.times(3) == 1)
     assert prefetcher.take(1) == 10
     prefetcher.schedule(7, (8,))
     assert prefetcher.take(7) == 70
@@ -134,7 +132,7 @@ def test_guesses_that_still_wait_are_not_fetched_once_they_are_wrong(
     pages.hanging = {1}
     prefetcher = make(1)
     prefetcher.schedule(1, (2, 3))
-    wait_until(lambda: pages.times(1) == 1)
+    until(lambda: pages.times(1) == 1)
     prefetcher.schedule(1, (9,))
     pages.released.set()
     assert prefetcher.take(1) == 10
@@ -150,7 +148,7 @@ def test_a_guess_is_tried_once_until_its_turn_and_its_failure_is_handed_on(
     failure = pages.failing[2] = TransientError("is busy")
     prefetcher = make(2)
     prefetcher.schedule(1, (2,))
-    wait_until(lambda: (2, True) in pages.asked)
+    until(lambda: (2, True) in pages.asked)
     assert prefetcher.take(1) == 10
     prefetcher.schedule(2, (3,))
     prefetcher.schedule(2, (3,))
@@ -168,7 +166,7 @@ def test_an_error_that_will_not_pass_is_raised_at_its_turn_and_not_before(
     pages.failing[2] = ValueError("for good")
     prefetcher = make(2)
     prefetcher.schedule(1, (2,))
-    wait_until(lambda: pages.times(2) == 1)
+    until(lambda: pages.times(2) == 1)
     assert prefetcher.take(1) == 10
     prefetcher.schedule(2)
     with pytest.raises(ValueError, match="for good"):
@@ -182,11 +180,11 @@ def test_the_turn_of_a_failed_guess_comes_before_other_guesses(
     pages.failing[2] = TransientError("is busy")
     prefetcher = make(1)
     prefetcher.schedule(1, (2,))
-    wait_until(lambda: pages.times(2) == 1 and not pages.in_flight)
+    until(lambda: pages.times(2) == 1 and not pages.in_flight)
     assert prefetcher.take(1) == 10
     pages.hanging = {3}
     prefetcher.schedule(2, (3, 4, 5))
-    wait_until(lambda: pages.times(3) == 1)
+    until(lambda: pages.times(3) == 1)
     pages.released.set()
     assert prefetcher.take(2) == 20
     retried = pages.asked.index((2, False))
@@ -215,7 +213,7 @@ def test_a_page_that_came_before_the_stop_is_not_handed_out_after_it(
 ) -> None:
     prefetcher = make(1)
     prefetcher.schedule(1)
-    wait_until(lambda: pages.times(1) == 1 and not pages.in_flight)
+    until(lambda: pages.times(1) == 1 and not pages.in_flight)
     stop.set()
     with pytest.raises(StoppedError):
         prefetcher.take(1)
@@ -227,7 +225,7 @@ def test_a_guess_that_hangs_blocks_neither_the_pages_before_it_nor_the_end(
     pages.hanging = {5}
     prefetcher = make(2)
     prefetcher.schedule(1, (5,))
-    wait_until(lambda: pages.times(5) == 1)
+    until(lambda: pages.times(5) == 1)
     assert prefetcher.take(1) == 10
     for token in (2, 3):
         prefetcher.schedule(token)
@@ -247,4 +245,4 @@ def test_threads_end_when_it_closes(make: Callable[[int], Prefetcher[int, int]],
     mine = set(threading.enumerate()) - before
     assert 1 <= len(mine) <= 4
     prefetcher.close()
-    wait_until(lambda: not any(thread.is_alive() for thread in mine))
+    until(lambda: not any(thread.is_alive() for thread in mine))

@@ -1,0 +1,19 @@
+"""Waiting for what comes soon, and when nobody knows."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POLL = 0.01  # seconds
+
+
+def wait_until(condition: Callable[[], object], seconds: float) -> None:
+    """Wait until a condition holds, and assert that it does in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(POLL)
