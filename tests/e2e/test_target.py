@@ -231,6 +231,15 @@ def locked(postgres: Postgres, schema: str, process: subprocess.Popen[bytes], sc
         yield
 
 
+def refuse(postgres: Postgres, schema: str, process: subprocess.Popen[bytes], schema_message: bytes) -> None:
+    """Have a target make its table, and let that refuse the second record."""
+    send(process, schema_message)
+    until(lambda: exists(postgres, schema))
+    check = sql.SQL("ALTER TABLE {} ADD CONSTRAINT of_a_stranger CHECK (line <> 1)")
+    with postgres.connect() as connection:
+        connection.execute(check.format(sql.Identifier(schema, "things")))
+
+
 def load_with_both(
     postgres: Postgres, schema: str, runs: Sequence[bytes], names: Iterable[str]
 ) -> dict[str, list[tuple[Any, ...]]]:
@@ -408,16 +417,27 @@ def test_the_end_waits_for_what_is_merged(postgres: Postgres, *, stopped: bool) 
 def test_a_batch_that_cannot_be_merged_ends_the_load(postgres: Postgres) -> None:
     schema, *records = messages([{}] * BATCH).splitlines(keepends=True)
     with EXACT.start(postgres, "unmerged") as process:
-        send(process, schema)
-        until(lambda: exists(postgres, "unmerged"))
-        with postgres.connect() as connection:
-            connection.execute("ALTER TABLE unmerged.things ADD CONSTRAINT of_a_stranger CHECK (line <> 1)")
+        refuse(postgres, "unmerged", process, schema)
         lines = b"".join([*records, state_line({"bookmarks": {"things": len(records)}})])
         told, said = process.communicate(lines, SECONDS_TO_LOAD)
     assert process.returncode != 0
     assert b"of_a_stranger" in said
     assert told == b""
     assert count(postgres, "unmerged", "things") == 0
+
+
+def test_a_load_that_is_stopped_says_that_a_batch_was_not_merged(postgres: Postgres) -> None:
+    schema, *records = messages([{}] * BATCH).splitlines(keepends=True)
+    with EXACT.start(postgres, "unsaid") as process:
+        refuse(postgres, "unsaid", process, schema)
+        send(process, *records, state_line({"bookmarks": {"things": len(records)}}))
+        # By then the last line is read.
+        time.sleep(2)
+        process.terminate()
+        told, said = process.communicate(timeout=SECONDS_TO_LOAD)
+    assert told == b""
+    assert b"A batch of 'things' could not be merged" in said
+    assert count(postgres, "unsaid", "things") == 0
 
 
 def test_what_came_before_a_schema_is_loaded_before_what_comes_behind_it(postgres: Postgres) -> None:
