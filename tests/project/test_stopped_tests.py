@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from tests.support.guard import SEPARATOR, VARIABLE, end_all, running
@@ -47,7 +49,12 @@ def environment(token: str) -> Mapping[str, str]:
 
 def programs(token: str) -> set[str]:
     """Return the names of the programs that run."""
-    return {process.name() for process in running(token)}
+    names = set()
+    for process in running(token):
+        # It may have ended since.
+        with suppress(psutil.NoSuchProcess):
+            names.add(process.name())
+    return names
 
 
 def expect_end(token: str) -> None:
@@ -72,12 +79,17 @@ def test_make_test_that_is_told_to_end_leaves_no_server_behind(
         ) as make,
     ):
         deadline = time.monotonic() + SECONDS_TO_START
-        while not programs(token) >= SERVERS:
-            assert make.poll() is None, "the tests ended"
-            assert time.monotonic() < deadline, programs(token)
-            time.sleep(0.2)
-        end(make.pid, signal.SIGTERM)
-        make.wait(SECONDS_TO_STOP)
+        try:
+            while not programs(token) >= SERVERS:
+                assert make.poll() is None, "the tests ended"
+                assert time.monotonic() < deadline, programs(token)
+                time.sleep(0.2)
+            end(make.pid, signal.SIGTERM)
+            make.wait(SECONDS_TO_STOP)
+        except BaseException:
+            # Or all tests would be waited for.
+            end_all(token)
+            raise
     assert make.returncode != 0
     expect_end(token)
     assert "Traceback" not in log.read_text(encoding="utf-8")
