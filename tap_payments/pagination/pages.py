@@ -1,13 +1,25 @@
-"""What is asked of a list, and what is known of its pages."""
+"""What is asked of a list, and what reading it has taught."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class PageToken:
-    """What to ask for.
+class Span(NamedTuple):
+    """A span of time, both ends inclusive.
+
+    Attributes:
+        since: Oldest Unix second; None where the span is open at the bottom.
+        until: Newest Unix second; None where it is open at the top.
+    """
+
+    since: int | None = None
+    until: int | None = None
+
+
+class PageToken(NamedTuple):
+    """One request for a page.
 
     Attributes:
         offset: Records to skip.
@@ -22,7 +34,7 @@ class PageToken:
 
 @dataclass(frozen=True)
 class PagingRules:
-    """How a list is paged; the same for all its windows.
+    """How a list is paged; the same for all spans of it.
 
     Attributes:
         page_size: Records asked for a page.
@@ -30,34 +42,44 @@ class PagingRules:
         single_page: Whether the API does not page: its one page is the list.
         check_total: Whether an end that the API's own total contradicts is refused.
         max_offset: The largest offset that the API answers; None where there is none.
-        filterable: Whether the list can be asked for a span of time.
-        earliest: Unix second from which on an open window is split, where it must be.
-        now: Unix second up to which an open window is split.
+        is_filterable: Whether the list can be asked for a span of time.
+        shows_filter_time: Whether records show the time that the API filters by.
+        earliest: Unix second below which records are too few to be worth windows of their own.
+        now: Unix second of the run's start.
     """
 
     page_size: int
-    overlap: int = 0
+    overlap: int = 1
     single_page: bool = False
     check_total: bool = True
     max_offset: int | None = None
-    filterable: bool = False
+    is_filterable: bool = False
+    shows_filter_time: bool = False
     earliest: int = 0
     now: int = 0
 
 
 @dataclass
-class PageLengths:
-    """What reading a list has taught about its pages; carried from one window to the next.
+class ListFacts:
+    """What reading a list has taught; carried from one span of it to the next.
 
     Attributes:
         full: The length of a page that may be followed by another: the size asked for, or the server's own cap once
             that is known.
         longest: The most records that any page held.
         ties: The most records of one second seen at the end of a page, as far as they are few.
-        vary: Whether a page that was shorter than another was followed by new records.
+        varies: Whether a page that was shorter than another was followed by new records.
+        slack: Seconds to add to an anchor: 1 where times have fractions, or the filter leaves its upper end out.
+        total: The API's own count of the whole list; None where it does not say.
+        warnings: What may be missing of the list, to follow its name, in the order in which it was noticed.
+        notes: Limits that took effect, likewise.
     """
 
     full: int
     longest: int = 0
     ties: int = 0
-    vary: bool = False
+    varies: bool = False
+    slack: int = 0
+    total: int | None = None
+    warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)

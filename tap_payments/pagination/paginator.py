@@ -1,8 +1,14 @@
-"""The offset paginator: which records of a page are new, and which page to ask for next. No network, no clock."""
+"""What both paginators share: which records of a page are new, and what ends a list. No network, no clock.
+
+Words: *known* are the keys of the last page and of the boundary; the *boundary* is the oldest second read, with the
+keys read at it; *news* are records that are not known. A page is *joined* where nothing can lie between it and what
+was read before.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from itertools import pairwise
 from math import floor
 from typing import TYPE_CHECKING
 
@@ -10,101 +16,84 @@ from singer_sdk.pagination import OffsetPaginator
 from typing_extensions import override
 
 from tap_payments.errors import TOTAL_ADVICE, ContradictionError, UnreadableListError
-from tap_payments.pagination.history import PageHistory
-from tap_payments.pagination.offset_cap import OffsetCap
-from tap_payments.pagination.pages import PageLengths, PageToken
-from tap_payments.records.timestamps import Window
+from tap_payments.pagination.pages import PageToken, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Sequence
 
-    from tap_payments.pagination.history import Outline
-    from tap_payments.pagination.pages import PagingRules
+    from tap_payments.pagination.pages import ListFacts, PagingRules
+    from tap_payments.records.page import Page
+
+# Requests in a row without progress, returns to the top, and first pages met again, after which a list is unreadable.
+MAX_STALLED = 100
+MAX_RESTARTS = 20
+MAX_RECURRENCES = 20
+# Repeats of the first page at growing offsets after which the API is said to ignore them.
+MAX_REPEATS = 2
+# Largest share of a page that is read twice to keep the distance between pages even, as a divisor.
+TIE_SHARE = 10
+
+ORDER_WARNING = (
+    "has records of one second that fill a page; if their order changes between requests, some may be missed: raise "
+    "`page_size` if the API allows it"
+)
 
 
 class ListPaginator(OffsetPaginator):
-    """Walks one list, or one window of it, from its first record to its last.
+    """Walks one span of a list from its top to its end.
 
-    Feed each page to `advance`; `fresh` then holds the places of the records to emit, and `token` what to ask next,
-    until `finished`. What a page means for the next is up to the subclasses.
+    Feed each page to `advance`; `new_indexes` then holds the indexes of the records to emit, and `token` the next
+    request, until `finished`. Then `successor` is another paginator to go on with, or None.
 
     Attributes:
-        fresh: Places of the new records on the page fed last.
-        lengths: What is known of the list's pages.
-        ignores_offset: Whether one page counted as the whole list, since the API repeats it at every offset.
-        fills_page: Whether the records of one second filled a page, so that some may be missed if their order changes.
+        new_indexes: Indexes of the new records on the page fed last.
+        facts: What reading the list has taught.
+        successor: The paginator that reads on, once this one has finished.
     """
 
-    def __init__(self, rules: PagingRules, window: Window | None = None, lengths: PageLengths | None = None) -> None:
-        """Begin at the top of the list.
-
-        Args:
-            rules: How the list is paged.
-            window: The span of time to read; None is the whole list.
-            lengths: What earlier windows of the same list taught about its pages.
-        """
+    def __init__(self, rules: PagingRules, span: Span, facts: ListFacts) -> None:
         super().__init__(start_value=0, page_size=rules.page_size)
-        self.fresh: list[int] = []
-        self.ignores_offset = False
-        self.fills_page = False
-        self.lengths = lengths or PageLengths(full=rules.page_size)
-        self._check_total = rules.check_total
-        self._span = window or Window()
-        self._cap: OffsetCap | None = None
-        if rules.max_offset is not None:
-            self._cap = OffsetCap(
-                rules.max_offset,
-                filterable=rules.filterable,
-                span=self._span,
-                earliest=rules.earliest,
-                now=rules.now,
-            )
-        self._total: int | None = None
-        self._guessed: PageToken | None = None
+        self.new_indexes: list[int] = []
+        self.facts = facts
+        self.successor: ListPaginator | None = None
+        self._rules, self._span = rules, span
+        self._first_key: str | None = None
+        self._recurrences = self._restarts = self._stalled = 0
+        # Whether a full page came, and whether the span was begun again after one.
+        self._is_long = self._has_vanished = False
+        self._guess: PageToken | None = None
         self._guessed_right = True
         self._begin()
 
     def _begin(self) -> None:
         """Begin at the top of a span of which nothing is known."""
-        self._history = PageHistory()
-        self._longest = 0
-        self._rewind()
-
-    def _rewind(self) -> None:
-        """Go to offset 0 of the span."""
-        if self._cap is not None:
-            self._span = self._cap.span
+        # One second wider than the span: a filter may leave its ends out.
+        since, until = self._span
+        self._since = None if since is None else max(since - 1, 0)
+        self._until = None if until is None else until + 1
         self._value = 0
+        self._last: Page | None = None
+        self._last_value = -1
+        self._boundary: int | None = None
+        self._boundary_keys: set[str] = set()
+        # Those of the second above, which an anchor with slack brings back too.
+        self._keys_above: set[str] = set()
+        # The second that the last page ends with; None where any known record joins.
+        self._tail: int | None = None
+        # How many records the next page is asked for a second time; 0 where the list has moved.
+        self._asked = 0
+        self._probes = False
+        self._repeats, self._deepest = 0, -1
 
     @property
     def token(self) -> PageToken:
-        """What to ask for next."""
-        return PageToken(self._value, self._span.since, self._span.until)
+        """The next request."""
+        return PageToken(self._value, self._since, self._until)
 
     @property
-    def limits(self) -> list[str]:
-        """What a reader of the list should know of it, to follow its name."""
-        limits = []
-        if self.fills_page:
-            limits.append(
-                "has records of one second that fill a page; if their order changes between requests, some may be "
-                "missed: raise `page_size` if the API allows it"
-            )
-        if self.ignores_offset:
-            length = self.lengths.longest
-            limits.append(f"ignores the offset; its one page of {length} records counts as the whole list")
-        return limits
-
-    # Pages ahead of their turn.
-
-    @property
-    def _is_steady(self) -> bool:
-        """Whether the next page follows the last one at the usual distance."""
-        return not (self._finished or (self._cap is not None and self._cap.is_unproven))
-
-    def _stride(self) -> int:
-        """Return the usual distance from a full page to the next."""
-        return self.lengths.full
+    @abstractmethod
+    def remaining(self) -> Sequence[Span]:
+        """The part of the span that is not known to be out."""
 
     def guesses(self, count: int) -> list[PageToken]:
         """Return the tokens that follow `token` if the pages to come are as long as the last, full one.
@@ -112,116 +101,285 @@ class ListPaginator(OffsetPaginator):
         Args:
             count: How many to return at most; after a wrong guess it is one, until a guess was right again.
         """
-        self._guessed = None
-        stride, last = self._stride(), self._history.last
-        if not self._is_steady or stride < 1 or last is None or len(last.keys) < self.lengths.full:
+        self._guess = None
+        stride, last, largest = self._stride, self._last, self._rules.max_offset
+        if self._finished or self._value <= self._last_value or last is None or len(last.keys) < self.facts.full:
             return []
-        largest = None if self._cap is None else self._cap.largest
-        offsets = (
-            self._value + stride * ahead for ahead in range(1, (count if self._guessed_right else min(count, 1)) + 1)
-        )
+        ahead = range(1, (count if self._guessed_right else min(count, 1)) + 1)
+        offsets = [self._value + stride * number for number in ahead]
         tokens = [
-            PageToken(offset, self._span.since, self._span.until)
+            PageToken(offset, self._since, self._until)
             for offset in offsets
-            if (largest is None or offset <= largest) and (self._total is None or offset < self._total)
+            if (largest is None or offset <= largest) and (last.total is None or offset < last.total)
         ]
-        self._guessed = tokens[0] if tokens else None
+        self._guess = tokens[0] if tokens else None
         return tokens
 
-    # A page that came.
+    @property
+    def _stride(self) -> int:
+        """The usual distance from a full page to the next."""
+        overlap = self._rules.overlap
+        return max(1, self.facts.full - overlap - (self.facts.ties if overlap else 0))
 
     @override
-    def advance(self, response: Outline) -> None:  # type: ignore[override]  # fed outlines, so that it stays pure
+    def advance(self, response: Page) -> None:  # type: ignore[override]  # fed pages, so that it stays pure
         """Take in the page that `token` asked for.
 
         Args:
-            response: The outline of the page.
+            response: The page.
 
         Raises:
-            ContradictionError: If the answer cannot be believed; nothing has changed then, and the same token may be
-                fed again.
+            ContradictionError: If the response cannot be believed; nothing has changed then, and the same token may
+                be fed again.
             UnreadableListError: If the rest of the list cannot be reached.
         """
-        page, cap = response, self._cap
-        self._check_range(page)
-        self.fresh = []
-        if cap is not None and cap.is_unproven and not cap.prove(self._known(page), self._history):
-            self._rewind()
-        else:
-            self._advance(page)
-        self._total = page.total
+        page = response
+        self._check_filter(page)
+        if not page.keys and (contradiction := self._contradiction(page)) is not None:
+            raise contradiction
+        self.new_indexes = []
+        if self._rules.single_page:
+            self._take_single(page)
+        elif not page.keys:
+            self._take_empty(page)
+        elif not self._ignores_offset(page):
+            self._take_page(page)
+        if self._since is self._until is None:
+            self.facts.total = page.total
         self._page_count += 1
-        if self._guessed is not None:
-            self._guessed_right = self.token == self._guessed
+        if self._guess is not None:
+            self._guessed_right = self.token == self._guess
 
     @abstractmethod
-    def _advance(self, page: Outline) -> None:
-        """Take in a page of the span: accept it, end the span with it, or go to where the list is found again."""
+    def _take_empty(self, page: Page) -> None:
+        """Take in a page without records."""
 
-    def _check_range(self, page: Outline) -> None:
+    @abstractmethod
+    def _take_page(self, page: Page) -> None:
+        """Take in a page with records."""
+
+    def _check_filter(self, page: Page) -> None:
         """Check that the page has a record in the span of time that was asked for."""
-        since, until = self._span.since, self._span.until
-        if since is None and until is None:
+        if not self._rules.shows_filter_time or self._since is self._until is None:
             return
-        times = [floor(time) for time in page.filter_times if time is not None]
-        if times and not any((since is None or time >= since) and (until is None or time <= until) for time in times):
+        seconds = [floor(time) for time in page.times if time is not None]
+        if seconds and not any(
+            (self._since is None or second >= self._since) and (self._until is None or second <= self._until)
+            for second in seconds
+        ):
             raise UnreadableListError(
                 "the API does not honour the filter by time: a page has no record in the span asked for"
             )
 
-    def _contradiction(self, page: Outline) -> ContradictionError | None:
+    # The end.
+
+    def _contradiction(self, page: Page) -> ContradictionError | None:
         """Return how the page itself contradicts being the last one."""
         reached = self._value + len(page.keys)
         if page.has_more:
             return ContradictionError(f"its list ends after {reached} records while its `has_more` is true")
-        if self._check_total and page.total is not None and page.total > reached:
-            what = f"its list ends after {reached} records while its `total_count` is {page.total}"
-            return ContradictionError(what, TOTAL_ADVICE)
-        return None
+        if not self._rules.check_total or page.total is None or page.total <= reached:
+            return None
+        is_filtered = not (self._since is self._until is None)
+        if is_filtered and self.facts.total is not None and page.total >= self.facts.total:
+            return None  # It counts the whole list, whatever the filter.
+        what = f"its list ends after {reached} records while its `total_count` is {page.total}"
+        return ContradictionError(what, TOTAL_ADVICE)
 
-    def _end(self, page: Outline) -> None:
-        """End the span with this page, and the list with the last span.
+    def _end(self, page: Page) -> None:
+        """End the span with this page.
 
         Raises:
             ContradictionError: If the page itself announces more.
         """
         if (contradiction := self._contradiction(page)) is not None:
             raise contradiction
-        if self._cap is not None and self._cap.next_span():
-            self._begin()
-        else:
-            self._finished = True
+        self._finished = True
 
-    def _known(self, page: Outline) -> set[str]:
-        """Return the keys of the page that went out before and are remembered."""
-        known = self._history.overlap(page)
-        return known if self._cap is None else known | self._cap.overlap(page)
+    def _is_end(self, page: Page, news: Sequence[int]) -> bool:
+        """Whether a joined page ends the list: nothing but what was asked for a second time came back."""
+        is_proof = self._tail is not None or not self._falls
+        return (
+            not news
+            and is_proof
+            and not self.facts.varies
+            and len(page.keys) < self.facts.longest
+            and len(page.keys) <= self._asked
+            and self._boundary_keys.issubset(page.keys)
+        )
 
-    def _accept(self, page: Outline, known: Collection[str]) -> None:
-        """Take the page's new records, and remember the page."""
-        lengths, last = self.lengths, self._history.last
-        self.fresh = [place for place, key in enumerate(page.keys) if key not in known]
-        if self.fresh and last is not None and len(last.keys) < self._longest:
-            lengths.vary = True
-        # Pages shorter than asked for are full ones, once such a page was followed by new records.
-        if self.fresh and last is not None and len(last.keys) < lengths.full and lengths.longest < lengths.full:
-            lengths.full = max(lengths.longest, 1)
-        self._longest = max(self._longest, len(page.keys))
-        lengths.longest = max(lengths.longest, self._longest)
-        self._remember(page)
+    def _is_believed_empty(self) -> bool:
+        """Whether an empty page at offset 0, of a span of which nothing is known, ends it.
 
-    @abstractmethod
-    def _remember(self, page: Outline) -> None:
-        """Remember a page as the last."""
+        Raises:
+            ContradictionError: If pages of it came before.
+        """
+        if self._has_vanished:
+            raise ContradictionError("its list is empty after records of it came")
+        return True
 
-    def _go_to(self, offset: int) -> None:
-        """Go to an offset, or to a narrower span where the offset is above the largest."""
-        if self._cap is None or offset <= self._cap.largest:
-            self._value = offset
-        elif not self._cap.advance(at_cap=self._value >= self._cap.largest):
-            # The last page that can be asked for still begins with records that were read.
-            self._value = self._cap.largest
-        elif self._cap.is_unproven:
-            self._rewind()
-        else:
-            self._begin()
+    # The order of times.
+
+    _falls = True
+
+    @property
+    def _known(self) -> set[str]:
+        return self._boundary_keys.union(self._keys_above, self._last.keys if self._last else ())
+
+    def _news(self, page: Page) -> list[int]:
+        """Return the indexes of records that are not known."""
+        known = self._known
+        return [index for index, key in enumerate(page.keys) if key not in known]
+
+    def _is_joined(self, page: Page) -> bool:
+        """Whether nothing lies between the page and what was read.
+
+        The records of one second may have changed places, so one of them proves nothing: a newer one must come along.
+        """
+        known, tail = self._known, self._tail
+        if self._value == 0 or tail is None:
+            return not known.isdisjoint(page.keys)
+        return any(
+            time is not None and floor(time) > tail and key in known
+            for key, time in zip(page.keys, page.times, strict=True)
+        )
+
+    def _remember(self, page: Page, news: Sequence[int]) -> None:
+        """Remember a page as the last, and count it unless it brought reading forward."""
+        facts, last, length = self.facts, self._last, len(page.keys)
+        if self._first_key is None:
+            self._first_key = page.keys[0]
+        if news and last is not None and self._value > self._last_value:
+            facts.varies = facts.varies or len(last.keys) < facts.longest
+            if len(last.keys) < facts.full and facts.longest < facts.full:
+                facts.full = max(facts.longest, 1)
+        facts.full, facts.longest = max(facts.full, length), max(facts.longest, length)
+        self._is_long = self._is_long or length >= facts.full
+        self._stalled += 1
+        if self._lower_boundary(page, news) or (news and self._value > self._deepest):
+            self._stalled = 0
+        self._deepest = max(self._deepest, self._value)
+        self._check_stalled()
+        self._last, self._last_value = page, self._value
+
+    def _lower_boundary(self, page: Page, news: Sequence[int]) -> bool:
+        """Lower the boundary to the end of the page; return whether that brought reading forward."""
+        second = _second(page.times[-1])
+        if not self._falls or second is None:
+            if news:
+                self._boundary_keys = set(page.keys[-max(self._rules.overlap, 1) :])
+            return False
+        keys, above = (
+            {key for key, time in zip(page.keys, page.times, strict=True) if _second(time) == one}
+            for one in (second, second + 1)
+        )
+        if self._boundary is None or second < self._boundary:
+            self._keys_above = above | (self._boundary_keys if self._boundary == second + 1 else set())
+            self._boundary, self._boundary_keys = second, keys
+            return True
+        if second > self._boundary or keys <= self._boundary_keys:
+            return False
+        self._boundary_keys |= keys
+        return True
+
+    def _check_stalled(self) -> None:
+        if self._stalled < MAX_STALLED:
+            return
+        longest, overlap = self.facts.longest, self._rules.overlap
+        if 0 < longest <= overlap:
+            raise UnreadableListError(
+                f"the API serves {longest} records a page at most: `page_overlap` must be less than that"
+            )
+        raise UnreadableListError(
+            f"the pages do not fit together: {MAX_STALLED} in a row brought no new record: check whether the API "
+            "ignores the offset (`offset_param`) or answers none above a certain one, and set `page_overlap: 0` if it "
+            "takes only whole pages as offsets"
+        )
+
+    def _move_to(self, offset: int) -> None:
+        """Ask for the page at an offset, above the end of the last one."""
+        self._asked = self._last_value + len(self._last.keys) - offset if self._last else 0
+        self._value = offset
+
+    def _stall(self) -> None:
+        """Count a request that brought nothing; the list has moved."""
+        self._asked = 0
+        self._stalled += 1
+        self._check_stalled()
+
+    def _restart(self) -> None:
+        """Begin the span again, since nothing that was read is found any more."""
+        self._restarts += 1
+        if self._restarts > MAX_RESTARTS:
+            raise UnreadableListError(
+                f"the pages do not fit together: {MAX_RESTARTS} times nothing that was read was found again: check "
+                "`offset_param`, set `page_overlap: 0` if the API takes only whole pages as offsets, or run again when "
+                "the list changes less"
+            )
+        self._has_vanished = self._has_vanished or self._is_long
+        self._begin()
+
+    # APIs that do not page.
+
+    def _take_single(self, page: Page) -> None:
+        """Take the one page of an API that does not page."""
+        length = len(page.keys)
+        if length >= self._rules.page_size:
+            raise UnreadableListError(
+                f"the API does not page (`offset_param` is empty), but its page of {length} records is full: "
+                "set `page_size` above the length of the list, or name the `offset_param`"
+            )
+        if (contradiction := self._contradiction(page)) is not None:
+            raise UnreadableListError(f"the API does not page (`offset_param` is empty), but {contradiction}")
+        self.new_indexes = list(range(length))
+        self._finished = True
+
+    def _ignores_offset(self, page: Page) -> bool:
+        """Whether the API repeats its first page at every offset, and the page counts as the whole list."""
+        last, length = self._last, len(page.keys)
+        if self._value > 0 and page.keys[0] == self._first_key:
+            self._recurrences += 1
+            if self._recurrences > MAX_RECURRENCES:
+                raise UnreadableListError(
+                    "the same pages come again and again at growing offsets: check `offset_param`, and set "
+                    "`page_overlap: 0` if the API takes only whole pages as offsets"
+                )
+        is_repeat = last is not None and self._value > self._last_value and page.keys == last.keys
+        self._repeats = self._repeats + 1 if is_repeat else 0
+        if self._repeats < MAX_REPEATS or (self._rules.overlap and self._page_count > MAX_REPEATS):
+            return False
+        says_more = page.has_more or (self._rules.check_total and page.total is not None and page.total > length)
+        # An API that pages in another way sends its first page each time, and that has a round length.
+        is_usual = length >= self._rules.page_size or length % 10 == 0 or length % 25 == 0
+        if is_usual or says_more or self._page_count > MAX_REPEATS:
+            raise UnreadableListError(
+                f"the API ignores the offset: each page holds the same {length} records, so that the rest of the list "
+                'cannot be reached: check `offset_param`, or set it to "" if the API does not page'
+            )
+        self._warn(f"ignores the offset; its one page of {length} records counts as the whole list")
+        self._finished = True
+        return True
+
+    def _warn(self, warning: str) -> None:
+        if warning not in self.facts.warnings:
+            self.facts.warnings.append(warning)
+
+
+def _second(time: float | None) -> int | None:
+    """Return the whole second that a time belongs to."""
+    return None if time is None else floor(time)
+
+
+def is_falling(times: Sequence[float | None]) -> bool:
+    """Whether every time is known, and none is of a later second than the one before it."""
+    known = [floor(time) for time in times if time is not None]
+    return len(known) == len(times) and all(later <= earlier for earlier, later in pairwise(known))
+
+
+def group_length(page: Page) -> int:
+    """Return how many records at the end of a page share the last one's second."""
+    second = _second(page.times[-1])
+    for length, time in enumerate(reversed(page.times)):
+        if _second(time) != second:
+            return length
+    return len(page.times)

@@ -1,0 +1,210 @@
+"""The paginator for lists that come newest first by the time that the API filters by.
+
+The list is walked down by offsets. Whenever anything is in doubt, the walk is anchored by time instead of position:
+`[max]` is the boundary, and the offset is 0. Whatever is inserted or deleted above moves nothing under an anchor, and
+nothing older can lie above it.
+"""
+
+from __future__ import annotations
+
+from math import floor
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from tap_payments.errors import UnreadableListError
+from tap_payments.pagination.pages import Span
+from tap_payments.pagination.paginator import ORDER_WARNING, TIE_SHARE, ListPaginator, group_length, is_falling
+from tap_payments.pagination.unanchored import UnanchoredPaginator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tap_payments.records.page import Page
+
+
+class AnchoredPaginator(ListPaginator):
+    """Walks down a list by offsets, and by anchors in time wherever pages do not join."""
+
+    @override
+    def _begin(self) -> None:
+        super()._begin()
+        self._is_anchored = False
+        # Whether the anchor is the top of the last page, since the boundary brought nothing back.
+        self._is_fallback = False
+        self._taken = 0
+
+    @property
+    @override
+    def remaining(self) -> Sequence[Span]:
+        if self._finished and self.successor is None:
+            return []
+        if self._boundary is None or self.successor is not None:
+            return [self._span]
+        return [Span(self._span.since, self._boundary + 1)]
+
+    @override
+    def _take_empty(self, page: Page) -> None:
+        if self._last is None:
+            if self._is_believed_empty():
+                self._end(page)
+        elif self._probes:
+            self._finish(page)
+        elif self._value == 0:
+            self._lose_anchor()
+        else:
+            self._anchor()
+
+    @override
+    def _take_page(self, page: Page) -> None:
+        self._check_anchor(page)
+        is_first = self._last is None
+        if self._probes:
+            self._take_probe()
+        elif not (is_first or self._is_joined(page)):
+            if self._value == 0:
+                self._lose_anchor()
+            else:
+                self._anchor()
+        else:
+            if self._is_fallback:
+                self.facts.slack = 1  # The upper end is left out of the filter, or what was read there has gone.
+                self._is_fallback = False
+            self._accept(page)
+
+    def _check_anchor(self, page: Page) -> None:
+        if self._is_anchored and any(time is not None and floor(time) > (self._until or 0) for time in page.times):
+            raise UnreadableListError(
+                "the API does not honour the filter by time: a page has a record newer than was asked for"
+            )
+
+    def _accept(self, page: Page) -> None:
+        """Take a page's news, and choose the next request."""
+        news = self._news(page)
+        if self._is_end(page, news):
+            self._finish(page)
+            return
+        if not is_falling(page.times):
+            self._give_up(page, news)
+            return
+        if any(not float(time).is_integer() for time in page.times if time is not None):
+            self.facts.slack = 1
+        boundary, is_within = self._boundary, self._tail is None and self._value > 0
+        if is_within and any(floor(page.times[index] or 0) == boundary for index in news):
+            self._warn(ORDER_WARNING)
+        self.new_indexes = news
+        self._taken += len(news)
+        self._remember(page, news)
+        self._tail = None if self._is_inside else self._boundary
+        length = len(page.keys)
+        is_short = length < self.facts.longest or (self._is_inside and length <= self._rules.overlap)
+        if not news and is_short:
+            self._probe(page)
+            return
+        self._step(page, is_stalled=not news)
+
+    @property
+    def _is_inside(self) -> bool:
+        """Whether all that is left under the anchor begins with the boundary's own second."""
+        return self._is_anchored and (self._until or 0) <= (self._boundary or 0) + self.facts.slack
+
+    def _step(self, page: Page, *, is_stalled: bool) -> None:
+        """Go to the next page, above the records that share the last one's second."""
+        length, overlap, group = len(page.keys), self._rules.overlap, group_length(page)
+        facts = self.facts
+        if group <= facts.full // TIE_SHARE:
+            facts.ties = max(facts.ties, group)
+        step = length - overlap - max(group, facts.ties if length >= facts.full else 0)
+        is_full = length >= facts.full
+        is_short_step = step < 1 or (is_full and 2 * step < length - overlap)
+        if (is_stalled and is_full) or is_short_step:
+            if self._is_inside:
+                if is_full and group == length:
+                    self._warn(ORDER_WARNING)
+                self._go_to(self._value + max(1, length - overlap if group == length else step))
+            elif is_full:
+                self._anchor()
+            elif length > overlap:
+                # It may be as long as the server's pages are: what lies below must begin with known records.
+                self._tail = None
+                self._go_to(self._value + length - overlap)
+            else:
+                self._probe(page)
+        else:
+            self._go_to(self._value + step)
+
+    def _probe(self, page: Page) -> None:
+        """Look right below a page that may be the last."""
+        below = self._value + len(page.keys)
+        self._go_to(below)
+        self._probes = self._value == below
+
+    def _take_probe(self) -> None:
+        """Go on where something lies below a page without news."""
+        self._probes = False
+        self.facts.varies = True
+        if self._is_inside:
+            self._value = max(self._last_value + 1, self._value - self._rules.overlap)
+            self._stall()
+        else:
+            self._anchor()
+
+    def _go_to(self, offset: int) -> None:
+        """Go to an offset, or to an anchor where it is above the largest."""
+        largest = self._rules.max_offset
+        if largest is None or offset <= largest:
+            self._move_to(offset)
+        elif not self._is_inside:
+            self._anchor()
+        elif self._value < largest:
+            self._move_to(largest)
+        else:
+            raise UnreadableListError(
+                f"more records share the second {self._boundary} than the largest offset, {largest}, reaches: the API "
+                "offers no way to read them all"
+            )
+
+    def _anchor(self) -> None:
+        """Go to the boundary, at offset 0."""
+        self._stall()
+        self._anchor_at((self._boundary or 0) + self.facts.slack)
+
+    def _anchor_at(self, second: int) -> None:
+        top = self._span.until
+        self._until = second if top is None else min(second, top + 1)
+        self._is_anchored, self._value = True, 0
+        self._tail, self._probes = None, False
+
+    def _lose_anchor(self) -> None:
+        """Go to the top of the last page where the boundary brought nothing back, and then to the span's."""
+        self._stall()
+        top = self._last.times[0] if self._last else None
+        second = None if top is None else floor(top) + self.facts.slack
+        if self._is_anchored and not self._is_fallback and second is not None and second > (self._until or 0):
+            self._anchor_at(second)
+            self._is_fallback = True
+        else:
+            self.facts.slack = 1
+            self._restart()
+
+    def _give_up(self, page: Page, news: list[int]) -> None:
+        """Go on by offsets alone: times rise along the list, or records lack them."""
+        self.new_indexes = news
+        successor = UnanchoredPaginator(self._rules, self._span, self.facts)
+        if not self._is_anchored:
+            successor.resume(page, self._value, self._first_key)
+        self.successor, self._finished = successor, True
+
+    def _finish(self, page: Page) -> None:
+        """End the walk; look for records without a time, which no filter shows, at the bottom of the whole list."""
+        self._end(page)
+        if not self._is_anchored or self._span != Span():
+            return
+        again = min(self._taken, self._rules.overlap + len(self._boundary_keys), max(self.facts.longest - 1, 1))
+        offset = self._taken - again
+        successor = UnanchoredPaginator(self._rules, self._span, self.facts)
+        if self._rules.max_offset is not None and offset > self._rules.max_offset:
+            successor.note_unread()
+        elif self._last is not None:
+            successor.look_below(self._last, self._known, offset, again)
+            self.successor = successor
