@@ -44,12 +44,10 @@ demo-psql: .venv/.done ## Look at what the demo loaded, with psql.
 
 # `exec`, so that a signal to make reaches the tests, and not a shell that forgets them.
 test: setup ## Run all tests.
-	exec $(RUN) pytest $(THREE) -m "not alone"
-	exec $(RUN) pytest -m alone
+	exec $(RUN) pytest $(THREE)
 
 test-fast: .venv/.done ## Run the tests that need neither Meltano nor the network.
-	exec $(RUN) pytest $(THREE) -m "$(FAST) and not alone"
-	exec $(RUN) pytest -m "$(FAST) and alone"
+	exec $(RUN) pytest $(THREE) -m "$(FAST)"
 
 test-airflow: .venv/.done .venvs/airflow/.done .meltano/.done ## Run the DAG in an Airflow, with one machine and with two.
 	exec $(RUN) pytest $(THREE) tests/airflow
@@ -69,8 +67,7 @@ $(VERSIONS:%=test-%): test-%: .venvs/uv/.done
 	echo "Python $*: $$python"; \
 	$(UV) venv --quiet --allow-existing --python "$$python" .venvs/python-$* && \
 	$(INSTALL) .venvs/python-$* --editable . --group test && touch .venvs/python-$*/.found
-	@! test -e .venvs/python-$*/.found || exec .venvs/python-$*/bin/python -m pytest -q $(THREE) -m "$(FAST) and not alone"
-	@! test -e .venvs/python-$*/.found || exec .venvs/python-$*/bin/python -m pytest -q -m "$(FAST) and alone"
+	@! test -e .venvs/python-$*/.found || exec .venvs/python-$*/bin/python -m pytest -q $(THREE) -m "$(FAST)"
 
 test-targets: .venv/.done ## Try the tap with Singer targets, into docs/targets.md; ARGS=target-duckdb tries one.
 	$(RUN) tests.targets $(ARGS)

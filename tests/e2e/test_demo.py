@@ -65,5 +65,5 @@ def test_a_demo_that_is_stopped_leaves_no_process_behind(folder: Path, number: s
         demo.send_signal(number)
         demo.communicate(timeout=SECONDS)
     assert demo.returncode == 128 + number
-    _, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive

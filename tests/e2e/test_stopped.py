@@ -28,7 +28,7 @@ LOOKBACK = 5 * DAY
 # A STATE goes out after so many records: four of the loader's batches.
 BATCH = 500
 MERGES = 4
-SECONDS_TO_WAIT = 60
+SECONDS_TO_WAIT = 120
 INCREMENTAL = ("run", "tap-payments--chargedesk-incremental", "target-postgres")
 
 

@@ -6,7 +6,6 @@ import gzip
 import json
 import subprocess
 import sys
-import time
 import zlib
 from typing import TYPE_CHECKING
 
@@ -37,9 +36,7 @@ MAX_MEMORY = 450 << 20
 def test_a_trickle_of_bytes_is_a_timeout(fault: Fault) -> None:
     with FakeAPI(make_account(charges=5)) as api:
         api.faults.add(fault, times=2)
-        begun = time.monotonic()
         run = read_stream(api, "charges", request_timeout=0.2, max_retries=2)
-        assert 4 <= time.monotonic() - begun < 20
         run.expect_success()
         assert run.keys("charges") == api.account.keys("charges")
     assert len(run.logged("did not finish its answer within 2 s; trying again")) == 2

@@ -15,10 +15,10 @@ import pytest
 from tests.fake_api import FakeAPI
 from tests.support.records import DAY, minimal_records
 from tests.support.tap_runs import JSON, TapProcess, TapRun, bookmark_in, catalog_with, run_tap, start_tap, tap_config
+from tests.support.waiting import SOON
 
 JAN_2023, JAN_2024 = 1_672_531_200, 1_704_067_200
 RECORDS = 6_000
-POLL_INTERVAL = 60
 LOOKBACK = 3
 SIGNALS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 
@@ -43,7 +43,7 @@ def sent(run: TapRun) -> set[str]:
 
 def kill_at(api: FakeAPI, process: TapProcess, number: signal.Signals, pages: int, delay: float) -> None:
     """Send the signal a moment after this many pages with records were served."""
-    end = time.monotonic() + POLL_INTERVAL
+    end = time.monotonic() + SOON
     while process.running and sum(served.records > 0 for served in api.requests) < pages:
         assert time.monotonic() < end, "it reads no pages"
         time.sleep(0.002)

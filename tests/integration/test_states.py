@@ -13,6 +13,7 @@ from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.providers import STREAMS
 from tests.support.records import DAY, minimal_records
 from tests.support.tap_runs import JSON, TapRun, bookmark_in, catalog_with, run_tap, start_tap, tap_config
+from tests.support.waiting import SOON
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,7 +141,7 @@ def test_a_run_that_is_stopped_on_a_quiet_night_ends_with_its_state() -> None:
 
         api.before_each(hold)
         with start_tap(config, catalog=catalog, state=state) as process:
-            assert reached.wait(30)
+            assert reached.wait(SOON)
             process.send(signal.SIGTERM)
             run = process.finish()
     assert run.exit_code == 143

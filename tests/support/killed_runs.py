@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.fake_api.server import FakeAPI
     from tests.support.meltano import Project
 
-SECONDS_TO_WAIT = 60
+SECONDS_TO_WAIT = 120
 
 
 def kill_tap_after(project: Project, api: FakeAPI, stream: str, requests: int, *words: str) -> str:

@@ -41,7 +41,7 @@ OPTIONS = {
     "max_wal_size": "4GB",
     "timezone": "UTC",
 }
-SECONDS_TO_START = 60
+SECONDS_TO_START = 120
 SECONDS_TO_STOP = 15
 TRIES = 3
 
@@ -126,7 +126,7 @@ class Postgres:
             password=self.password,
             dbname=self.database,
             autocommit=True,
-            connect_timeout=5,
+            connect_timeout=30,
         )
 
     def start(self) -> None:

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.waiting import SOON
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -35,7 +37,7 @@ class _Forwarder(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.asked.append(self.path)  # type: ignore[attr-defined]
         parts = urlsplit(self.path)
-        onward = HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+        onward = HTTPConnection(parts.hostname or "", parts.port, timeout=SOON)
         onward.request("GET", f"{parts.path}?{parts.query}", headers=dict(self.headers))
         answer = onward.getresponse()
         body = answer.read()
@@ -48,7 +50,7 @@ class _Forwarder(BaseHTTPRequestHandler):
     def do_CONNECT(self) -> None:
         self.server.asked.append(self.path)  # type: ignore[attr-defined]
         host, port = self.path.rsplit(":", 1)
-        with socket.create_connection((host, int(port)), timeout=10) as onward:
+        with socket.create_connection((host, int(port)), timeout=SOON) as onward:
             self.send_response(200)
             self.end_headers()
             back = Thread(target=_pump, args=(onward, self.connection), daemon=True)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.fake_api.providers import STREAMS
 from tests.support.fork_server import ForkedProcess
+from tests.support.waiting import SOON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -95,7 +96,7 @@ def discovered_catalog() -> JSON:
 
 
 def invoke(
-    *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 60
+    *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 2 * SOON
 ) -> subprocess.CompletedProcess[str]:
     """Run the tap with these arguments."""
     with TemporaryDirectory() as folder:
@@ -256,7 +257,7 @@ class TapProcess:
         """Return the messages it has written so far."""
         return _messages(self._stdout.read_bytes())
 
-    def finish(self, timeout: float = 60) -> TapRun:
+    def finish(self, timeout: float = 2 * SOON) -> TapRun:
         """Wait for its end; return its outcome.
 
         Raises:
@@ -284,7 +285,7 @@ def run_tap(
     catalog: JSON | None = None,
     state: JSON | None = None,
     env: Mapping[str, str] | None = None,
-    timeout: float = 60,
+    timeout: float = 2 * SOON,
 ) -> TapRun:
     """Run the tap to its end; return its outcome.
 
