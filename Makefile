@@ -28,7 +28,7 @@ TOOL := $(UV) tool run --quiet --python .venvs/python/bin/python
 THREE := -n 3 --dist loadfile --no-loadscope-reorder
 FAST := not meltano and not packaging
 
-.PHONY: help setup demo demo-psql test test-fast test-airflow test-targets test-all bench audit hub docs lint lint-code \
+.PHONY: help setup demo demo-psql test test-fast test-airflow test-targets test-all bench audit docs lint lint-code \
 	lint-config versions format build clean $(VERSIONS:%=test-%)
 
 help: ## Tell what there is to make.
@@ -78,18 +78,15 @@ audit: .venvs/uv/.done ## Look for known weaknesses in what the tap installs.
 	@$(UV) pip freeze --quiet --python .venvs/audit | grep -v '^tap-payments' > .venvs/audit/installed.txt
 	$(TOOL) pip-audit --strict --requirement .venvs/audit/installed.txt --no-deps --disable-pip
 
-hub: .venv/.done ## Write the definitions of tap and loader for MeltanoHub and `meltano add --from-ref`, into hub/.
-	$(RUN) tests.project.hub_definition
-
-docs: .venv/.done ## Write docs/columns.md from the schemas.
-	@$(RUN) tests.project.columns > docs/columns.md
+docs: .venv/.done ## Write what is generated from settings and schemas: docs/, meltano.yml, .env.example, hub/.
+	@$(RUN) scripts.documents
 
 lint: lint-code lint-config ## Check style, types, and configuration files against their schemas.
 
 lint-code: .venv/.done ## Check style and types.
 	$(RUN) ruff check
 	$(RUN) ruff format --check
-	$(RUN) mypy tap_payments tests benchmarks demo orchestrate/dags/*.py load/*/*.py
+	$(RUN) mypy tap_payments tests scripts benchmarks demo orchestrate/dags/*.py load/*/*.py
 
 lint-config: .venv/.done ## Check meltano.yml, the workflows and the hooks against their schemas.
 	$(CHECK) vendor.meltano meltano.yml

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from demo import report
+from scripts.columns import STREAM_MAPS
 from tests.fake_api.data import make_account
 from tests.fake_api.server import FakeAPI
-from tests.project.columns import STREAM_MAPS
 from tests.support.warehouse import Warehouse
 
 if TYPE_CHECKING:
