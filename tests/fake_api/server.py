@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tests.fake_api import answers
+from tests.fake_api import pages
 from tests.fake_api.account import Account
 from tests.fake_api.connections import Server
 from tests.fake_api.faults import Faults
@@ -179,17 +179,17 @@ class FakeAPI:
     def _proper(self, request: LoggedRequest) -> Reply:
         """Make the answer the API would send."""
         if self.credentials_required and not request.authorization_ok:
-            return answers.error(401, "The API key is not valid.")
+            return pages.error(401, "The API key is not valid.")
         if not request.stream:
-            return answers.error(404, "There is nothing at this address.")
+            return pages.error(404, "There is nothing at this address.")
         if self.rate_limit is not None and not self._rate.passes(time.monotonic(), self.rate_limit, self.rate_window):
             headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
-            return answers.error(429, "Too many requests.", headers)
+            return pages.error(429, "Too many requests.", headers)
         for callback in self._callbacks:
             callback(self, request, request.params)
         if self.chaos is not None:
             self.chaos.move(self.account, request.stream)
-        reply = answers.page(self, request.stream, request.params)
+        reply = pages.page(self, request.stream, request.params)
         if self.rewrite is not None and reply.status == HTTPStatus.OK:
             body = self.rewrite(msgspec.json.decode(reply.body), request.params)
             reply = replace(reply, body=msgspec.json.encode(body))

@@ -1,4 +1,4 @@
-"""The answer of the API to one request for a list."""
+"""The response of the API to one request for a list."""
 
 from __future__ import annotations
 
