@@ -28,7 +28,7 @@ TOOL := $(UV) tool run --quiet --python .venvs/python/bin/python
 THREE := -n 3 --dist loadfile --no-loadscope-reorder
 FAST := not meltano and not packaging
 
-.PHONY: help setup demo demo-psql test test-fast test-airflow test-targets test-all bench audit docs lint lint-code \
+.PHONY: help setup demo demo-psql test test-fast test-airflow test-next test-targets test-all bench audit docs lint lint-code \
 	lint-config versions format build clean $(VERSIONS:%=test-%)
 
 help: ## Tell what there is to make.
@@ -68,6 +68,9 @@ $(VERSIONS:%=test-%): test-%: .venvs/uv/.done
 	$(UV) venv --quiet --allow-existing --python "$$python" .venvs/python-$* && \
 	$(INSTALL) .venvs/python-$* --editable . --group test && touch .venvs/python-$*/.found
 	@! test -e .venvs/python-$*/.found || exec .venvs/python-$*/bin/python -m pytest -q $(THREE) -m "$(FAST)"
+
+test-next: .venvs/next/.done ## Run the tap's own tests on the next, unreleased version of the SDK.
+	exec .venvs/next/bin/python -m pytest $(THREE) -m "$(FAST)" tests/integration tests/unit
 
 test-targets: .venv/.done ## Try the tap with Singer targets, into docs/targets.md; ARGS=target-duckdb tries one.
 	$(RUN) tests.targets $(ARGS)
@@ -135,6 +138,13 @@ clean: ## Remove all that was set up or made.
 	@echo "Setting up the checker of Singer's messages"
 	@$(VENV) .venvs/singer-tools
 	@$(INSTALL) .venvs/singer-tools --group singer-tools
+	@touch $@
+
+# A bound that names a pre-release allows those of this package alone.
+.venvs/next/.done: .venvs/uv/.done pyproject.toml
+	@echo "Setting up the tap with the next version of the SDK"
+	@$(VENV) .venvs/next
+	@$(INSTALL) .venvs/next --upgrade-package singer-sdk --editable . --group test "singer-sdk>=0.55.0a0"
 	@touch $@
 
 .venvs/airflow/.done: .venvs/uv/.done tests/airflow/requirements.txt
