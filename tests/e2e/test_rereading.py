@@ -27,7 +27,7 @@ SIZES = {"charges": 900, "customers": 90, "products": 10, "subscriptions": 40}
 
 
 def let_days_pass(kept: KeptState, days: float) -> None:
-    """Make the time up to which re-reading is paid for so many days older: nothing else depends on the clock."""
+    """Move the time of the last re-reading back: nothing else depends on the clock."""
     bookmarks = kept.read()
     for bookmark in bookmarks.values():
         if "reread_paid_until" in bookmark:

@@ -61,7 +61,7 @@ class Server(ThreadingHTTPServer):
 
     Args:
         port: The port, or 0 for any free one.
-        api: What answers.
+        api: The fake API that responds.
     """
 
     daemon_threads = True

@@ -1,4 +1,4 @@
-"""What the fake API remembers of the requests it got."""
+"""The log of the requests to a fake API."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class LoggedRequest:
         user_agent: Its `User-Agent` header.
         authorization_ok: Whether its user name and password were right.
         in_flight: How many requests were being served then, with this one.
-        status: The status of the answer; 0 as long as there is none.
-        records: How many records the answer carried; 0 if it was cut.
+        status: The status of the response; 0 as long as there is none.
+        records: How many records the response carried; 0 if it was cut.
     """
 
     time: float
@@ -53,7 +53,7 @@ class LoggedRequest:
     counted_in: InFlight | None = field(default=None, repr=False, compare=False)
 
     def answered(self, status: int, records: int) -> None:
-        """Note the answer, just before it leaves."""
+        """Log the response, just before it leaves."""
         self.status, self.records = status, records
         self.done()
 

@@ -39,7 +39,7 @@ class FakeAPI:
         requests: Every request so far, in the order they came.
         faults: Faults ordered for the next requests.
         chaos: Faults by chance for requests that meet no ordered one, or `None`.
-        rewrite: Changes the body of every list answer, given the query; or `None`.
+        rewrite: Changes the body of every page, given the query; or `None`.
 
     Args:
         account: For each stream its records; what is left out is empty.
@@ -49,16 +49,16 @@ class FakeAPI:
         total_count: Whether a list says how many records it has, after filtering.
         page_cap: The most records on a page, instead of 500.
         max_offset: The largest offset of each stream, over the provider's; `None` as a value lifts it.
-        latency: Seconds before every answer.
-        rate_limit: How many requests pass in `rate_window`; more are answered 429. `None` for no limit.
+        latency: Seconds before every response.
+        rate_limit: How many requests pass in `rate_window`; more get a 429. `None` for no limit.
         rate_window: Seconds.
-        retry_after: The `Retry-After` header of those answers; `None` for no header.
+        retry_after: The `Retry-After` header of those responses; `None` for no header.
         ignore_offset: Whether it serves the first page whatever the offset.
         ignore_filter: Whether it serves the whole list whatever the filter.
         exclusive_max: Whether the upper end of a filter is left out.
         ascending: Whether it serves the oldest records first.
         port: The port to listen on; 0 for any free one.
-        credentials_required: Whether wrong credentials are answered 401.
+        credentials_required: Whether wrong credentials get a 401.
     """
 
     def __init__(  # noqa: PLR0913 -- one switch for each thing an API may do
@@ -127,7 +127,7 @@ class FakeAPI:
         return [request for request in self.requests if request.stream == stream]
 
     def before_each(self, callback: Callable[[FakeAPI, LoggedRequest, dict[str, str]], object]) -> None:
-        """Call back before each list answer is made, with the request as far as it is known and its query."""
+        """Call back before each page is made, with the request as far as it is known and its query."""
         self._callbacks.append(callback)
 
     def start(self) -> None:
@@ -165,7 +165,7 @@ class FakeAPI:
         return request
 
     def answer(self, request: LoggedRequest, writer: ResponseWriter) -> None:
-        """Answer a request, rightly or by the fault that is due."""
+        """Respond to a request, rightly or by the fault that is due."""
         fault = self.faults.due(request.stream, request.params)
         if fault is None and self.chaos is not None:
             fault = self.chaos.due(request.stream, request.params)
@@ -177,7 +177,7 @@ class FakeAPI:
             fault.answer(writer, lambda: self._proper(request))
 
     def _proper(self, request: LoggedRequest) -> Reply:
-        """Make the answer the API would send."""
+        """Return the response that the API would send."""
         if self.credentials_required and not request.authorization_ok:
             return pages.error(401, "The API key is not valid.")
         if not request.stream:

@@ -1,4 +1,4 @@
-"""An answer has a deadline and a largest size: no server holds a run for ever, or takes its memory."""
+"""A response has a deadline and a maximum size: no server holds a run for ever, or takes its memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a catalog may ask for, and how little of it suffices."""
+"""Catalogs: selection, replication, and minimal entries."""
 
 from __future__ import annotations
 

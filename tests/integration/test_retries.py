@@ -1,4 +1,4 @@
-"""What passes is tried again, with the waits that were agreed; what does not pass ends the run at once, in one line."""
+"""Transient failures are retried with backoff; others end the run at once, in one line."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Waits:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
-    """Let every wait end at once, and remember how long it was to be."""
+    """Replace waits by a record of their lengths."""
     waits = Waits()
     monkeypatch.setattr(RateLimiter, "wait", lambda _, seconds: waits.one.append(seconds))
     monkeypatch.setattr(RateLimiter, "pause", lambda _, seconds: waits.all.append(seconds))
@@ -88,7 +88,7 @@ def expect_all(run: InProcessRun, api: FakeAPI) -> None:
 @pytest.mark.parametrize(("fault", "advice"), PASSING.values(), ids=PASSING)
 def test_transient_failures_are_retried(fault: Fault, advice: str, offset: str, api: FakeAPI, waits: Waits) -> None:
     api.faults.add(fault, times=3, when=lambda params: params["offset"] == offset)
-    # Long enough for every answer that does come, on a busy machine too.
+    # Long enough for every response that does come, on a busy machine too.
     run = read(api, request_timeout=1 if isinstance(fault, Hang) else None)
     expect_all(run, api)
     assert waits.asked == [2, 4, 8]

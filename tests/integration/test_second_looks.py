@@ -1,4 +1,4 @@
-"""What looks like the end of a list and is not: pages of varying length, and lists that seem empty all at once."""
+"""Pages that look like the end of a list and are not: of varying length, or suddenly empty."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ BATCH_SIZE = 5
 
 @dataclass
 class Said:
-    """What a run said: its messages with numbers as text, and how many records went the direct way."""
+    """The messages of a run, with numbers as text, and how many records were written unmodified."""
 
     run: InProcessRun
     unmodified: int

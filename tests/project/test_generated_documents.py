@@ -1,4 +1,4 @@
-"""What `make docs` writes is what is committed, and agrees with what is written by hand."""
+"""The generated documents are current, and agree with those that are written by hand."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ MAX_RUNS = 3
 
 @dataclass
 class Plan:
-    """What a seed stands for."""
+    """The run that a seed describes."""
 
     seed: int
     rng: Random = field(init=False)
@@ -116,7 +116,7 @@ class Plan:
 
 @dataclass
 class Figures:
-    """What came of it."""
+    """Totals of the runs."""
 
     runs: int = 0
     killed: int = 0

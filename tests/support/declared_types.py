@@ -1,4 +1,4 @@
-"""What arrives for each declared type, and what goes out; and every field that the schemas declare."""
+"""A table of values for each declared type, as they arrive and as they go out, and the fields of the schemas."""
 
 from __future__ import annotations
 

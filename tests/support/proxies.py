@@ -1,4 +1,4 @@
-"""What may stand between the tap and an API: a proxy, and the end of a TLS connection."""
+"""A forward proxy and a TLS endpoint between the tap and an API."""
 
 from __future__ import annotations
 

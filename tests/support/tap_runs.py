@@ -1,4 +1,4 @@
-"""Runs the tap as a process, the way a user does, and reads what it says."""
+"""Run the tap as a process, as a user does, and read its output."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class TapRun:
-    """What a run of the tap said.
+    """The outcome of a run of the tap.
 
     Attributes:
         exit_code: Its exit code; negative if a signal killed it.

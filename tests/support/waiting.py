@@ -1,4 +1,4 @@
-"""Waiting for what comes soon, and when nobody knows."""
+"""Wait for a condition without knowing when it comes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 POLL = 0.01  # seconds
-# Seconds after which what takes a moment never happens: enough for a machine that is busy with other work.
+# Seconds to wait for what takes a moment: enough on a machine that is busy with other work.
 SOON = 60.0
 
 

@@ -49,7 +49,7 @@ def limiter_on(clock: Clock, requests_per_minute: float) -> RateLimiter:
 
 
 class Sends:
-    """What threads that keep a pace do, and when."""
+    """Threads that send at a pace, and when they did."""
 
     def __init__(self, pace: RateLimiter, *, threads: int, each: int) -> None:
         self.times: list[float] = []
