@@ -174,6 +174,8 @@ def test_http_is_for_loopback_alone_and_no_url_has_credentials(url: str) -> None
         ({"page_size": 10, "page_overlap": 10}, "page_overlap"),
         ({"page_size": 1, "provider": "chargedesk"}, "page_overlap"),
         ({"limit_param": "offset"}, "limit_param"),
+        ({"personal_data": "hash"}, "hash_key"),
+        ({"personal_data": "hash", "hash_key": "  "}, "hash_key"),
         ({"offset_param": "limit"}, "limit_param"),
         ({"emit_activate_version_messages": True, "page_overlap": 0}, "emit_activate_version_messages"),
         (
