@@ -107,24 +107,21 @@ class Drip(Fault):
 
 @dataclass(frozen=True)
 class Trickle(Fault):
-    """A response that never ends, a byte at a time: in its headers, or in its body.
+    """A response whose body never ends, a byte at a time.
 
     Attributes:
         interval: Seconds between two bytes.
-        headers: Whether even the headers have no end.
         chunked: Whether the body comes in chunks instead of with a length.
     """
 
     interval: float
-    headers: bool = False
     chunked: bool = False
 
     @override
     def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-        if not self.headers:
-            head += b"Transfer-Encoding: chunked\r\n\r\n" if self.chunked else b"Content-Length: 1000000\r\n\r\n"
-        writer.trickle(head, b"x" if self.headers else b"1\r\n \r\n" if self.chunked else b" ", self.interval)
+        head += b"Transfer-Encoding: chunked\r\n\r\n" if self.chunked else b"Content-Length: 1000000\r\n\r\n"
+        writer.trickle(head, b"1\r\n \r\n" if self.chunked else b" ", self.interval)
 
 
 @dataclass(frozen=True)
