@@ -8,7 +8,6 @@ import logging
 import signal
 import sys
 import threading
-import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,7 +88,6 @@ def invoke_in_process(*arguments: str) -> InProcessRun:
     A run that fails may leave threads that still ask for a page, and would end with a process of its own. Here they
     would go on into the next run, and take a response that is meant for it; so they are waited for.
     """
-    begun = time.monotonic()
     before = set(threading.enumerate())
     exit_code: Any = 0
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -103,14 +101,14 @@ def invoke_in_process(*arguments: str) -> InProcessRun:
                 signal.signal(number, handler)
         sys.stdout.flush()
         # Taken now: what those threads say while they are waited for, nobody would hear from a process.
-        output, told, seconds = stdout.getvalue(), stderr.getvalue(), time.monotonic() - begun
+        output, told = stdout.getvalue(), stderr.getvalue()
         for thread in threading.enumerate() if exit_code else ():
             if thread not in before and thread.name.startswith("page-"):
                 thread.join(SECONDS_TO_END)
     messages = (
         [json.loads(line, parse_int=_integer) for line in output.splitlines()] if output.startswith(b'{"type"') else []
     )
-    return InProcessRun(int(exit_code or 0), messages, told, seconds, output)
+    return InProcessRun(int(exit_code or 0), messages, told, output)
 
 
 def run_in_process(config: JSON, *, catalog: JSON | None = None, state: JSON | None = None) -> InProcessRun:

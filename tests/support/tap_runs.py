@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -128,13 +127,11 @@ class TapRun:
         exit_code: Its exit code; negative if a signal killed it.
         messages: Its Singer messages in order; the rest of a line that a kill cut off is left out.
         stderr: Its log.
-        seconds: How long it took.
     """
 
     exit_code: int
     messages: list[JSON]
     stderr: str
-    seconds: float
 
     def records(self, stream: str) -> list[JSON]:
         """Return the records of a stream, in order."""
@@ -222,7 +219,6 @@ class TapProcess:
                 arguments += [f"--{option}", str(file)]
         # Files, not pipes: they take all that the tap writes, whoever reads.
         self._stdout, self._stderr = folder / "stdout", folder / "stderr"
-        self._begun = time.monotonic()
         self._process = self._start(arguments, folder, env)
 
     def _start(
@@ -265,11 +261,10 @@ class TapProcess:
         """
         with self:
             exit_code = self._process.wait(timeout)
-            seconds = time.monotonic() - self._begun
             stdout, stderr = self._stdout.read_bytes(), self._stderr.read_text(encoding="utf-8")
         if exit_code != -signal.SIGKILL:
             assert stdout in {b"", stdout.rstrip(b"\n") + b"\n"}, "the last line is not whole"
-        return TapRun(exit_code, _messages(stdout), stderr, seconds)
+        return TapRun(exit_code, _messages(stdout), stderr)
 
 
 def start_tap(
