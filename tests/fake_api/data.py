@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from tests.fake_api.cast import Cast, cast, charge_key
 from tests.fake_api.charges import charges as draw_charges
 from tests.fake_api.customers import customers as draw_customers
-from tests.fake_api.moments import END, START, newest_first
 from tests.fake_api.php import as_php
 from tests.fake_api.products import products as draw_products
 from tests.fake_api.providers import STREAMS
 from tests.fake_api.subscriptions import subscriptions as draw_subscriptions
+from tests.fake_api.words import END, START, newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

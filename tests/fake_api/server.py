@@ -15,9 +15,8 @@ from tests.fake_api import pages
 from tests.fake_api.account import Account
 from tests.fake_api.connections import Server
 from tests.fake_api.faults import Faults
-from tests.fake_api.log import InFlight, LoggedRequest
+from tests.fake_api.log import InFlight, LoggedRequest, RateLimit
 from tests.fake_api.providers import PROVIDERS, STREAMS
-from tests.fake_api.rate import RateLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
