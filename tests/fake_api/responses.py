@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -75,6 +76,9 @@ class ResponseWriter:
         """Send the whole response at once."""
         self._request.answered(reply.status, reply.records)
         head = reply.head()
+        if isinstance(self._connection, ssl.SSLSocket):
+            self._connection.sendall(head + reply.body)
+            return
         sent = self._connection.sendmsg((head, reply.body))
         if sent < len(head):
             self._connection.sendall(head[sent:])

@@ -20,6 +20,7 @@ from tests.fake_api.providers import PROVIDERS, STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from typing_extensions import Self
 
@@ -58,6 +59,7 @@ class FakeAPI:
         ascending: Whether it serves the oldest records first.
         port: The port to listen on; 0 for any free one.
         credentials_required: Whether wrong credentials get a 401.
+        certificate: Files of a certificate and its key, to serve `https`; `None` for `http`.
     """
 
     def __init__(  # noqa: PLR0913 -- one switch for each thing an API may do
@@ -80,6 +82,7 @@ class FakeAPI:
         ascending: bool = False,
         port: int = 0,
         credentials_required: bool = True,
+        certificate: tuple[Path, Path] | None = None,
     ) -> None:
         if provider not in PROVIDERS:
             raise ValueError(f"provider must be one of {sorted(PROVIDERS)}")
@@ -87,6 +90,7 @@ class FakeAPI:
         self.provider = provider
         self.username, self.password = username, password
         self.credentials_required = credentials_required
+        self.certificate = certificate
         self.total_count, self.page_cap, self.max_offset = total_count, page_cap, max_offset
         self.latency = latency
         self.rate_limit, self.rate_window, self.retry_after = rate_limit, rate_window, retry_after
@@ -114,7 +118,7 @@ class FakeAPI:
     @property
     def url(self) -> str:
         """The base URL, with a slash at its end."""
-        return f"http://127.0.0.1:{self.port}{ROOT}"
+        return f"http{'s' if self.certificate else ''}://127.0.0.1:{self.port}{ROOT}"
 
     @property
     def max_in_flight(self) -> int:

@@ -22,7 +22,7 @@ from tap_payments.settings import SETTINGS
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import LEAK_MARKER, Body, Drop, DropMidBody, Fault, Hang, Redirect, Status
 from tests.support.in_process import BODY_MARKER, InProcessRun, expect_one_error, invoke_in_process, run_in_process
-from tests.support.proxies import forward_proxy, make_certificate, tls_end
+from tests.support.proxies import forward_proxy, make_certificate
 from tests.support.tap_runs import catalog_with, run_tap, tap_config
 
 if TYPE_CHECKING:
@@ -214,22 +214,30 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
+@pytest.fixture
+def tls(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAPI]:
+    """An API that speaks TLS, by a certificate that nobody trusts."""
+    no_proxies(monkeypatch)
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(variable, raising=False)
+    with FakeAPI(make_account(charges=30), username=USERNAME, password=PASSWORD, certificate=certificate) as api:
+        yield api
+
+
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
 def test_proxy_variables_are_honoured(
-    variable: str, api: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    variable: str, tls: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    no_proxies(monkeypatch)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
-    with forward_proxy() as (proxy, asked), tls_end(api.port, *certificate) as (port, _):
+    with forward_proxy() as (proxy, asked):
         monkeypatch.setenv(variable, proxy)
-        read(api, base_url=f"https://127.0.0.1:{port}/v1/").expect_success()
-        assert set(asked) == {f"127.0.0.1:{port}"}
-        assert len(api.requests) == 2
+        read(tls).expect_success()
+        assert set(asked) == {f"127.0.0.1:{tls.port}"}
         asked.clear()
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        read(api, base_url=f"https://127.0.0.1:{port}/v1/").expect_success()
+        read(tls).expect_success()
         assert asked == []
-        assert len(api.requests) == 4
+    assert len(tls.requests) == 4
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
@@ -243,31 +251,20 @@ def test_credentials_in_the_clear_go_to_no_proxy(variable: str, api: FakeAPI, mo
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_an_authority_of_ones_own_is_honoured(
-    variable: str, api: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    variable: str, tls: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    no_proxies(monkeypatch)
-    for other in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(other, raising=False)
     monkeypatch.setenv(variable, str(certificate[0]))
-    with tls_end(api.port, *certificate) as (port, _):
-        run = read(api, base_url=f"https://127.0.0.1:{port}/v1/").expect_success()
-    assert len(run.records("charges")) == 30
-    assert all(request.authorization_ok for request in api.requests)
+    assert len(read(tls).expect_success().records("charges")) == 30
+    assert all(request.authorization_ok for request in tls.requests)
 
 
 @pytest.mark.parametrize("settings", [{}, {"verify": False, "verify_ssl": False, "insecure": True}], ids=str)
-def test_a_certificate_that_is_not_trusted_ends_the_run_at_once(
-    settings: dict[str, Any], api: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    no_proxies(monkeypatch)
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(variable, raising=False)
-    with tls_end(api.port, *certificate) as (port, handshakes):
-        run = read(api, base_url=f"https://127.0.0.1:{port}/v1/", **settings)
+def test_a_certificate_that_is_not_trusted_ends_the_run_at_once(settings: dict[str, Any], tls: FakeAPI) -> None:
+    run = read(tls, **settings)
     expect_one_error(run, "charges: /v1/charges ", errors.CERTIFICATE_ADVICE)
     expect_silence(run)
-    assert len(handshakes) <= 1, "nothing of that kind passes by itself"
-    assert api.requests == []
+    assert not run.logged("trying again"), "nothing of that kind passes by itself"
+    assert tls.requests == []
 
 
 def test_no_setting_switches_the_verification_off() -> None:
