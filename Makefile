@@ -1,4 +1,4 @@
-# Everything that these targets need is put into ignored folders of the project: .venv (the tap and its tests),
+# Everything that these targets need is installed into ignored folders of the project: .venv (the tap and its tests),
 # .venvs/meltano, .venvs/singer-tools, .venvs/uv (the installer), .venvs/python (the Python of all the others) and
 # .meltano (Meltano's plugins). `make clean` removes it.
 
@@ -7,9 +7,9 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
-# Byte code that is not kept is compiled anew by every one of Meltano's processes.
+# Without kept byte code every process of Meltano compiles it anew.
 unexport PYTHONDONTWRITEBYTECODE
-# A VIRTUAL_ENV of the caller's is not where things belong here.
+# The caller's own environment is not to be changed.
 unexport VIRTUAL_ENV
 export UV_PYTHON_DOWNLOADS := never
 # A company's own authority is known to the system, not to uv.
@@ -28,28 +28,26 @@ TOOL := $(UV) tool run --quiet --python .venvs/python/bin/python
 THREE := -n 3 --dist loadfile --no-loadscope-reorder
 FAST := not meltano and not packaging
 
-.PHONY: help setup demo demo-psql test test-fast test-airflow test-targets test-all bench audit hub docs lint lint-code \
+.PHONY: help setup demo demo-psql test test-fast test-airflow test-next test-targets test-all bench audit docs lint lint-code \
 	lint-config versions format build clean $(VERSIONS:%=test-%)
 
-help: ## Tell what there is to make.
+help: ## List targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s  %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.done .venvs/singer-tools/.done .meltano/.done ## Set up all that the other targets need.
+setup: .venv/.done .venvs/singer-tools/.done .meltano/.done ## Set up everything that the other targets need.
 
-demo: .venv/.done .meltano/.done ## See it work: a made-up account goes through Meltano into PostgreSQL.
+demo: .venv/.done .meltano/.done ## Load a made-up account through Meltano into PostgreSQL.
 	@exec $(RUN) demo
 
-demo-psql: .venv/.done ## Look at what the demo loaded, with psql.
+demo-psql: .venv/.done ## Open psql on the tables of the demo.
 	@exec $(RUN) demo --psql
 
-# `exec`, so that a signal to make reaches the tests, and not a shell that forgets them.
+# `exec`, so that a signal to make reaches the tests.
 test: setup ## Run all tests.
-	exec $(RUN) pytest $(THREE) -m "not alone"
-	exec $(RUN) pytest -m alone
+	exec $(RUN) pytest $(THREE)
 
 test-fast: .venv/.done ## Run the tests that need neither Meltano nor the network.
-	exec $(RUN) pytest $(THREE) -m "$(FAST) and not alone"
-	exec $(RUN) pytest -m "$(FAST) and alone"
+	exec $(RUN) pytest $(THREE) -m "$(FAST)"
 
 test-airflow: .venv/.done .venvs/airflow/.done .meltano/.done ## Run the DAG in an Airflow, with one machine and with two.
 	exec $(RUN) pytest $(THREE) tests/airflow
@@ -65,34 +63,33 @@ $(VERSIONS:%=test-%): test-%: .venvs/uv/.done
 	for name in python$* $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$*.*/bin/python; do \
 	  python=$$($$name -c "import sys; print(sys.executable)" 2>/dev/null) && break; python=; \
 	done; \
-	test -n "$$python" || { echo "Python $* is not here"; exit 0; }; \
+	test -n "$$python" || { echo "Python $* is not installed"; exit 0; }; \
 	echo "Python $*: $$python"; \
 	$(UV) venv --quiet --allow-existing --python "$$python" .venvs/python-$* && \
 	$(INSTALL) .venvs/python-$* --editable . --group test && touch .venvs/python-$*/.found
-	@! test -e .venvs/python-$*/.found || exec .venvs/python-$*/bin/python -m pytest -q $(THREE) -m "$(FAST) and not alone"
-	@! test -e .venvs/python-$*/.found || exec .venvs/python-$*/bin/python -m pytest -q -m "$(FAST) and alone"
+	@! test -e .venvs/python-$*/.found || exec .venvs/python-$*/bin/python -m pytest -q $(THREE) -m "$(FAST)"
+
+test-next: .venvs/next/.done ## Run the tap's own tests on the next, unreleased version of the SDK.
+	exec .venvs/next/bin/python -m pytest $(THREE) -m "$(FAST)" tests/integration tests/unit
 
 test-targets: .venv/.done ## Try the tap with Singer targets, into docs/targets.md; ARGS=target-duckdb tries one.
 	$(RUN) tests.targets $(ARGS)
 
-audit: .venvs/uv/.done ## Look for known weaknesses in what the tap installs.
+audit: .venvs/uv/.done ## Check the tap's dependencies for known vulnerabilities.
 	@rm -rf .venvs/audit && $(VENV) .venvs/audit
 	@$(INSTALL) .venvs/audit .
 	@$(UV) pip freeze --quiet --python .venvs/audit | grep -v '^tap-payments' > .venvs/audit/installed.txt
 	$(TOOL) pip-audit --strict --requirement .venvs/audit/installed.txt --no-deps --disable-pip
 
-hub: .venv/.done ## Write the definitions of tap and loader for MeltanoHub and `meltano add --from-ref`, into hub/.
-	$(RUN) tests.project.hub_definition
-
-docs: .venv/.done ## Write docs/columns.md from the schemas.
-	@$(RUN) tests.project.columns > docs/columns.md
+docs: .venv/.done ## Write what is generated from settings and schemas: docs/, meltano.yml, .env.example, hub/.
+	@$(RUN) scripts.documents
 
 lint: lint-code lint-config ## Check style, types, and configuration files against their schemas.
 
 lint-code: .venv/.done ## Check style and types.
 	$(RUN) ruff check
 	$(RUN) ruff format --check
-	$(RUN) mypy tap_payments tests benchmarks demo orchestrate/dags/*.py load/*/*.py
+	$(RUN) mypy tap_payments tests scripts benchmarks demo orchestrate/dags/*.py load/*/*.py
 
 lint-config: .venv/.done ## Check meltano.yml, the workflows and the hooks against their schemas.
 	$(CHECK) vendor.meltano meltano.yml
@@ -105,7 +102,7 @@ lint-config: .venv/.done ## Check meltano.yml, the workflows and the hooks again
 versions: ## Print the supported versions of Python as JSON.
 	@echo $(VERSIONS) | sed 's/[^ ]*/"&"/g; s/ /, /g; s/.*/[&]/'
 
-format: .venv/.done ## Mend what of the style can be mended by itself.
+format: .venv/.done ## Fix style automatically.
 	$(RUN) ruff check --fix-only
 	$(RUN) ruff format
 
@@ -114,7 +111,7 @@ build: .venvs/uv/.done ## Build the wheel and the source distribution into dist/
 	$(TOOL) "twine>=6.1,<8" check --strict dist/*
 	$(TOOL) "check-wheel-contents>=0.6.3,<0.7" dist/*.whl
 
-clean: ## Remove all that was set up or made.
+clean: ## Remove everything that was set up or built.
 	rm -rf .venv .venvs .meltano .run .postgres output build dist *.egg-info
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find tap_payments tests benchmarks demo orchestrate load -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -141,6 +138,13 @@ clean: ## Remove all that was set up or made.
 	@echo "Setting up the checker of Singer's messages"
 	@$(VENV) .venvs/singer-tools
 	@$(INSTALL) .venvs/singer-tools --group singer-tools
+	@touch $@
+
+# A bound that names a pre-release allows those of this package alone.
+.venvs/next/.done: .venvs/uv/.done pyproject.toml
+	@echo "Setting up the tap with the next version of the SDK"
+	@$(VENV) .venvs/next
+	@$(INSTALL) .venvs/next --upgrade-package singer-sdk --editable . --group test "singer-sdk>=0.55.0a0"
 	@touch $@
 
 .venvs/airflow/.done: .venvs/uv/.done tests/airflow/requirements.txt

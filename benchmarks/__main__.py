@@ -56,7 +56,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def legs(charges: int, rounds: int) -> list[Leg]:
-    """Return what is measured of each contender."""
+    """Return the measurements of each contender."""
     return [
         Leg(START_UP, 0, rounds=rounds),
         Leg(WHOLE, charges, rounds=rounds),
@@ -66,7 +66,7 @@ def legs(charges: int, rounds: int) -> list[Leg]:
 
 
 def long_legs(charges: int, rounds: int) -> list[Leg]:
-    """Return what is measured of the longest list."""
+    """Return the measurements of the longest list."""
     rounds = min(rounds, SLOW_ROUNDS)
     return [
         Leg(START_UP, 0, rounds=rounds),
@@ -76,7 +76,7 @@ def long_legs(charges: int, rounds: int) -> list[Leg]:
 
 
 def report(text: str) -> None:
-    """Return what was just measured."""
+    """Log a measurement."""
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
 

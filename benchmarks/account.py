@@ -1,7 +1,7 @@
 """The fake API as a process of its own, turned from one job to the next without being started again.
 
-It is told what to serve by lines of JSON on its standard input, and answers each with a line: what it was asked for
-since the line before, and what that cost it. One account is drawn; a shorter list is the newest part of it, and of a
+It is told what to serve by lines of JSON on its standard input, and replies to each with a line: the requests
+since the line before, and their cost. One account is drawn; a shorter list is the newest part of it, and of a
 list that has changed each hundredth record has another description.
 """
 
@@ -31,13 +31,13 @@ CHANGED, RECORDS_PER_CHANGE = "changed in the meantime", 100
 
 @dataclass(frozen=True)
 class Tally:
-    """What the fake API was asked for.
+    """Requests to the fake API.
 
     Attributes:
         requests: Requests for charges.
-        records: Charges in the answers.
-        others: Requests for anything else, and answers other than 200. What was asked for ahead and is not
-            answered yet is none of them.
+        records: Charges in the responses.
+        others: Requests for anything else, and responses other than 200. Pending requests are not
+            counted.
         max_in_flight: The most requests that were served at once.
         cpu: Seconds of processor time that it took.
     """
@@ -157,7 +157,7 @@ def main() -> int:
                 api.latency, api.provider = order["latency"], order["provider"]
             api.requests.clear()
             used = time.process_time()
-            print(json.dumps(asdict(tally)), flush=True)  # noqa: T201 - the answer
+            print(json.dumps(asdict(tally)), flush=True)  # noqa: T201 - the reply
     return 0
 
 

@@ -20,7 +20,7 @@ TOLD_OF_A_FAILURE = 1000
 
 
 class InstallError(Exception):
-    """What could not be installed; the text holds the last that the installer said."""
+    """An environment could not be installed; the text is the end of the installer's output."""
 
 
 def environment(name: str, *packages: str, overrides: Iterable[str] = (), python: str | Path = sys.executable) -> Path:

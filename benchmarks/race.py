@@ -63,8 +63,8 @@ class Run:
         wall: Seconds from start to end.
         peak: Bytes in memory at most.
         requests: Requests sent.
-        max_in_flight: The most requests that were in flight at once.
-        api_cpu: Seconds of processor time that the fake API took to answer them.
+        max_in_flight: Maximum requests in flight at once.
+        api_cpu: Seconds of processor time that the fake API took to serve them.
     """
 
     contender: str
@@ -117,7 +117,7 @@ def run_once(server: AccountServer, contender: Contender, leg: Leg, *, count: bo
 def rehearse(
     server: AccountServer, contenders: Iterable[Contender], charges: int, report: Callable[[str], object]
 ) -> tuple[list[Contender], dict[str, str]]:
-    """Let each contender read the whole list once and write it, and count the records.
+    """Run each contender once over the whole list and count the records that it writes.
 
     Returns:
         Those that wrote each charge once, and why the others did not. What is ours may not fail.

@@ -1,4 +1,4 @@
-"""What a command takes before it does anything: discovery beside the loading of the SDK."""
+"""Start-up: discovery beside the import of the SDK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command costs, from the operating system's own account of it.
+"""Measure a command by the operating system's own figures.
 
 The command is started by a small process of its own, since a process begins with the memory of the one that started
 it: `ru_maxrss` of a child of a test runner would be at least that of the test runner.
@@ -34,7 +34,7 @@ class CommandError(Exception):
 
 @dataclass(frozen=True)
 class Usage:
-    """What one run of a command cost.
+    """The cost of one run of a command.
 
     Attributes:
         cpu: Seconds of processor time, user and system, of the process and of those it waited for.

@@ -1,4 +1,4 @@
-"""What all tests share: at SIGTERM a run ends as at Ctrl-C, and every run ends what it started."""
+"""Shared set-up: SIGTERM ends a run like Ctrl-C, and every run ends the processes that it started."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have fixtures torn down at SIGTERM, and what is left after them ended by a process of its own."""
+    """Tear fixtures down at SIGTERM, and start the guard that ends left-over processes."""
     os.environ.setdefault("PYTHONWARNINGS", WARNINGS)
     signal.signal(signal.SIGTERM, _interrupt)
     # The processes that share the tests belong to the one that started them.

@@ -1,1 +1,1 @@
-"""What the tap is measured against: a bare loop, a tap as the SDK's template makes it, dlt, Airbyte's engine."""
+"""Programs that the tap is measured against: a bare loop, a tap of the SDK's template, dlt, Airbyte's engine."""

@@ -33,9 +33,9 @@ PROGRAMS = ENVIRONMENT / "bin"
 DAGS = ROOT / "orchestrate" / "dags"
 DAG = "payments"
 DATABASE = "airflow"
-SECONDS_TO_START = 120
+SECONDS_TO_START = 300
 SECONDS_TO_STOP = 15
-SECONDS_TO_RUN = 400
+SECONDS_TO_RUN = 600
 # What may lead Airflow, Meltano or the plugins astray, where it is the caller's. `PAYMENTS_TEST_RUN` stays: it finds
 # what a run of the tests leaves behind.
 FOREIGN = (
@@ -143,7 +143,7 @@ class Airflow:
         self._start("scheduler")
         deadline = time.monotonic() + SECONDS_TO_START
         while time.monotonic() < deadline and all(process.poll() is None for process in self._processes):
-            with suppress(URLError, OSError), urlopen(f"http://127.0.0.1:{self._port}/execution/health", timeout=5):
+            with suppress(URLError, OSError), urlopen(f"http://127.0.0.1:{self._port}/execution/health", timeout=30):
                 return
             time.sleep(0.2)
         raise AirflowError(f"Airflow does not start; its logs are {self.folder}/*.log")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PROGRAM = DAGS / "payments_lock.py"
 HELD = 75
-SECONDS_TO_WAIT = 30
+SECONDS_TO_WAIT = 120
 # A load that ends by itself when it finds the file that it is given.
 LOAD = "echo $$ >> pids; while ! test -e end; do sleep 0.05; done"
 

@@ -1,4 +1,4 @@
-"""What end-to-end tests share: one PostgreSQL, and Meltano projects that have a schema of their own in it."""
+"""Shared fixtures: one PostgreSQL, and Meltano projects that have a schema of their own in it."""
 
 from __future__ import annotations
 

@@ -1,112 +1,99 @@
-"""ChargeDesk through Meltano: past the largest offset, only what is new, and on from where a run died."""
+"""A first load of ChargeDesk through Meltano that dies half-way, twice, goes on from what is kept."""
 
 from __future__ import annotations
 
+import re
+import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
-from tests.fake_api.data import make_account, make_charges
+from tests.fake_api.data import make_account
 from tests.fake_api.server import FakeAPI
-from tests.support.killed_runs import kill_tap_after
+from tests.support.meltano import KeptState, end
+from tests.support.waiting import SOON, wait_until
 from tests.support.warehouse import Warehouse
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
     from tests.e2e.conftest import ProjectMaker
+    from tests.fake_api.log import LoggedRequest
+    from tests.support.meltano import Project
     from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.meltano
 
 DAY = 86_400
 YEARS = 5 * 365 * DAY
-LOOKBACK = 30 * DAY
-# As many requests as the tests like; the pace has tests of its own.
-FAST = {"TAP_PAYMENTS_REQUESTS_PER_MINUTE": "1000000"}
+SIZES = {"charges": 6_000, "customers": 400, "products": 20, "subscriptions": 90}
 INCREMENTAL = ("run", "tap-payments--chargedesk-incremental", "target-postgres")
+STATE_ID = "prod:tap-payments--chargedesk-incremental-to-target-postgres"
+# A STATE goes out after four of the loader's batches.
+BATCH = 125
 
 
-def account_of(sizes: dict[str, int], newest: int) -> FakeAPI:
-    """Make a fake API whose records fill the five years before the newest one."""
-    account = make_account(**sizes, start=newest - YEARS, end=newest, php=True)
-    return FakeAPI(account, provider="chargedesk", username="sk_live_example", password="")
+@contextmanager
+def held_after(api: FakeAPI, project: Project, charges: int) -> Iterator[subprocess.Popen[str]]:
+    """Run Meltano and hold the API once so many charges were served."""
+    reached, released = threading.Event(), threading.Event()
+    served = sum(request.records for request in api.requests_for("charges"))
+
+    def hold(_: FakeAPI, __: LoggedRequest, ___: dict[str, str]) -> None:
+        now = sum(request.records for request in api.requests_for("charges"))
+        if now - served >= charges and not released.is_set():
+            reached.set()
+            released.wait(2 * SOON)
+
+    api.before_each(hold)
+    process = project.start(*INCREMENTAL)
+    try:
+        assert reached.wait(2 * SOON), "the tap did not come that far"
+        yield process
+    finally:
+        released.set()
+        end(process)
 
 
-@pytest.fixture
-def newest() -> int:
-    """Return a time not long ago."""
-    return int(time.time()) - 10 * DAY
+def test_a_first_load_that_dies_twice_goes_on_from_what_is_kept(make_project: ProjectMaker, postgres: Postgres) -> None:
+    newest = int(time.time()) - 10 * DAY
+    account = make_account(**SIZES, start=newest - YEARS, end=newest, php=True)
+    with FakeAPI(account, provider="chargedesk", username="sk_live_example", password="") as api:
+        project, warehouse = make_project("chargedesk", api), Warehouse(postgres, "chargedesk")
+        project.environment |= {
+            # The pace has tests of its own.
+            "TAP_PAYMENTS_REQUESTS_PER_MINUTE": "1000000",
+            "TAP_PAYMENTS_START_DATE": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(newest - YEARS)),
+            "TARGET_POSTGRES_BATCH_SIZE_ROWS": str(BATCH),
+        }
+        state = KeptState(project, STATE_ID)
 
+        # The tap alone is killed.
+        with held_after(api, project, 2_000) as process:
+            wait_until(state.read, 2 * SOON)
+            for child in psutil.Process(process.pid).children(recursive=True):
+                if "bin/tap-payments" in " ".join(child.cmdline()):
+                    child.kill()
+            output, _ = process.communicate(timeout=2 * SOON)
+        assert process.returncode == 1, output
+        kept, arrived = state.read(), set(warehouse.rows("charges"))
+        assert 4 * BATCH <= len(arrived) < SIZES["charges"]
 
-@pytest.fixture
-def large(newest: int) -> Iterator[FakeAPI]:
-    """Return an account with more subscriptions than the largest offset lets anyone read."""
-    with account_of({"charges": 700, "customers": 60, "products": 20, "subscriptions": 10_900}, newest) as api:
-        yield api
+        # Meltano itself is stopped, as an orchestrator does it.
+        with held_after(api, project, 2_000) as process:
+            wait_until(lambda: state.read() != kept, 2 * SOON)
+            process.terminate()
+            output, _ = process.communicate(timeout=2 * SOON)
+        assert process.returncode == 143, output
+        assert arrived < set(warehouse.rows("charges"))
 
-
-@pytest.fixture
-def growing(newest: int) -> Iterator[FakeAPI]:
-    with account_of({"charges": 6000, "customers": 400, "products": 20, "subscriptions": 90}, newest) as api:
-        yield api
-
-
-def test_an_account_beyond_the_largest_offset_is_read_whole(
-    make_project: ProjectMaker, postgres: Postgres, large: FakeAPI
-) -> None:
-    project, warehouse = make_project("large", large), Warehouse(postgres, "large")
-    project.run("run", "tap-payments--chargedesk", "target-postgres", settings=FAST)
-    assert warehouse.counts() == {"charges": 700, "customers": 60, "products": 20, "subscriptions": 10_900}
-    assert all(request.status == 200 for request in large.requests)
-    assert {request.params.get("count") for request in large.requests} == {"500"}
-
-
-def test_a_backfill_that_was_killed_goes_on_and_then_reads_only_what_is_new(
-    make_project: ProjectMaker, postgres: Postgres, growing: FakeAPI, newest: int
-) -> None:
-    project, warehouse = make_project("growing", growing), Warehouse(postgres, "growing")
-    start = newest - YEARS
-    settings = {**FAST, "TAP_PAYMENTS_START_DATE": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start))}
-    project.environment.update(settings)
-
-    def first_windows(since: int) -> dict[str, int]:
-        """Return where each incremental list was first asked to begin, from one request on."""
-        begins: dict[str, int] = {}
-        for request in growing.requests[since:]:
-            field = "created" if request.stream == "subscriptions" else "occurred"
-            lower = request.params.get(f"{field}[min]", request.params.get("first_seen[min]"))
-            if request.stream != "products" and lower is not None:
-                begins.setdefault(request.stream, int(lower))
-        return begins
-
-    kill_tap_after(project, growing, "charges", 8, *INCREMENTAL)
-    assert first_windows(0) == {"charges": start}
-    arrived = warehouse.rows("charges")
-    assert 500 < len(arrived) < 6000
-    seen = len(growing.requests)
-
-    project.run(*INCREMENTAL)
-    assert warehouse.counts() == {"charges": 6000, "customers": 400, "products": 20, "subscriptions": 90}
-    bookmark = first_windows(seen)["charges"] + LOOKBACK
-    assert start + LOOKBACK < bookmark <= max(int(row["occurred"]) for row in arrived.values())
-    seen = len(growing.requests)
-
-    # Within the look-back, an old charge changes; a new one is made; both are seen, and little else is asked for.
-    times = {key: int(growing.account["charges"].record(key)["occurred"]) for key in growing.account.keys("charges")}
-    changed = max(key for key, moment in times.items() if moment > max(times.values()) - LOOKBACK)
-    growing.account.update("charges", changed, {"status": "refunded"})
-    added = make_charges(1, seed=7, start=newest + DAY, end=newest + 2 * DAY, php=True)[0]
-    growing.account.insert("charges", added)
-    output = project.run(*INCREMENTAL)
-    assert first_windows(seen)["charges"] == max(times.values()) - LOOKBACK
-    # Of what is older, the part of the time since the last run is read again: the only requests with an upper end.
-    charges = [request for request in growing.requests[seen:] if request.stream == "charges"]
-    assert len(charges) <= 6
-    assert len([request for request in charges if "occurred[max]" not in request.params]) <= 4
-    rows = warehouse.rows("charges")
-    assert len(rows) == 6001
-    assert rows[changed]["status"] == "refunded"
-    assert added["charge_id"] in rows
-    assert growing.username not in output
+        output = project.run(*INCREMENTAL)
+        assert warehouse.counts() == SIZES
+        sent = re.search(r"Run complete.*charges: ([\d,]+) records", output)
+        assert sent is not None
+        assert int(sent[1].replace(",", "")) < SIZES["charges"] - 1_000
+        assert api.username not in output

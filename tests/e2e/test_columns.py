@@ -1,8 +1,7 @@
-"""The stream map that adds time stamps, and the queries of the documentation, on what Meltano loaded."""
+"""The stream map that adds time stamps, and the queries of the documentation, on what was loaded."""
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -10,16 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from demo import report
+from scripts.columns import STREAM_MAPS
 from tests.fake_api.data import make_account
 from tests.fake_api.server import FakeAPI
-from tests.project.columns import STREAM_MAPS
-from tests.support.warehouse import Warehouse
+from tests.support.loading import pipe
+from tests.support.tap_runs import tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.e2e.conftest import ProjectMaker
     from tests.support.postgres import Postgres
+    from tests.support.warehouse import Warehouse
 
 pytestmark = pytest.mark.meltano
 
@@ -31,11 +31,8 @@ def api() -> Iterator[FakeAPI]:
 
 
 @pytest.fixture(scope="module")
-def warehouse(postgres: Postgres, api: FakeAPI, make_project: ProjectMaker) -> Warehouse:
-    project = make_project("columns", api)
-    project.environment["TAP_PAYMENTS_STREAM_MAPS"] = json.dumps(STREAM_MAPS)
-    project.run("run", "tap-payments", "target-postgres")
-    return Warehouse(postgres, "columns")
+def warehouse(postgres: Postgres, api: FakeAPI) -> Warehouse:
+    return pipe(tap_config(api, stream_maps=STREAM_MAPS), postgres, "columns")[1]
 
 
 @pytest.mark.parametrize(

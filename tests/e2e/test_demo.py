@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.meltano
 
-SECONDS = 120
+SECONDS = 300
 
 
 @pytest.fixture(scope="module")
@@ -39,21 +39,19 @@ def start(folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def test_the_demo_shows_what_is_in_postgresql_and_once_more_without_duplicates(folder: Path) -> None:
-    for before in ("0", "5,000"):
-        with start(folder) as demo:
-            output, _ = demo.communicate(timeout=SECONDS)
-        assert demo.returncode == 0, output
-        cells = [line.split() for line in output.splitlines()]
-        assert ["charges", before, "5,000"] in cells
-        assert sum(row[:1] == ["total"] for row in cells) == 1
-        assert ["currency", "paid", "refunded", "percent", "amount_refunded"] in cells
-        assert ["product", "interval", "currency", "active", "amount"] in cells
-        assert any(row[:1] == ["USD"] and row[-1] not in {"0", "0.00"} for row in cells)
+def test_the_demo_shows_what_is_in_postgresql(folder: Path) -> None:
+    with start(folder) as demo:
+        output, _ = demo.communicate(timeout=SECONDS)
+    assert demo.returncode == 0, output
+    cells = [line.split() for line in output.splitlines()]
+    assert ["charges", "0", "5,000"] in cells
+    assert sum(row[:1] == ["total"] for row in cells) == 1
+    assert ["currency", "paid", "refunded", "percent", "amount_refunded"] in cells
+    assert ["product", "interval", "currency", "active", "amount"] in cells
+    assert any(row[:1] == ["USD"] and row[-1] not in {"0", "0.00"} for row in cells)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_demo_that_is_stopped_leaves_no_process_behind(folder: Path, number: signal.Signals) -> None:
+def test_a_demo_that_is_stopped_leaves_no_process_behind(folder: Path) -> None:
     with start(folder) as demo:
         assert demo.stdout is not None
         for line in demo.stdout:
@@ -62,8 +60,8 @@ def test_a_demo_that_is_stopped_leaves_no_process_behind(folder: Path, number: s
         time.sleep(1)
         family = psutil.Process(demo.pid).children(recursive=True)
         assert family
-        demo.send_signal(number)
+        demo.send_signal(signal.SIGINT)
         demo.communicate(timeout=SECONDS)
-    assert demo.returncode == 128 + number
-    _, alive = psutil.wait_procs(family, timeout=5)
+    assert demo.returncode == 128 + signal.SIGINT
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive

@@ -11,14 +11,14 @@ import pytest
 
 from tests.fake_api.data import make_account
 from tests.fake_api.server import FakeAPI
-from tests.support.warehouse import Warehouse
+from tests.support.loading import pipe
+from tests.support.tap_runs import catalog_with, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.e2e.conftest import ProjectMaker
-    from tests.support.meltano import Project
     from tests.support.postgres import Postgres
+    from tests.support.warehouse import Warehouse
 
 pytestmark = pytest.mark.meltano
 
@@ -35,16 +35,6 @@ def api() -> Iterator[FakeAPI]:
         yield running
 
 
-@pytest.fixture
-def project(make_project: ProjectMaker, api: FakeAPI, request: pytest.FixtureRequest) -> Project:
-    return make_project(request.node.name.removeprefix("test_")[:40], api)
-
-
-@pytest.fixture
-def warehouse(postgres: Postgres, project: Project) -> Warehouse:
-    return Warehouse(postgres, project.environment["TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA"])
-
-
 def contents(warehouse: Warehouse) -> str:
     return json.dumps([warehouse.rows(name) for name in ("charges", "customers", "subscriptions")], default=str)
 
@@ -55,9 +45,8 @@ def personal_data(api: FakeAPI) -> set[str]:
     return {person[field] for person in api.account.records("customers") for field in fields} | {"192.0.2.1"}
 
 
-def test_hashed_tables_join(api: FakeAPI, project: Project, warehouse: Warehouse) -> None:
-    project.environment |= {"TAP_PAYMENTS_PERSONAL_DATA": "hash", "TAP_PAYMENTS_HASH_KEY": KEY}
-    log = project.run("run", "tap-payments", "target-postgres")
+def test_hashed_tables_join(api: FakeAPI, postgres: Postgres) -> None:
+    log, warehouse = pipe(tap_config(api, personal_data="hash", hash_key=KEY), postgres, "hashed")
     assert KEY not in log
     joined = "SELECT count(*) FROM {0}.charges JOIN {0}.customers USING (customer_id)"
     with warehouse.postgres.connect() as connection:
@@ -72,9 +61,8 @@ def test_hashed_tables_join(api: FakeAPI, project: Project, warehouse: Warehouse
     assert warehouse.types("customers")["metadata"] in {"character varying", "text"}
 
 
-def test_dropped_fields_have_no_columns(api: FakeAPI, project: Project, warehouse: Warehouse) -> None:
-    project.environment |= {"TAP_PAYMENTS_PERSONAL_DATA": "drop", "TAP_PAYMENTS_AMOUNTS": "text"}
-    project.run("run", "tap-payments", "target-postgres")
+def test_dropped_fields_have_no_columns(api: FakeAPI, postgres: Postgres) -> None:
+    _, warehouse = pipe(tap_config(api, personal_data="drop", amounts="text"), postgres, "dropped")
     assert not {"customer_id", "customer_name", "metadata", "description"} & set(warehouse.types("charges"))
     assert {"customer_id", "country"} <= set(warehouse.types("customers"))
     loaded = contents(warehouse)
@@ -83,9 +71,12 @@ def test_dropped_fields_have_no_columns(api: FakeAPI, project: Project, warehous
     assert warehouse.types("charges")["amount"] in {"character varying", "text"}
 
 
-def test_a_field_that_schema_declares_is_loaded(project: Project, warehouse: Warehouse) -> None:
-    project.environment["TAP_PAYMENTS__SCHEMA"] = json.dumps({"charges": {"risk_score": {"type": ["number", "null"]}}})
-    log = project.run("run", "tap-payments", "target-postgres")
+def test_a_field_that_schema_declares_is_loaded(api: FakeAPI, postgres: Postgres) -> None:
+    catalog = catalog_with()
+    for entry in catalog["streams"]:
+        if entry["tap_stream_id"] == "charges":
+            entry["schema"]["properties"]["risk_score"] = {"type": ["number", "null"]}
+    log, warehouse = pipe(tap_config(api), postgres, "declared", catalog=catalog)
     assert {float(row["risk_score"]) for row in warehouse.rows("charges").values()} == {0.5}
     assert "customer_ip" not in warehouse.types("charges")
     assert log.count("does not declare") == 1

@@ -13,7 +13,7 @@ from tests.fake_api.data import make_account
 from tests.fake_api.providers import STREAMS
 from tests.fake_api.server import FakeAPI
 from tests.support.meltano import PLUGINS, ROOT
-from tests.support.tap_runs import JSON, TAP, bookmark_in, catalog_with, discovered_catalog, tap_config
+from tests.support.tap_runs import TAP, discovered_catalog, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,6 @@ TARGET = PLUGINS / "loaders" / "target-jsonl" / "venv" / "bin" / "target-jsonl"
 CHECKER = ROOT / ".venvs" / "singer-tools" / "bin" / "singer-check-tap"
 SIZES = {"charges": 1203, "products": 40, "customers": 300, "subscriptions": 80}
 INCREMENTAL = ("charges", "customers", "subscriptions")
-LOOKBACK = 30 * 86_400
 
 
 @pytest.fixture(scope="module", params=["generic", "chargedesk"])
@@ -38,8 +37,7 @@ def api(request: pytest.FixtureRequest) -> Iterator[FakeAPI]:
 @pytest.fixture
 def config(api: FakeAPI, tmp_path: Path) -> Path:
     file = tmp_path / "c.json"
-    # Re-reading moves on each night, so that without it a quiet night changes no STATE.
-    file.write_text(json.dumps(tap_config(api, reread_days=0)), encoding="utf-8")
+    file.write_text(json.dumps(tap_config(api)), encoding="utf-8")
     return file
 
 
@@ -73,29 +71,3 @@ def test_a_foreign_checker_finds_nothing_wrong(config: Path, tmp_path: Path, met
     for stream, size in SIZES.items():
         assert f"{stream}" in checked.stdout
         assert str(size) in checked.stdout, checked.stdout
-
-
-def test_a_pipe_keeps_its_bookmarks_on_quiet_nights(api: FakeAPI, config: Path, tmp_path: Path) -> None:
-    catalog = tmp_path / "catalog.json"
-    catalog.write_text(json.dumps(catalog_with(incremental=INCREMENTAL)), encoding="utf-8")
-    states: list[JSON] = []
-    for night in range(3):
-        state = tmp_path / f"s{night + 1}.json"
-        command: list[str | Path] = [TAP, "--config", config, "--catalog", catalog]
-        if night:
-            command += ["--state", tmp_path / f"s{night}.json"]
-        with (
-            state.open("wb") as file,
-            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as tap,
-        ):
-            target = subprocess.run([TARGET], stdin=tap.stdout, stdout=file, cwd=tmp_path, check=False)
-        assert (tap.returncode, target.returncode) == (0, 0)
-        states.append(json.loads(state.read_text(encoding="utf-8")))
-    assert all(bookmark_in(states[0], stream) is not None for stream in INCREMENTAL)
-    assert states[0] == states[1] == states[2]
-    # What is older than the look-back was read on the first night alone.
-    first = max(int(charge["occurred"]) for charge in api.account.records("charges")) - LOOKBACK
-    recent = [charge for charge in api.account.records("charges") if int(charge["occurred"]) >= first]
-    written = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in tmp_path.glob("charges-*.jsonl"))
-    assert written == SIZES["charges"] + 2 * len(recent)
-    assert 0 < len(recent) < SIZES["charges"]

@@ -109,7 +109,7 @@ EXACT = Loader("target-postgres-exact", "target_postgres_exact", {"use_copy": Tr
 OF_THE_RUN = ("_sdc_batched_at", "_sdc_received_at", "_sdc_sequence", "_sdc_sync_started_at")
 
 TOLD_OF_A_FAILURE = 3000
-SECONDS_TO_LOAD = 60
+SECONDS_TO_LOAD = 120
 
 MONEY = {"type": ["string", "null"], "format": "x-singer.decimal"}
 PROPERTIES: dict[str, dict[str, Any]] = {

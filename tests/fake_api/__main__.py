@@ -26,7 +26,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--username", default="sk_test_sandbox")
     parser.add_argument("--password", default="")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds before every answer")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before every response")
     parser.add_argument("--page-cap", type=int, metavar="N", help="the most records on a page")
     parser.add_argument("--rate-limit", type=int, metavar="N", help="the most requests a minute")
     parser.add_argument("--total-count", action="store_true", help="let lists report their length")

@@ -74,7 +74,7 @@ class Cast:
 
 
 def cast(seed: int, *, customers: int, products: int, subscriptions: int) -> Cast:
-    """Make as many of each as asked for, and at least one."""
+    """Return as many of each as requested, and at least one."""
     rng = Random(f"people {seed}")
     people = [_person(number, seed, rng) for number in range(max(1, customers))]
     rng = Random(f"products {seed}")

@@ -45,7 +45,7 @@ class Chaos:
         rate: The share of requests that meet a fault.
         kinds: The faults to draw from.
         max_in_a_row: The most faults the same request meets before it succeeds; `None` for no limit.
-        moves: The share of list answers before which the list changes.
+        moves: The share of pages before which the list changes.
         moved_at_once: The most records one change deletes or inserts.
     """
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.fake_api import words
 from tests.fake_api.cast import COMPANY, charge_key
-from tests.fake_api.moments import DAY, formatted
-from tests.fake_api.money import decimal, with_commas
+from tests.fake_api.words import DAY, decimal, formatted, with_commas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 import time
 from contextlib import suppress
@@ -61,7 +62,7 @@ class Server(ThreadingHTTPServer):
 
     Args:
         port: The port, or 0 for any free one.
-        api: What answers.
+        api: The fake API that responds.
     """
 
     daemon_threads = True
@@ -73,6 +74,11 @@ class Server(ThreadingHTTPServer):
         self._connections: set[socket] = set()
         self._lock = Lock()
         super().__init__(("127.0.0.1", port), Handler)
+        if api.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*api.certificate)
+            # The handshake comes with the first byte that is read, in the thread of the connection.
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
 
     @property
     def port(self) -> int:

@@ -15,50 +15,16 @@ from typing import TYPE_CHECKING, Any
 from tests.fake_api.cast import Cast, cast, charge_key
 from tests.fake_api.charges import charges as draw_charges
 from tests.fake_api.customers import customers as draw_customers
-from tests.fake_api.moments import END, START, newest_first
 from tests.fake_api.php import as_php
 from tests.fake_api.products import products as draw_products
 from tests.fake_api.providers import STREAMS
 from tests.fake_api.subscriptions import subscriptions as draw_subscriptions
+from tests.fake_api.words import END, START, newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Record = dict[str, Any]
-
-CHARGES_OF_A_CUSTOMER = 6
-CHARGES_OF_A_PRODUCT = 120
-CHARGES_OF_A_SUBSCRIPTION = 16
-
-
-def make_charges(n: int, *, seed: int = 0, start: int = START, end: int = END, php: bool = False) -> list[Record]:
-    """Make `n` charges."""
-    drawing = Drawing(
-        charges=n,
-        products=n // CHARGES_OF_A_PRODUCT,
-        customers=n // CHARGES_OF_A_CUSTOMER,
-        subscriptions=n // CHARGES_OF_A_SUBSCRIPTION,
-        seed=seed,
-        start=start,
-        end=end,
-        php=php,
-    )
-    return list(drawing.draw("charges"))
-
-
-def make_products(n: int, *, seed: int = 0, start: int = START, end: int = END, php: bool = False) -> list[Record]:
-    """Make `n` products."""
-    return list(Drawing(products=n, seed=seed, start=start, end=end, php=php).draw("products"))
-
-
-def make_customers(n: int, *, seed: int = 0, start: int = START, end: int = END, php: bool = False) -> list[Record]:
-    """Make `n` customers, without charges or subscriptions."""
-    return list(Drawing(customers=n, seed=seed, start=start, end=end, php=php).draw("customers"))
-
-
-def make_subscriptions(n: int, *, seed: int = 0, start: int = START, end: int = END, php: bool = False) -> list[Record]:
-    """Make `n` subscriptions."""
-    return list(Drawing(subscriptions=n, seed=seed, start=start, end=end, php=php).draw("subscriptions"))
 
 
 def make_account(  # noqa: PLR0913 -- the size of each list by its name

@@ -6,7 +6,9 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
 
 from tests.fake_api.responses import Reply
 
@@ -21,71 +23,70 @@ LEAK_MARKER = "LEAK-BODY-MARKER"
 ERROR_BODY = b'{"error":{"message":"' + LEAK_MARKER.encode() + b'"}}'
 
 
-class Fault(Protocol):
-    """A way to answer other than the API would."""
+@dataclass(frozen=True)
+class Fault:
+    """A response other than the right one; its `kind` is the name that it is counted by."""
 
-    @property
-    def kind(self) -> str:
-        """The name it is counted by."""
+    kind: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not self.kind:
+            object.__setattr__(self, "kind", type(self).__name__)
 
     def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        """Answer; `proper` makes the answer without the fault."""
+        """Send the response; `proper` makes the right one."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Status:
-    """An answer with a status of its own."""
+class Status(Fault):
+    """A status of its own."""
 
     code: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = ERROR_BODY
 
-    @property
-    def kind(self) -> str:
-        """The name it is counted by."""
-        return f"Status {self.code}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", f"Status {self.code}")
 
+    @override
     def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        """Send the status."""
         writer.send(Reply(self.code, self.body, self.headers))
 
 
 @dataclass(frozen=True)
-class Body:
+class Body(Fault):
     """A body of its own: a page of HTML, nothing at all, a list without `data`."""
 
     body: bytes
     content_type: str = "application/json"
     status: int = 200
-    kind: str = "Body"
 
+    @override
     def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        """Send the body."""
         writer.send(Reply(self.status, self.body, content_type=self.content_type))
 
 
 @dataclass(frozen=True)
-class Redirect:
+class Redirect(Fault):
     """A redirect to a URL."""
 
     location: str
     status: int = 302
-    kind: str = "Redirect"
 
+    @override
     def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        """Send the redirect."""
         writer.send(Reply(self.status, headers={"Location": self.location}))
 
 
 @dataclass(frozen=True)
-class Hang:
-    """Silence for so many seconds before the right answer; with `None` until the fake API stops."""
+class Hang(Fault):
+    """Silence for so many seconds before the right response; with `None` until the fake API stops."""
 
     seconds: float | None = None
-    kind: str = "Hang"
 
+    @override
     def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        """Wait, then answer as the API would."""
         writer.pause(self.seconds)
         if self.seconds is None:
             writer.drop()
@@ -94,43 +95,37 @@ class Hang:
 
 
 @dataclass(frozen=True)
-class Drip:
-    """The right answer in pieces, spread over so many seconds."""
+class Drip(Fault):
+    """The right response in ten pieces, spread over so many seconds."""
 
     seconds: float
-    pieces: int = 10
-    kind: str = "Drip"
 
+    @override
     def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        """Send the answer slowly."""
-        writer.send_slowly(proper(), pieces=self.pieces, seconds=self.seconds)
+        writer.send_slowly(proper(), pieces=10, seconds=self.seconds)
 
 
 @dataclass(frozen=True)
-class Trickle:
-    """An answer that never ends, a byte at a time: in its headers, or in its body.
+class Trickle(Fault):
+    """A response whose body never ends, a byte at a time.
 
     Attributes:
         interval: Seconds between two bytes.
-        headers: Whether even the headers have no end.
         chunked: Whether the body comes in chunks instead of with a length.
     """
 
     interval: float
-    headers: bool = False
     chunked: bool = False
-    kind: str = "Trickle"
 
+    @override
     def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        """Send bytes until the client hangs up."""
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-        if not self.headers:
-            head += b"Transfer-Encoding: chunked\r\n\r\n" if self.chunked else b"Content-Length: 1000000\r\n\r\n"
-        writer.trickle(head, b"x" if self.headers else b"1\r\n \r\n" if self.chunked else b" ", self.interval)
+        head += b"Transfer-Encoding: chunked\r\n\r\n" if self.chunked else b"Content-Length: 1000000\r\n\r\n"
+        writer.trickle(head, b"1\r\n \r\n" if self.chunked else b" ", self.interval)
 
 
 @dataclass(frozen=True)
-class Bomb:
+class Bomb(Fault):
     """A gzip body of this many MiB of white space, which is a thousandth of that on its way.
 
     Attributes:
@@ -140,10 +135,9 @@ class Bomb:
 
     mebibytes: int
     chunked: bool = False
-    kind: str = "Bomb"
 
+    @override
     def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        """Send the body."""
         packer = zlib.compressobj(wbits=31)
 
         def pack(data: bytes) -> bytes:
@@ -160,37 +154,32 @@ class Bomb:
 
 
 @dataclass(frozen=True)
-class Drop:
-    """A connection reset before the answer."""
+class Drop(Fault):
+    """A connection reset before the response."""
 
-    kind: str = "Drop"
-
+    @override
     def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        """Reset the connection."""
         writer.drop()
 
 
 @dataclass(frozen=True)
-class DropMidBody:
-    """A connection closed, or reset, after half of the body the header promised."""
+class DropMidBody(Fault):
+    """A connection closed, or reset, after half of the body that the header promised."""
 
     reset: bool = False
-    kind: str = "DropMidBody"
 
+    @override
     def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        """Send half and go."""
         reply = proper()
         writer.break_off(reply, length=len(reply.body) // 2, reset=self.reset)
 
 
 @dataclass(frozen=True)
-class Truncate:
+class Truncate(Fault):
     """Half of the JSON, with the length of that half in the header."""
 
-    kind: str = "Truncate"
-
+    @override
     def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        """Send half as if it were all."""
         reply = proper()
         writer.send(Reply(reply.status, reply.body[: len(reply.body) // 2], reply.headers))
 

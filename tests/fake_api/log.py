@@ -1,7 +1,8 @@
-"""What the fake API remembers of the requests it got."""
+"""The log of the requests to a fake API, and the limit of their rate."""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from threading import Lock
 
@@ -37,8 +38,8 @@ class LoggedRequest:
         user_agent: Its `User-Agent` header.
         authorization_ok: Whether its user name and password were right.
         in_flight: How many requests were being served then, with this one.
-        status: The status of the answer; 0 as long as there is none.
-        records: How many records the answer carried; 0 if it was cut.
+        status: The status of the response; 0 as long as there is none.
+        records: How many records the response carried; 0 if it was cut.
     """
 
     time: float
@@ -53,7 +54,7 @@ class LoggedRequest:
     counted_in: InFlight | None = field(default=None, repr=False, compare=False)
 
     def answered(self, status: int, records: int) -> None:
-        """Note the answer, just before it leaves."""
+        """Log the response, just before it leaves."""
         self.status, self.records = status, records
         self.done()
 
@@ -62,3 +63,21 @@ class LoggedRequest:
         counted_in, self.counted_in = self.counted_in, None
         if counted_in is not None:
             counted_in.leave()
+
+
+class RateLimit:
+    """Remembers when requests were let through."""
+
+    def __init__(self) -> None:
+        self._passed: deque[float] = deque()
+        self._lock = Lock()
+
+    def passes(self, now: float, allowed: int, window: float) -> bool:
+        """Whether a request at `now` is within the `allowed` ones of the last `window` seconds."""
+        with self._lock:
+            while self._passed and self._passed[0] <= now - window:
+                self._passed.popleft()
+            if len(self._passed) >= allowed:
+                return False
+            self._passed.append(now)
+            return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.fake_api.cast import COMPANY
-from tests.fake_api.money import decimal
+from tests.fake_api.words import decimal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

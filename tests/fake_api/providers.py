@@ -1,4 +1,4 @@
-"""What sets the two payments APIs of the fake API apart, as data."""
+"""The differences between the two payments APIs, as data."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""An answer of the fake API, and the connection it goes out on."""
+"""A response of the fake API, and the connection it goes out on."""
 
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -19,7 +20,7 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True)
 class Reply:
-    """One HTTP answer.
+    """One HTTP response.
 
     Attributes:
         status: Its status code.
@@ -53,8 +54,7 @@ class Reply:
 class ResponseWriter:
     """The connection one request came in on.
 
-    The log has its last word about the request before the last bytes leave: a client that has read its answer
-    finds it in the log.
+    The request is logged before the last bytes leave: a client that has read a response finds it in the log.
 
     Args:
         connection: The socket.
@@ -73,9 +73,12 @@ class ResponseWriter:
         self._stopping.wait(seconds)
 
     def send(self, reply: Reply) -> None:
-        """Send the whole answer at once."""
+        """Send the whole response at once."""
         self._request.answered(reply.status, reply.records)
         head = reply.head()
+        if isinstance(self._connection, ssl.SSLSocket):
+            self._connection.sendall(head + reply.body)
+            return
         sent = self._connection.sendmsg((head, reply.body))
         if sent < len(head):
             self._connection.sendall(head[sent:])
@@ -83,7 +86,7 @@ class ResponseWriter:
         self._connection.sendall(memoryview(reply.body)[sent - len(head) :])
 
     def send_slowly(self, reply: Reply, *, pieces: int, seconds: float) -> None:
-        """Send the answer in pieces, spread over so many seconds."""
+        """Send the response in pieces, spread over so many seconds."""
         whole = reply.head() + reply.body
         step = -(-len(whole) // pieces)
         for start in range(0, len(whole), step):
@@ -107,7 +110,7 @@ class ResponseWriter:
         self._close(reset=reset)
 
     def drop(self) -> None:
-        """Reset the connection without an answer."""
+        """Reset the connection without a response."""
         self._request.answered(0, 0)
         self._close(reset=True)
 

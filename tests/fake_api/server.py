@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tests.fake_api import answers
+from tests.fake_api import pages
 from tests.fake_api.account import Account
 from tests.fake_api.connections import Server
 from tests.fake_api.faults import Faults
-from tests.fake_api.log import InFlight, LoggedRequest
+from tests.fake_api.log import InFlight, LoggedRequest, RateLimit
 from tests.fake_api.providers import PROVIDERS, STREAMS
-from tests.fake_api.rate import RateLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from typing_extensions import Self
 
@@ -39,7 +39,7 @@ class FakeAPI:
         requests: Every request so far, in the order they came.
         faults: Faults ordered for the next requests.
         chaos: Faults by chance for requests that meet no ordered one, or `None`.
-        rewrite: Changes the body of every list answer, given the query; or `None`.
+        rewrite: Changes the body of every page, given the query; or `None`.
 
     Args:
         account: For each stream its records; what is left out is empty.
@@ -49,16 +49,17 @@ class FakeAPI:
         total_count: Whether a list says how many records it has, after filtering.
         page_cap: The most records on a page, instead of 500.
         max_offset: The largest offset of each stream, over the provider's; `None` as a value lifts it.
-        latency: Seconds before every answer.
-        rate_limit: How many requests pass in `rate_window`; more are answered 429. `None` for no limit.
+        latency: Seconds before every response.
+        rate_limit: How many requests pass in `rate_window`; more get a 429. `None` for no limit.
         rate_window: Seconds.
-        retry_after: The `Retry-After` header of those answers; `None` for no header.
+        retry_after: The `Retry-After` header of those responses; `None` for no header.
         ignore_offset: Whether it serves the first page whatever the offset.
         ignore_filter: Whether it serves the whole list whatever the filter.
         exclusive_max: Whether the upper end of a filter is left out.
         ascending: Whether it serves the oldest records first.
         port: The port to listen on; 0 for any free one.
-        credentials_required: Whether wrong credentials are answered 401.
+        credentials_required: Whether wrong credentials get a 401.
+        certificate: Files of a certificate and its key, to serve `https`; `None` for `http`.
     """
 
     def __init__(  # noqa: PLR0913 -- one switch for each thing an API may do
@@ -81,6 +82,7 @@ class FakeAPI:
         ascending: bool = False,
         port: int = 0,
         credentials_required: bool = True,
+        certificate: tuple[Path, Path] | None = None,
     ) -> None:
         if provider not in PROVIDERS:
             raise ValueError(f"provider must be one of {sorted(PROVIDERS)}")
@@ -88,6 +90,7 @@ class FakeAPI:
         self.provider = provider
         self.username, self.password = username, password
         self.credentials_required = credentials_required
+        self.certificate = certificate
         self.total_count, self.page_cap, self.max_offset = total_count, page_cap, max_offset
         self.latency = latency
         self.rate_limit, self.rate_window, self.retry_after = rate_limit, rate_window, retry_after
@@ -115,7 +118,7 @@ class FakeAPI:
     @property
     def url(self) -> str:
         """The base URL, with a slash at its end."""
-        return f"http://127.0.0.1:{self.port}{ROOT}"
+        return f"http{'s' if self.certificate else ''}://127.0.0.1:{self.port}{ROOT}"
 
     @property
     def max_in_flight(self) -> int:
@@ -127,7 +130,7 @@ class FakeAPI:
         return [request for request in self.requests if request.stream == stream]
 
     def before_each(self, callback: Callable[[FakeAPI, LoggedRequest, dict[str, str]], object]) -> None:
-        """Call back before each list answer is made, with the request as far as it is known and its query."""
+        """Call back before each page is made, with the request as far as it is known and its query."""
         self._callbacks.append(callback)
 
     def start(self) -> None:
@@ -165,7 +168,7 @@ class FakeAPI:
         return request
 
     def answer(self, request: LoggedRequest, writer: ResponseWriter) -> None:
-        """Answer a request, rightly or by the fault that is due."""
+        """Respond to a request, rightly or by the fault that is due."""
         fault = self.faults.due(request.stream, request.params)
         if fault is None and self.chaos is not None:
             fault = self.chaos.due(request.stream, request.params)
@@ -177,19 +180,19 @@ class FakeAPI:
             fault.answer(writer, lambda: self._proper(request))
 
     def _proper(self, request: LoggedRequest) -> Reply:
-        """Make the answer the API would send."""
+        """Return the response that the API would send."""
         if self.credentials_required and not request.authorization_ok:
-            return answers.error(401, "The API key is not valid.")
+            return pages.error(401, "The API key is not valid.")
         if not request.stream:
-            return answers.error(404, "There is nothing at this address.")
+            return pages.error(404, "There is nothing at this address.")
         if self.rate_limit is not None and not self._rate.passes(time.monotonic(), self.rate_limit, self.rate_window):
             headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
-            return answers.error(429, "Too many requests.", headers)
+            return pages.error(429, "Too many requests.", headers)
         for callback in self._callbacks:
             callback(self, request, request.params)
         if self.chaos is not None:
             self.chaos.move(self.account, request.stream)
-        reply = answers.page(self, request.stream, request.params)
+        reply = pages.page(self, request.stream, request.params)
         if self.rewrite is not None and reply.status == HTTPStatus.OK:
             body = self.rewrite(msgspec.json.decode(reply.body), request.params)
             reply = replace(reply, body=msgspec.json.encode(body))

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.fake_api import words
 from tests.fake_api.cast import COMPANY
-from tests.fake_api.moments import DAY
-from tests.fake_api.money import decimal
+from tests.fake_api.words import DAY, decimal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,8 +1,16 @@
-"""Names and wordings the made-up records are drawn from."""
+"""Names, amounts and times that the made-up records are drawn from."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from random import Random
+
+START = 1_577_836_800  # 2020-01-01T00:00:00Z
+END = 1_735_689_600  # 2025-01-01T00:00:00Z
+DAY = 86_400
 
 
 class Currency(NamedTuple):
@@ -83,3 +91,28 @@ SUBSCRIPTION_STATUSES = ("active",) * 6 + ("trialing", "past_due", "canceled", "
 
 EMPTY_METADATA_EVERY = 3
 """Every so many records have no metadata at all."""
+
+
+def decimal(units: int, currency: Currency) -> str:
+    """Return an amount, counted in the smallest unit of its currency, as a decimal string such as `"34.00"`."""
+    if not currency.decimals:
+        return str(units)
+    whole, part = divmod(units, 10**currency.decimals)
+    return f"{whole}.{part:0{currency.decimals}d}"
+
+
+def with_commas(units: int, currency: Currency) -> str:
+    """Return such an amount with a comma before every three digits of its whole part."""
+    whole, dot, part = decimal(units, currency).partition(".")
+    return f"{int(whole):,}{dot}{part}"
+
+
+def newest_first(count: int, start: int, end: int, rng: Random) -> list[int]:
+    """Draw so many times, in Unix seconds, from `start` up to and without `end`."""
+    span = max(1, end - start)
+    return sorted((start + int(rng.random() * span) for _ in range(count)), reverse=True)
+
+
+def formatted(moment: int) -> str:
+    """Return a time, in Unix seconds, as people read it."""
+    return time.strftime("%d %b %Y, %H:%M", time.gmtime(moment))

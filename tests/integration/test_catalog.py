@@ -1,4 +1,4 @@
-"""What a catalog may ask for, and how little of it suffices."""
+"""Catalogs: selection, replication, and minimal entries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 
 from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
-from tests.support.tap_runs import catalog_with, discovered_catalog, run_tap, tap_config
+from tests.support.in_process import run_in_process
+from tests.support.tap_runs import catalog_with, discovered_catalog, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,7 @@ def test_the_catalog_for_tests_has_no_more_than_meltano_writes() -> None:
 
 def test_a_catalog_that_selects_nothing_is_refused() -> None:
     with FakeAPI(make_account(charges=3)) as api:
-        run = run_tap(tap_config(api), catalog=catalog_with(only=[]))
+        run = run_in_process(tap_config(api), catalog=catalog_with(only=[]))
     run.expect_failure("selects no stream")
     assert api.requests == []
 
@@ -103,7 +104,7 @@ def root(**said: object) -> list[JSON]:
     ],
 )
 def test_a_stream_is_deselected_wherever_catalogs_have_the_flag(said: JSON, api: FakeAPI) -> None:
-    run = run_tap(tap_config(api), catalog=two_streams(**said)).expect_success()
+    run = run_in_process(tap_config(api), catalog=two_streams(**said)).expect_success()
     assert "charges" not in run.schemas
     assert not run.records("charges")
     assert run.keys("customers") == api.account.keys("customers")
@@ -136,8 +137,8 @@ def test_a_stream_is_deselected_wherever_catalogs_have_the_flag(said: JSON, api:
     ],
 )
 def test_a_minimal_entry_reads_what_the_discovered_one_reads(said: JSON, api: FakeAPI) -> None:
-    expected = run_tap(tap_config(api), catalog=two_streams()).expect_success()
-    run = run_tap(tap_config(api), catalog=two_streams(**said)).expect_success()
+    expected = run_in_process(tap_config(api), catalog=two_streams()).expect_success()
+    run = run_in_process(tap_config(api), catalog=two_streams(**said)).expect_success()
     assert run.schemas == expected.schemas
     assert run.records("charges") == expected.records("charges")
     assert run.keys("charges") == api.account.keys("charges")
@@ -148,7 +149,7 @@ def test_fields_are_deselected_in_the_schema_too(api: FakeAPI) -> None:
     for field in ("charge_id", "amount"):
         schema["properties"][field]["selected"] = False
     for said in ({"metadata": ...}, {"metadata": root(selected=True)}, {}):
-        run = run_tap(tap_config(api), catalog=two_streams(schema=schema, **said)).expect_success()
+        run = run_in_process(tap_config(api), catalog=two_streams(schema=schema, **said)).expect_success()
         assert run.keys("charges") == api.account.keys("charges")
         for fields in (run.schemas["charges"]["schema"]["properties"], *run.records("charges")):
             assert "amount" not in fields
@@ -160,21 +161,21 @@ def test_fields_are_deselected_in_the_schema_too(api: FakeAPI) -> None:
 def test_a_schema_gets_the_key_and_the_replication_key_that_it_lacks(api: FakeAPI) -> None:
     schema = {"type": "object", "properties": {"amount": {"type": ["string", "null"]}}}
     catalog = two_streams(schema=schema, metadata=..., replication_method="INCREMENTAL")
-    run = run_tap(tap_config(api), catalog=catalog).expect_success()
+    run = run_in_process(tap_config(api), catalog=catalog).expect_success()
     assert set(run.schemas["charges"]["schema"]["properties"]) == {"charge_id", "occurred", "amount"}
     assert run.keys("charges") == api.account.keys("charges")
     assert run.bookmark("charges") is not None
 
 
 def test_another_name_in_stream_is_logged(api: FakeAPI) -> None:
-    run = run_tap(tap_config(api), catalog=two_streams(stream="payments")).expect_success()
+    run = run_in_process(tap_config(api), catalog=two_streams(stream="payments")).expect_success()
     assert len(run.logged("INFO", "charges", "`tap_stream_id`", "`__alias__`")) == 1
 
 
 def test_an_unknown_stream_is_logged(api: FakeAPI) -> None:
     catalog = two_streams()
     catalog["streams"].append({"tap_stream_id": "refunds\nof charges", "stream": "charges", "schema": {}})
-    run = run_tap(tap_config(api), catalog=catalog).expect_success()
+    run = run_in_process(tap_config(api), catalog=catalog).expect_success()
     assert len(run.logged("WARNING", r"'refunds\nof charges'")) == 1
     assert run.keys("charges") == api.account.keys("charges")
 

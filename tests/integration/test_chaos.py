@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-
-import pytest
+from typing import TYPE_CHECKING
 
 from tests.support.chaos import Figures, play
 from tests.support.fork_server import preloaded
 from tests.support.tap_runs import discovered_catalog
+
+if TYPE_CHECKING:
+    import pytest
 
 FIRST, COUNT = int(os.environ.get("CHAOS_FIRST_SEED", "0")), int(os.environ.get("CHAOS_SEEDS", "80"))
 SEEDS = range(FIRST, FIRST + COUNT)
@@ -23,7 +25,6 @@ def _try(seed: int) -> Figures | str:
         return f"seed {seed}: {type(error).__name__}: {error}\n  again: python -m tests.support.chaos {seed}"
 
 
-@pytest.mark.alone
 def test_every_seed_keeps_the_promise(capsys: pytest.CaptureFixture[str]) -> None:
     # Made once, before several threads ask for them.
     discovered_catalog()

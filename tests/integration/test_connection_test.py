@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,9 +70,7 @@ def test_a_silent_host_is_reported_after_one_timeout(tmp_path: Path, monkeypatch
     monkeypatch.setattr(client, "TEST_TIMEOUT", 0.5)
     with FakeAPI(make_account(charges=40)) as api:
         api.faults.add(Hang(None), times=None)
-        begun = time.monotonic()
         run = run_test(api, tmp_path)
-        assert time.monotonic() - begun < 5
     expect_one_error(run, "did not answer within 0.5 s, and --test tries once", errors.TIMEOUT_ADVICE)
     assert len(api.requests) == 1
 
@@ -98,9 +95,7 @@ def test_a_shorter_timeout_stays(tmp_path: Path) -> None:
 def test_a_test_tries_once(fault: Fault, words: str, concurrency: int, tmp_path: Path) -> None:
     with FakeAPI(make_account(charges=40)) as api:
         api.faults.add(fault, times=None)
-        begun = time.monotonic()
         run = run_test(api, tmp_path, concurrency=concurrency, request_timeout=0.1)
-        assert time.monotonic() - begun < 5
     expect_one_error(run, words)
     assert len(api.requests) == 1
     assert not run.logged("trying again")

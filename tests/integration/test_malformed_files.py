@@ -15,7 +15,8 @@ from tap_payments.client import PaymentsStream
 from tap_payments.errors import RunError
 from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
-from tests.support.tap_runs import JSON, catalog_with, discovered_catalog, invoke, run_tap, tap_config
+from tests.support.in_process import expect_one_error, invoke_in_process, run_in_process
+from tests.support.tap_runs import JSON, catalog_with, discovered_catalog, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,7 +141,7 @@ STATES: dict[str, tuple[Any, tuple[str, ...]]] = {
 def test_a_malformed_catalog_is_named_in_one_line(case: str) -> None:
     make, words = CATALOGS[case]
     with FakeAPI(make_account(charges=3)) as api:
-        run = run_tap(tap_config(api), catalog=make())
+        run = run_in_process(tap_config(api), catalog=make())
     line = run.expect_failure("the catalog", *words).lines[-1]
     assert MARKER not in line
     assert not api.requests
@@ -150,7 +151,7 @@ def test_a_malformed_catalog_is_named_in_one_line(case: str) -> None:
 def test_a_malformed_state_is_named_in_one_line(case: str) -> None:
     state, words = STATES[case]
     with FakeAPI(make_account(charges=3)) as api:
-        run = run_tap(tap_config(api), catalog=catalog_with(incremental=["charges"]), state=state)
+        run = run_in_process(tap_config(api), catalog=catalog_with(incremental=["charges"]), state=state)
     line = run.expect_failure("the state", *words).lines[-1]
     assert MARKER not in line
     assert not api.requests
@@ -168,7 +169,7 @@ def test_a_malformed_state_is_named_in_one_line(case: str) -> None:
 def test_null_in_a_state_is_as_good_as_missing(state: JSON) -> None:
     with FakeAPI(make_account(charges=3)) as api:
         catalog = catalog_with(incremental=["charges"])
-        run = run_tap(tap_config(api), catalog=catalog, state=state).expect_success()
+        run = run_in_process(tap_config(api), catalog=catalog, state=state).expect_success()
         assert run.keys("charges") == api.account.keys("charges")
     assert not run.logged("WARNING")
     assert run.bookmark("charges") is not None
@@ -177,29 +178,23 @@ def test_null_in_a_state_is_as_good_as_missing(state: JSON) -> None:
 def test_a_state_without_bookmarks_is_read_with_a_warning() -> None:
     message = {"type": "STATE", "value": {"bookmarks": {}}}
     with FakeAPI(make_account(charges=3)) as api:
-        run = run_tap(tap_config(api), state=message).expect_success()
+        run = run_in_process(tap_config(api), state=message).expect_success()
         assert run.keys("charges") == api.account.keys("charges")
     assert len(run.logged("WARNING", "the state", "`bookmarks`")) == 1
 
 
-@pytest.mark.parametrize("depth", [300, 100_000])
 @pytest.mark.parametrize("option", ["catalog", "state"])
-def test_a_file_that_is_nested_too_deeply_is_named(option: str, depth: int, tmp_path: Path) -> None:
+def test_a_file_that_is_nested_too_deeply_is_named(option: str, tmp_path: Path) -> None:
     beginning = {
         "catalog": '{"streams": [{"tap_stream_id": "charges", "schema": ',
         "state": '{"bookmarks": {"charges": ',
     }
     end = {"catalog": "}]}", "state": "}}"}
     config, file = tmp_path / "config.json", tmp_path / f"{option}.json"
-    text = beginning[option] + '{"items": ' * depth + "{}" + "}" * depth + end[option]
-    file.write_text(text, encoding="utf-8")
+    file.write_text(beginning[option] + '{"items": ' * 100_000 + "{}" + "}" * 100_000 + end[option], encoding="utf-8")
     with FakeAPI(make_account(charges=3)) as api:
         config.write_text(json.dumps(tap_config(api)), encoding="utf-8")
-        ended = invoke("--config", str(config), f"--{option}", str(file))
-    assert ended.returncode in {0, 1}
-    if ended.returncode:
-        assert option in ended.stderr.splitlines()[-1]
-    assert "internal error" not in ended.stderr
+        expect_one_error(invoke_in_process("--config", str(config), f"--{option}", str(file)), option)
 
 
 # Everything that a file can hold in the wrong place.
@@ -231,7 +226,7 @@ def begin(tap_of: Callable[[], TapPayments]) -> None:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 def test_no_odd_value_in_a_catalog_is_an_internal_error(data: st.DataObject) -> None:
     catalog = copy.deepcopy(discovered_catalog())
     for entry in catalog["streams"]:
@@ -247,7 +242,7 @@ def test_no_odd_value_in_a_catalog_is_an_internal_error(data: st.DataObject) -> 
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 def test_no_odd_value_in_a_state_is_an_internal_error(data: st.DataObject) -> None:
     bookmark = {
         "replication_key": "occurred",

@@ -10,8 +10,9 @@ import pytest
 from tests.fake_api import FakeAPI
 from tests.fake_api.faults import Body
 from tests.fake_api.providers import STREAMS
+from tests.support.in_process import run_in_process
 from tests.support.records import minimal_records
-from tests.support.tap_runs import TapRun, catalog_with, run_tap, tap_config
+from tests.support.tap_runs import TapRun, catalog_with, tap_config
 
 LENGTHS = [(0, 1, 499, 500), (501, 1_000, 1_203, 37)]
 
@@ -35,7 +36,7 @@ def expect_all(run: TapRun, api: FakeAPI) -> None:
 @pytest.mark.parametrize("lengths", LENGTHS)
 def test_lists_of_any_length_arrive_in_pages_of_500(lengths: tuple[int, ...]) -> None:
     with FakeAPI(account(*lengths)) as api:
-        expect_all(run_tap(tap_config(api, requests_per_minute=None)), api)
+        expect_all(run_in_process(tap_config(api, requests_per_minute=None)), api)
     for stream, length in zip(STREAMS, lengths, strict=True):
         full = list(range(0, length + 1, 500))
         assert offsets(api, stream) == (full if length % 500 == 0 else [*full, length])
@@ -45,7 +46,7 @@ def test_lists_of_any_length_arrive_in_pages_of_500(lengths: tuple[int, ...]) ->
 @pytest.mark.parametrize("lengths", LENGTHS)
 def test_a_total_ends_no_list(lengths: tuple[int, ...]) -> None:
     with FakeAPI(account(*lengths), total_count=True) as api:
-        expect_all(run_tap(tap_config(api)), api)
+        expect_all(run_in_process(tap_config(api)), api)
     for stream, length in zip(STREAMS, lengths, strict=True):
         full = list(range(0, length + 1, 500))
         assert offsets(api, stream) == (full if length % 500 == 0 else [*full, length])
@@ -56,7 +57,7 @@ def test_a_total_ends_no_list(lengths: tuple[int, ...]) -> None:
 def test_a_server_may_serve_fewer_than_asked_for(cap: int, provider: str) -> None:
     lengths = (730, cap, 1, cap + 1)
     with FakeAPI(account(*lengths), provider=provider, page_cap=cap) as api:
-        expect_all(run_tap(tap_config(api)), api)
+        expect_all(run_in_process(tap_config(api)), api)
     overlap = int(provider == "chargedesk")
     for stream, length in zip(STREAMS, lengths, strict=True):
         # A list no longer than the overlap is asked for once more: its only page looks the same in mid-list.
@@ -67,7 +68,7 @@ def test_a_server_may_serve_fewer_than_asked_for(cap: int, provider: str) -> Non
 
 def test_a_page_size_that_is_not_understood_costs_requests_and_no_records() -> None:
     with FakeAPI(account(61), provider="chargedesk") as api:
-        expect_all(run_tap(tap_config(api, limit_param="limit", page_overlap=0)), api)
+        expect_all(run_in_process(tap_config(api, limit_param="limit", page_overlap=0)), api)
     assert offsets(api, "charges") == [0, 20, 40, 60, 61]
 
 
@@ -80,13 +81,13 @@ def test_a_short_page_in_mid_list_is_not_the_end(overlap: int, concurrency: int)
         body = msgspec.json.encode({"data": short})
         api.faults.add(Body(body), stream="charges", when=lambda params: params["offset"] == str(second))
         config = tap_config(api, page_overlap=overlap, concurrency=concurrency)
-        expect_all(run_tap(config), api)
+        expect_all(run_in_process(config), api)
     assert api.faults.thrown == {"Body": 1}
 
 
 def test_a_short_list_of_an_api_without_offset_is_one_page_and_a_warning() -> None:
     with FakeAPI(account(37, 499), ignore_offset=True) as api:
-        run = run_tap(tap_config(api))
+        run = run_in_process(tap_config(api))
         expect_all(run, api)
     assert len(offsets(api, "charges")) == 3
     assert len(run.logged("WARNING", "charges", "ignores the offset", "37 records")) == 1
@@ -100,7 +101,7 @@ def test_an_api_without_offset_that_has_more_ends_the_run(
 ) -> None:
     with FakeAPI(account(length), ignore_offset=True) as api:
         config = tap_config(api, concurrency=concurrency, **settings)
-        run = run_tap(config, catalog=catalog_with(only=["charges"]))
+        run = run_in_process(config, catalog=catalog_with(only=["charges"]))
     run.expect_failure("charges", "/v1/charges", "ignores the offset")
     assert run.keys("charges") == api.account.keys("charges")[:500]
     # A list that moves may bring known records alone for a while; one that is not watched may not.
@@ -109,7 +110,7 @@ def test_an_api_without_offset_that_has_more_ends_the_run(
 
 def test_an_api_without_offset_whose_total_is_larger_than_its_page_ends_the_run() -> None:
     with FakeAPI(account(130), ignore_offset=True, page_cap=100, total_count=True) as api:
-        run = run_tap(tap_config(api))
+        run = run_in_process(tap_config(api))
     run.expect_failure("charges", "ignores the offset", "100 records")
 
 
@@ -121,7 +122,7 @@ def test_any_concurrency_emits_the_same_records_in_the_same_order(provider: str)
         api.latency = 0.01
         for concurrency in (1, 4, 8, 16):
             api.requests.clear()
-            expect_all(run_tap(tap_config(api, concurrency=concurrency)), api)
+            expect_all(run_in_process(tap_config(api, concurrency=concurrency)), api)
             requests[concurrency] = len(offsets(api, "charges"))
             assert api.max_in_flight <= concurrency
             assert concurrency == 1 or api.max_in_flight > 1

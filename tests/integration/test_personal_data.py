@@ -26,7 +26,7 @@ from tests.support.in_process import (
     read_served_records,
     run_in_process,
 )
-from tests.support.tap_runs import catalog_with, run_tap, tap_config
+from tests.support.tap_runs import catalog_with, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -304,13 +304,6 @@ def test_an_object_is_hashed_as_canonical_json_of_the_declared_type(sent: str, h
     assert re.fullmatch("[0-9a-f]{64}", logs.records("charges")[0]["logs"])
 
 
-def test_a_hash_depends_on_its_key() -> None:
-    record = '{"customer_id":"a","name":"Zoë"}'
-    for key in (KEY, "another", "k"):
-        run = read_served_records(record, stream="customers", personal_data="hash", hash_key=key).expect_success()
-        assert run.records("customers") == [{"customer_id": digest("a", key), "name": digest("Zoë", key)}]
-
-
 def test_stream_maps_see_hashes() -> None:
     maps = {"customers": {"mail": "email", "short": "email[:8]", "__filter__": f"name == '{digest('Zoë')}'"}}
     with FakeAPI({"customers": [{"customer_id": "a", "email": "x", "name": "Zoë"}, {"customer_id": "b"}]}) as api:
@@ -368,26 +361,6 @@ def test_what_is_dropped_is_not_named_as_undeclared() -> None:
 
 
 # Settings and catalogs.
-
-
-def test_hash_without_a_key_is_refused_before_any_request(api: FakeAPI) -> None:
-    before = len(api.requests)
-    for settings in ({}, {"hash_key": ""}, {"hash_key": "  "}):
-        run = run_in_process(tap_config(api, personal_data="hash", **settings))
-        expect_one_error(run, "setting `hash_key` must be set for `personal_data: hash`")
-        assert run.messages == []
-    assert len(api.requests) == before
-
-
-def test_the_key_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TAP_PAYMENTS_HASH_KEY", KEY)
-    monkeypatch.setenv("TAP_PAYMENTS_PERSONAL_DATA", "hash")
-    with FakeAPI({"customers": [{"customer_id": "a"}]}) as api:
-        monkeypatch.setenv("TAP_PAYMENTS_BASE_URL", api.url)
-        monkeypatch.setenv("TAP_PAYMENTS_USERNAME", api.username)
-        run = invoke_in_process("--config=ENV").expect_success()
-    assert run.records("customers") == [{"customer_id": digest("a")}]
-    assert KEY not in run.stderr
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
@@ -561,12 +534,6 @@ def test_names_of_undeclared_fields_show_no_data() -> None:
     assert "(`risk_score`, 2 others)" in run.logged("does not declare")[0]
     assert "Zo" not in run.stderr
     assert "zoe" not in run.stderr
-
-
-def test_a_process_of_its_own_does_the_same(api: FakeAPI, account: Account) -> None:
-    run = run_tap(tap_config(api, **HASH), env={"TAP_PAYMENTS_LOGLEVEL": "DEBUG"}).expect_success()
-    assert account.told_by(json.dumps(run.messages) + run.stderr) == set()
-    assert KEY not in run.stderr
 
 
 def test_all_that_the_page_on_personal_data_says_of_a_hash_is_so() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import time
-from functools import partial
 
 import pytest
 
@@ -22,7 +21,6 @@ LOGGER = logging.getLogger("tap-payments")
 
 
 # What comes soon on any machine.
-until = partial(wait_until, seconds=20)
 
 
 def test_progress_is_logged_while_nothing_else_happens(
@@ -35,7 +33,7 @@ def test_progress_is_logged_while_nothing_else_happens(
         counts = running.begin("charges")
         counts.count_request(0.0)
         counts.records += 7
-        until(lambda: len(caplog.messages) >= 3)
+        wait_until(lambda: len(caplog.messages) >= 3)
     finally:
         running.close()
     assert set(caplog.messages[-2:]) == {"charges: 7 records, 1 request, 0 retries"}
@@ -48,7 +46,7 @@ def test_no_progress_is_logged_between_streams(
     caplog.set_level(logging.INFO)
     running = Progress(LOGGER)
     running.begin("charges")
-    until(lambda: bool(caplog.messages))
+    wait_until(lambda: bool(caplog.messages))
     running.end("charges")
     time.sleep(0.05)
     caplog.clear()
@@ -68,7 +66,7 @@ def test_an_abandoned_stream_logs_no_progress(
         assert isinstance(stream, PaymentsStream)
         chunks = stream.chunks()
         next(chunks)
-        until(lambda: any("charges: 0 records" in message for message in caplog.messages))
+        wait_until(lambda: any("charges: 0 records" in message for message in caplog.messages))
         del chunks
         time.sleep(0.05)
         caplog.clear()

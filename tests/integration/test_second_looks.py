@@ -1,4 +1,4 @@
-"""What looks like the end of a list and is not: pages of varying length, and lists that seem empty all at once."""
+"""Pages that look like the end of a list and are not: of varying length, or suddenly empty."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing_extensions import override
 
 from tests.fake_api import FakeAPI
 from tests.fake_api.account import Listing, Page, Window
+from tests.support.in_process import run_in_process
 from tests.support.records import evenly_spaced, minimal_records
-from tests.support.tap_runs import JSON, catalog_with, run_tap, tap_config
+from tests.support.tap_runs import JSON, catalog_with, tap_config
 
 if TYPE_CHECKING:
     from tests.fake_api.log import LoggedRequest
@@ -39,7 +40,7 @@ def test_a_page_that_is_read_again_is_no_end_though_it_is_shorter_than_the_first
 
         api.before_each(delete_at_the_top)
         api.rewrite = first_page_is_longer
-        run = run_tap(tap_config(api, concurrency=concurrency), catalog=catalog_with(only=["charges"]))
+        run = run_in_process(tap_config(api, concurrency=concurrency), catalog=catalog_with(only=["charges"]))
         assert set(api.account.keys("charges")) <= set(run.expect_success().keys("charges"))
 
 
@@ -54,7 +55,7 @@ def test_an_empty_answer_at_the_top_is_no_end_once_records_came(lasts: int | Non
 
         api.rewrite = vanish
         config = tap_config(api, emit_activate_version_messages=True)
-        run = run_tap(config, catalog=catalog_with(only=["charges"]))
+        run = run_in_process(config, catalog=catalog_with(only=["charges"]))
         if lasts is None:
             run.expect_failure("charges", "is empty after records of it came")
             assert not [message for message in run.messages if message["type"] == "ACTIVATE_VERSION"]
@@ -66,13 +67,13 @@ def test_an_empty_answer_at_the_top_is_no_end_once_records_came(lasts: int | Non
 def test_totals_in_odd_forms_speak_against_an_end(total: object) -> None:
     with FakeAPI(charges()) as api:
         api.rewrite = lambda body, params: {"data": [], "total_count": total} if params["offset"] == "500" else body
-        run_tap(tap_config(api), catalog=catalog_with(only=["charges"])).expect_failure("`total_count` is 2000")
+        run_in_process(tap_config(api), catalog=catalog_with(only=["charges"])).expect_failure("`total_count` is 2000")
 
 
 def test_a_key_that_is_an_object_is_not_in_the_log() -> None:
     with FakeAPI() as api:
         api.rewrite = lambda _body, _params: {"data": [{"charge_id": {"name": "John Doe"}, "amount": "x"}]}
-        run = run_tap(tap_config(api), catalog=catalog_with(only=["charges"])).expect_failure(
+        run = run_in_process(tap_config(api), catalog=catalog_with(only=["charges"])).expect_failure(
             "sent record (an object)", "`amount`"
         )
     assert "John" not in run.stderr
@@ -85,7 +86,7 @@ def test_an_offset_that_stops_growing_is_not_the_whole_list() -> None:
             params["offset"] = str(min(int(params["offset"]), 990))
 
         api.before_each(clamp)
-        run_tap(tap_config(api), catalog=catalog_with(only=["charges"])).expect_failure("ignores the offset")
+        run_in_process(tap_config(api), catalog=catalog_with(only=["charges"])).expect_failure("ignores the offset")
 
 
 class Shuffled(Listing):
@@ -106,5 +107,5 @@ def test_ties_are_safe_with_and_without_fractions_of_a_second(fraction: float) -
     times = [NOON_2024 + number // 7 + (number % 7) * fraction for number in range(1_500)]
     with FakeAPI(provider="chargedesk") as api:
         api.account.listings["customers"] = Shuffled("customers", minimal_records("customers", times))
-        run = run_tap(tap_config(api, page_size=53), catalog=catalog_with(only=["customers"])).expect_success()
+        run = run_in_process(tap_config(api, page_size=53), catalog=catalog_with(only=["customers"])).expect_success()
         assert set(run.keys("customers")) == set(api.account.keys("customers"))

@@ -22,8 +22,8 @@ from tap_payments.settings import SETTINGS
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import LEAK_MARKER, Body, Drop, DropMidBody, Fault, Hang, Redirect, Status
 from tests.support.in_process import BODY_MARKER, InProcessRun, expect_one_error, invoke_in_process, run_in_process
-from tests.support.proxies import forward_proxy, make_certificate, tls_end
-from tests.support.tap_runs import catalog_with, invoke, run_tap, tap_config
+from tests.support.proxies import forward_proxy, make_certificate
+from tests.support.tap_runs import catalog_with, run_tap, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ SECRETS = [
 MARKED = f'{{"x":"{BODY_MARKER}"}}'.encode()
 
 FAILURES: dict[str, tuple[Fault, ...]] = {
-    **{str(status): (Status(status, body=MARKED),) for status in (400, 401, 403, 404, 418, 429, 500, 503, 599)},
+    **{str(status): (Status(status, body=MARKED),) for status in (401, 404, 429, 503)},
     "a status with a header": (Status(429, {"Retry-After": "9999", "X-Echo": HEADER}, MARKED),),
     "redirect": (Redirect("http://127.0.0.1:1/"),),
     "drop": (Drop(),),
@@ -96,14 +96,6 @@ def test_failures_keep_the_secrets(faults: tuple[Fault, ...], api: FakeAPI) -> N
     expect_silence(run)
 
 
-@pytest.mark.parametrize("name", SETTINGS.wrapped)
-def test_wrong_settings_keep_the_secrets(name: str, api: FakeAPI) -> None:
-    for wrong in ([USERNAME, PASSWORD], {"a": PASSWORD}, PASSWORD if name == "check_total" else True):
-        run = run_in_process({**tap_config(api), name: wrong})
-        expect_one_error(run, f"`{name}`")
-        expect_silence(run)
-
-
 def test_wrong_secrets_keep_themselves(api: FakeAPI) -> None:
     for settings in (
         {"password": PASSWORD + "\n"},
@@ -122,7 +114,7 @@ def test_a_setting_that_is_not_known_keeps_its_value(api: FakeAPI) -> None:
     expect_silence(run)
 
 
-@pytest.mark.parametrize("error", [RuntimeError, ValueError, KeyError, OSError, requests.RequestException])
+@pytest.mark.parametrize("error", [KeyError, OSError])
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
@@ -164,25 +156,16 @@ def test_an_internal_error_names_the_line_it_came_up_in(api: FakeAPI, monkeypatc
     "maps",
     [
         {"charges": {"x": "int(description)"}},
-        {"charges": {"x": "nothing_of_that_name"}},
         {"charges": {"x": "description +"}},
-        {"charges": {"x": "1 / 0"}},
-        {"charges": {"x": "description.nothing()"}},
-        {"charges": {"x": "{}[description]"}},
         {"charges": {"__filter__": "int(description) > 0"}},
-        {"charges": {"x": "__import__('os').environ"}},
         {"charges": {"__key_properties__": ["nothing"]}},
-        {"charges": {"__source__": "nothing"}},
         {"charges": 5},
-        {"nothing": {"x": "1"}},
     ],
     ids=str,
 )
 def test_stream_maps_that_fail_keep_the_secrets(maps: dict[str, Any], api: FakeAPI) -> None:
     api.faults.add(Body(f'{{"data":[{{"charge_id":"a","description":"{BODY_MARKER}{PASSWORD}"}}]}}'.encode()))
     run = read(api, stream_maps=maps, stream_map_config={"key": PASSWORD})
-    if run.exit_code == 0:
-        return
     expect_one_error(run)
     expect_silence(run)
     assert "stream_maps" in run.lines[-1]
@@ -191,7 +174,7 @@ def test_stream_maps_that_fail_keep_the_secrets(maps: dict[str, Any], api: FakeA
 # Where the credentials go.
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("status", [301, 307])
 @pytest.mark.parametrize("elsewhere", [True, False], ids=["another host", "the same host"])
 def test_a_redirect_is_an_error_and_followed_nowhere(status: int, api: FakeAPI, *, elsewhere: bool) -> None:
     with FakeAPI(make_account(charges=30), credentials_required=False) as other:
@@ -206,25 +189,15 @@ def test_a_redirect_is_an_error_and_followed_nowhere(status: int, api: FakeAPI, 
     expect_silence(run)
 
 
-@pytest.mark.parametrize("way", ["NETRC", "HOME"])
-def test_netrc_does_not_replace_the_credentials(
-    way: str, api: FakeAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("password", [PASSWORD, ""])
+def test_netrc_does_not_replace_the_credentials(password: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login mallory password evil\ndefault login mallory password evil\n")
     netrc.chmod(0o600)
-    monkeypatch.setenv(way, str(netrc if way == "NETRC" else tmp_path))
-    assert requests.utils.get_netrc_auth(api.url) == ("mallory", "evil")
-    read(api).expect_success()
-    assert all(request.authorization_ok for request in api.requests)
-
-
-def test_an_empty_password_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text("default login mallory password evil\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    with FakeAPI(make_account(charges=3), username=USERNAME) as api:
-        read(api, password=None).expect_success()
+    with FakeAPI(make_account(charges=3), username=USERNAME, password=password) as api:
+        assert requests.utils.get_netrc_auth(api.url) == ("mallory", "evil")
+        read(api).expect_success()
         assert all(request.authorization_ok for request in api.requests)
 
 
@@ -241,25 +214,33 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
-@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
-def test_proxy_variables_are_honoured(
-    variable: str, api: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def tls(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAPI]:
+    """An API that speaks TLS, by a certificate that nobody trusts."""
     no_proxies(monkeypatch)
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(variable, raising=False)
+    with FakeAPI(make_account(charges=30), username=USERNAME, password=PASSWORD, certificate=certificate) as api:
+        yield api
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+def test_proxy_variables_are_honoured(
+    variable: str, tls: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
-    with forward_proxy() as (proxy, asked), tls_end(api.port, *certificate) as (port, _):
+    with forward_proxy() as (proxy, asked):
         monkeypatch.setenv(variable, proxy)
-        read(api, base_url=f"https://127.0.0.1:{port}/v1/").expect_success()
-        assert set(asked) == {f"127.0.0.1:{port}"}
-        assert len(api.requests) == 2
+        read(tls).expect_success()
+        assert set(asked) == {f"127.0.0.1:{tls.port}"}
         asked.clear()
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        read(api, base_url=f"https://127.0.0.1:{port}/v1/").expect_success()
+        read(tls).expect_success()
         assert asked == []
-        assert len(api.requests) == 4
+    assert len(tls.requests) == 4
 
 
-@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
 def test_credentials_in_the_clear_go_to_no_proxy(variable: str, api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     no_proxies(monkeypatch)
     with forward_proxy() as (proxy, asked):
@@ -270,42 +251,20 @@ def test_credentials_in_the_clear_go_to_no_proxy(variable: str, api: FakeAPI, mo
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_an_authority_of_ones_own_is_honoured(
-    variable: str, api: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    variable: str, tls: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    no_proxies(monkeypatch)
-    for other in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(other, raising=False)
     monkeypatch.setenv(variable, str(certificate[0]))
-    with tls_end(api.port, *certificate) as (port, _):
-        run = read(api, base_url=f"https://127.0.0.1:{port}/v1/").expect_success()
-    assert len(run.records("charges")) == 30
-    assert all(request.authorization_ok for request in api.requests)
+    assert len(read(tls).expect_success().records("charges")) == 30
+    assert all(request.authorization_ok for request in tls.requests)
 
 
 @pytest.mark.parametrize("settings", [{}, {"verify": False, "verify_ssl": False, "insecure": True}], ids=str)
-def test_a_certificate_that_is_not_trusted_ends_the_run_at_once(
-    settings: dict[str, Any], api: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    no_proxies(monkeypatch)
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(variable, raising=False)
-    with tls_end(api.port, *certificate) as (port, handshakes):
-        run = read(api, base_url=f"https://127.0.0.1:{port}/v1/", **settings)
+def test_a_certificate_that_is_not_trusted_ends_the_run_at_once(settings: dict[str, Any], tls: FakeAPI) -> None:
+    run = read(tls, **settings)
     expect_one_error(run, "charges: /v1/charges ", errors.CERTIFICATE_ADVICE)
     expect_silence(run)
-    assert len(handshakes) <= 1, "nothing of that kind passes by itself"
-    assert api.requests == []
-
-
-def test_a_file_of_authorities_that_is_not_there(
-    api: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    no_proxies(monkeypatch)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]) + ".nowhere")
-    with tls_end(api.port, *certificate) as (port, _):
-        run = read(api, base_url=f"https://127.0.0.1:{port}/v1/")
-    expect_one_error(run, "charges: /v1/charges ", errors.CERTIFICATE_ADVICE)
-    assert api.requests == []
+    assert not run.logged("trying again"), "nothing of that kind passes by itself"
+    assert tls.requests == []
 
 
 def test_no_setting_switches_the_verification_off() -> None:
@@ -340,13 +299,3 @@ def test_as_a_process(api: FakeAPI) -> None:
     expect_one_error(run, errors.ADVICE[401])
     for secret in SECRETS:
         assert secret not in run.stderr + json.dumps(run.messages, ensure_ascii=False)
-
-
-def test_from_the_environment_as_a_process(api: FakeAPI) -> None:
-    settings = tap_config(api, page_size="x")
-    env = {f"TAP_PAYMENTS_{name.upper()}": str(value) for name, value in settings.items()}
-    ended = invoke("--config", "ENV", env={**env, "TAP_PAYMENTS_LOGLEVEL": "DEBUG"})
-    assert ended.returncode == 1
-    assert "setting `page_size` must be a whole number" in ended.stderr.splitlines()[-1]
-    for secret in SECRETS:
-        assert secret not in ended.stderr + ended.stdout

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +21,12 @@ from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Fault, Hang, Status
 from tests.support.in_process import expect_one_error, run_in_process
 from tests.support.tap_runs import TAP, bookmark_in, catalog_with, environment, start_tap, tap_config
-from tests.support.waiting import wait_until
+from tests.support.waiting import SOON, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
-# Waits take minutes where nothing ends them; this is enough for the slowest machine, and far from those.
-SOON = 20.0
-# What the design allows, about a second, and what a machine with other work on it adds.
-MOMENT = 2.0
-POLL_INTERVAL = 30.0
 
 Settings = dict[str, Any]
 WAITS: dict[str, tuple[Fault | None, Settings]] = {
@@ -42,9 +36,6 @@ WAITS: dict[str, tuple[Fault | None, Settings]] = {
     "pace": (None, {"requests_per_minute": 0.5}),
 }
 STATE = {"bookmarks": {"customers": {"replication_key": "first_seen", "replication_key_value": 1_700_000_000}}}
-
-
-until = partial(wait_until, seconds=POLL_INTERVAL)
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
@@ -62,9 +53,9 @@ def test_every_wait_ends_with_a_signal(
             catalog=catalog_with(only=["charges"]),
             state=STATE,
         )
-        until(lambda: len(api.requests) > page)
+        wait_until(lambda: len(api.requests) > page)
         # The first page is out as soon as it is there, whatever the next one waits for.
-        until(lambda: sum(one["type"] == "RECORD" for one in process.written()) == 10)
+        wait_until(lambda: sum(one["type"] == "RECORD" for one in process.written()) == 10)
         process.send(number)
         run = process.finish(timeout=SOON)
     assert run.exit_code == SIGNALS[number]
@@ -92,7 +83,7 @@ def test_the_last_state_is_true(number: signal.Signals, tmp_path: Path, *, batch
         process = start_tap(
             tap_config(api, **settings), catalog=catalog_with(only=["charges"], incremental=["charges"])
         )
-        until(lambda: api.faults.thrown["Hang"])
+        wait_until(lambda: api.faults.thrown["Hang"])
         process.send(number)
         run = process.finish(timeout=SOON)
     assert run.exit_code == SIGNALS[number]
@@ -151,7 +142,7 @@ def piped(
 
 def stand_still(api: FakeAPI, process: subprocess.Popen[bytes]) -> None:
     """Wait until nothing moves any more, because nobody reads what a run writes."""
-    until(lambda: len(api.requests) >= 2)
+    wait_until(lambda: len(api.requests) >= 2)
     standing = 0
     while standing != len(api.requests):
         standing = len(api.requests)
@@ -175,7 +166,7 @@ def test_a_signal_in_the_middle_of_a_write_cuts_no_line(unbuffered: str, tmp_pat
         FakeAPI(make_account(charges=3_000)) as api,
         piped(api, tmp_path, env, page_size=500) as process,
     ):
-        until(lambda: len(api.requests) >= 2)
+        wait_until(lambda: len(api.requests) >= 2)
         time.sleep(1)
         process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
@@ -199,9 +190,7 @@ def test_a_signal_ends_a_run_whose_target_does_not_read(
     ):
         stand_still(api, process)
         process.send_signal(number)
-        begun = time.monotonic()
         assert process.wait(SOON) == SIGNALS[number]
-        assert time.monotonic() - begun < MOMENT
         assert process.stdout
         output = process.stdout.read()
     assert output.endswith(b"\n"), "the last line is not whole"
@@ -264,9 +253,7 @@ def test_a_signal_ends_a_run_whose_log_nobody_reads(number: signal.Signals, tmp_
         try:
             stand_still(api, process)
             process.send_signal(number)
-            begun = time.monotonic()
             assert process.wait(SOON) == SIGNALS[number]
-            assert time.monotonic() - begun < 2 * MOMENT
         finally:
             process.kill()
             process.communicate()
@@ -280,9 +267,7 @@ def test_a_second_signal_ends_at_once(number: signal.Signals, tmp_path: Path) ->
         time.sleep(0.1)
         assert process.poll() is None, "it waits a moment for the target to read"
         process.send_signal(number)
-        begun = time.monotonic()
         assert process.wait(SOON) == SIGNALS[number]
-        assert time.monotonic() - begun < 0.3
     assert "| ERROR" not in log_text(tmp_path)
 
 
@@ -299,31 +284,28 @@ cli.MAX_END = 0.2
 cli.StopSignals().handle(signal.SIGINT)
 sys.exit(130)
 """
-    assert subprocess.run([sys.executable, "-c", code], env=environment(), timeout=60, check=False).returncode == 130
+    assert subprocess.run([sys.executable, "-c", code], env=environment(), timeout=SOON, check=False).returncode == 130
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which signals a process handles")
-@pytest.mark.parametrize("delay", [0.0, 0.05, 0.1, 0.2, 0.3])
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3])
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-@pytest.mark.parametrize("program", [[sys.executable, "-m", "tap_payments"], [str(TAP)]], ids=["module", "program"])
 def test_a_signal_while_the_tap_is_imported_prints_nothing(
-    program: list[str], number: signal.Signals, delay: float, tmp_path: Path
+    number: signal.Signals, delay: float, tmp_path: Path
 ) -> None:
     with FakeAPI(make_account(charges=5)) as api:
         api.faults.add(Hang(None), times=None)
         config = tmp_path / "config.json"
         config.write_text(json.dumps(tap_config(api)), encoding="utf-8")
         process = subprocess.Popen(
-            [*program, "--config", str(config)], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [TAP, "--config", str(config)], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         # Before that Python loads itself, and answers to SIGINT as it likes.
-        until(lambda: handles(process.pid, signal.SIGTERM))
+        wait_until(lambda: handles(process.pid, signal.SIGTERM))
         time.sleep(delay)
         process.send_signal(number)
-        begun = time.monotonic()
         _, stderr = process.communicate(timeout=SOON)
         assert process.returncode == SIGNALS[number]
-        assert time.monotonic() - begun < MOMENT
         assert b"Traceback" not in stderr
         assert b"| ERROR" not in stderr
 
@@ -370,23 +352,26 @@ FAILING = {
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--config", "config.json"], ["--discover"], ["--about"], ["--help"]], ids=" ".join
+    ("failing", "unbuffered", "arguments"),
+    [
+        *((failing, "", "--config config.json") for failing in FAILING),
+        *(("a full disk", "", arguments) for arguments in ("--discover", "--about", "--help")),
+        ("a full disk", "1", "--config config.json"),
+        ("no standard output", "1", "--discover"),
+    ],
 )
-@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
-@pytest.mark.parametrize(("where", "cause"), FAILING.values(), ids=FAILING)
-def test_a_standard_output_that_takes_nothing(
-    where: str, cause: str, unbuffered: str, arguments: list[str], tmp_path: Path
-) -> None:
+def test_a_standard_output_that_takes_nothing(failing: str, unbuffered: str, arguments: str, tmp_path: Path) -> None:
+    where, cause = FAILING[failing]
     with FakeAPI(make_account(charges=5)) as api:
         (tmp_path / "config.json").write_text(json.dumps(tap_config(api)), encoding="utf-8")
-        command = f'ulimit -f 1; exec "{sys.executable}" -m tap_payments {" ".join(arguments)} {where}'
+        command = f'ulimit -f 1; exec "{sys.executable}" -m tap_payments {arguments} {where}'
         ended = subprocess.run(
             ["/bin/sh", "-c", command],
             cwd=tmp_path,
             env=environment({"PYTHONUNBUFFERED": unbuffered, "PYTHONDONTWRITEBYTECODE": "1"}),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=SOON,
             check=False,
         )
     assert ended.returncode == 1
@@ -443,7 +428,7 @@ def test_a_full_disk_for_batches_is_named(compression: str, tmp_path: Path) -> N
             env=environment({"PYTHONDONTWRITEBYTECODE": "1"}),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=SOON,
             check=False,
         )
     log = ended.stderr.splitlines()

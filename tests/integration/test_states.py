@@ -11,8 +11,10 @@ import pytest
 
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.providers import STREAMS
+from tests.support.in_process import run_in_process
 from tests.support.records import DAY, minimal_records
-from tests.support.tap_runs import JSON, TapRun, bookmark_in, catalog_with, run_tap, start_tap, tap_config
+from tests.support.tap_runs import JSON, TapRun, bookmark_in, catalog_with, start_tap, tap_config
+from tests.support.waiting import SOON
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,8 +64,8 @@ def second_run_over_many_windows(**settings: object) -> tuple[str, TapRun]:
     with FakeAPI({"charges": minimal_records("charges", times)}, provider="chargedesk") as api:
         config = tap_config(api, window_days=60, lookback_days=1000, reread_days=0, **settings)
         catalog = catalog_with(only=["charges"], incremental=["charges"])
-        first = run_tap(config, catalog=catalog).expect_success()
-        return str(times[-1]), run_tap(config, catalog=catalog, state=first.state).expect_success()
+        first = run_in_process(config, catalog=catalog).expect_success()
+        return str(times[-1]), run_in_process(config, catalog=catalog, state=first.state).expect_success()
 
 
 @pytest.mark.parametrize("provider", ["generic", "chargedesk"])
@@ -80,7 +82,7 @@ def test_quiet_nights_end_with_the_state_that_they_began_with(
         state: JSON | None = None
         nights = []
         for _ in range(3):
-            run = run_tap(config, catalog=catalog, state=state).expect_success()
+            run = run_in_process(config, catalog=catalog, state=state).expect_success()
             expect_state_after_each_stream(run)
             state = remembered(run)
             assert state is not None
@@ -93,7 +95,7 @@ def test_quiet_nights_end_with_the_state_that_they_began_with(
 def test_a_full_table_stream_keeps_what_incremental_runs_left() -> None:
     left = {"bookmarks": {"products": {"replication_key": "first_seen", "replication_key_value": JAN_2024}}}
     with FakeAPI(account()) as api:
-        run = run_tap(tap_config(api), catalog=catalog_with(only=["products"]), state=left).expect_success()
+        run = run_in_process(tap_config(api), catalog=catalog_with(only=["products"]), state=left).expect_success()
     expect_state_after_each_stream(run)
     assert remembered(run) == left
 
@@ -101,8 +103,8 @@ def test_a_full_table_stream_keeps_what_incremental_runs_left() -> None:
 def test_a_stream_without_records_ends_with_a_state_too() -> None:
     with FakeAPI({"products": make_account(products=3)["products"]}, provider="chargedesk") as api:
         catalog = catalog_with(incremental=INCREMENTAL)
-        first = run_tap(tap_config(api), catalog=catalog).expect_success()
-        second = run_tap(tap_config(api), catalog=catalog, state=first.state).expect_success()
+        first = run_in_process(tap_config(api), catalog=catalog).expect_success()
+        second = run_in_process(tap_config(api), catalog=catalog, state=first.state).expect_success()
     for run in (first, second):
         expect_state_after_each_stream(run)
         assert run.state == {"bookmarks": {name: {} for name in STREAMS}}
@@ -131,7 +133,7 @@ def test_a_run_that_is_stopped_on_a_quiet_night_ends_with_its_state() -> None:
     with FakeAPI(account(php=True), provider="chargedesk") as api:
         config = tap_config(api, page_size=2, reread_days=0)
         catalog = catalog_with(incremental=INCREMENTAL)
-        state = remembered(run_tap(config, catalog=catalog).expect_success())
+        state = remembered(run_in_process(config, catalog=catalog).expect_success())
 
         def hold(_: FakeAPI, request: LoggedRequest, params: dict[str, str]) -> None:
             if request.stream == "products" and params["offset"] == "3":
@@ -140,7 +142,7 @@ def test_a_run_that_is_stopped_on_a_quiet_night_ends_with_its_state() -> None:
 
         api.before_each(hold)
         with start_tap(config, catalog=catalog, state=state) as process:
-            assert reached.wait(30)
+            assert reached.wait(SOON)
             process.send(signal.SIGTERM)
             run = process.finish()
     assert run.exit_code == 143

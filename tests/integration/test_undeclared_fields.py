@@ -10,7 +10,7 @@ import pytest
 
 from tests.fake_api import FakeAPI, make_account
 from tests.support.in_process import InProcessRun, read_served_records, run_in_process
-from tests.support.tap_runs import catalog_with, run_tap, tap_config
+from tests.support.tap_runs import catalog_with, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,9 +145,3 @@ def test_a_run_that_fails_still_ends_with_its_error() -> None:
     run = read_served_records('{"charge_id":"a","zz":1},{"charge_id":"b","amount":"x"}')
     run.expect_failure("`amount`")
     assert len(told(run)) == 1
-
-
-def test_a_process_of_its_own_does_the_same(api: FakeAPI) -> None:
-    run = run_tap(tap_config(api)).expect_success()
-    assert len(run.logged("does not declare")) == 2
-    assert not any("new_everywhere" in record for record in run.records("charges"))

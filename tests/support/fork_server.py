@@ -59,7 +59,7 @@ class Preloaded:
         atexit.register(self._process.communicate)
 
     def ask(self, **order: object) -> Any:
-        """Return the answer to an order."""
+        """Return the reply to an order."""
         with self._lock:
             assert self._process.stdin is not None
             assert self._process.stdout is not None

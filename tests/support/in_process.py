@@ -1,4 +1,4 @@
-"""What the attacks share: quick runs inside this process, exact numbers, and the rule of how a failure is told."""
+"""Quick runs of the tap inside this process, exact numbers, and the form of a failure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 import signal
 import sys
 import threading
-import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,7 +45,7 @@ def read_exactly(text: str | bytes) -> Any:
 
 @dataclass(frozen=True)
 class InProcessRun(TapRun):
-    """What a run inside this process said, its standard output byte by byte.
+    """The outcome of a run inside this process, with its standard output byte by byte.
 
     Attributes:
         stdout: All that it wrote to standard output.
@@ -67,7 +66,7 @@ def _integer(text: str) -> int | str:
 
 @contextmanager
 def _own_streams() -> Iterator[tuple[io.BytesIO, io.StringIO]]:
-    """Lend the process other standard streams, and put back what the command line changes in it."""
+    """Replace the standard streams, and restore what the command line changes."""
     stdout, stderr = io.BytesIO(), io.StringIO()
     root = logging.getLogger()
     kept = sys.stdout, sys.stderr, root.level, list(root.handlers), sys.excepthook
@@ -87,9 +86,8 @@ def invoke_in_process(*arguments: str) -> InProcessRun:
     """Run the tap's command line inside this process: a twentieth of the time that a process of its own takes.
 
     A run that fails may leave threads that still ask for a page, and would end with a process of its own. Here they
-    would go on into the next run, and take an answer that is meant for it; so they are waited for.
+    would go on into the next run, and take a response that is meant for it; so they are waited for.
     """
-    begun = time.monotonic()
     before = set(threading.enumerate())
     exit_code: Any = 0
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -103,14 +101,14 @@ def invoke_in_process(*arguments: str) -> InProcessRun:
                 signal.signal(number, handler)
         sys.stdout.flush()
         # Taken now: what those threads say while they are waited for, nobody would hear from a process.
-        output, told, seconds = stdout.getvalue(), stderr.getvalue(), time.monotonic() - begun
+        output, told = stdout.getvalue(), stderr.getvalue()
         for thread in threading.enumerate() if exit_code else ():
             if thread not in before and thread.name.startswith("page-"):
                 thread.join(SECONDS_TO_END)
     messages = (
         [json.loads(line, parse_int=_integer) for line in output.splitlines()] if output.startswith(b'{"type"') else []
     )
-    return InProcessRun(int(exit_code or 0), messages, told, seconds, output)
+    return InProcessRun(int(exit_code or 0), messages, told, output)
 
 
 def run_in_process(config: JSON, *, catalog: JSON | None = None, state: JSON | None = None) -> InProcessRun:

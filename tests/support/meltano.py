@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +87,42 @@ class Project:
         if fails is (process.returncode == 0):
             raise MeltanoError(f"`meltano {' '.join(words)}` ended with {process.returncode}:\n{output}")
         return output
+
+
+class KeptState:
+    """The bookmarks that Meltano keeps in its database, without starting Meltano.
+
+    Args:
+        project: The project.
+        state_id: The name of the state.
+    """
+
+    def __init__(self, project: Project, state_id: str) -> None:
+        self._file, self._id = project.folder / ".meltano" / "meltano.db", state_id
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """Return the bookmarks of the tap; empty where none are kept yet."""
+        query = "SELECT completed_state, partial_state FROM state WHERE state_id = ?"
+        rows = []
+        with closing(self._connect()) as connection, suppress(sqlite3.OperationalError):
+            rows = connection.execute(query, [self._id]).fetchall()
+        bookmarks: dict[str, dict[str, Any]] = {}
+        # What a run with the strategy `merge` left stands beside what is complete, and goes over it.
+        for text in (text for row in rows for text in row if text):
+            for stream, bookmark in json.loads(text).get("singer_state", {}).get("bookmarks", {}).items():
+                bookmarks.setdefault(stream, {}).update(bookmark)
+        return bookmarks
+
+    def write(self, bookmarks: dict[str, Any]) -> None:
+        """Replace the bookmarks of the tap."""
+        kept = json.dumps({"singer_state": {"bookmarks": bookmarks}})
+        with closing(self._connect()) as connection, connection:
+            connection.execute(
+                "UPDATE state SET completed_state = ?, partial_state = '{}' WHERE state_id = ?", [kept, self._id]
+            )
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._file, timeout=SECONDS_TO_END)
 
 
 def end(process: subprocess.Popen[str]) -> None:

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of one's own, for as long as it is needed: for the demo and the tests.
+"""A PostgreSQL server for the demo and the tests.
 
 The programs come with a Python package. The server listens on loopback, at any free port, and asks for a password.
 """
@@ -41,7 +41,7 @@ OPTIONS = {
     "max_wal_size": "4GB",
     "timezone": "UTC",
 }
-SECONDS_TO_START = 60
+SECONDS_TO_START = 120
 SECONDS_TO_STOP = 15
 TRIES = 3
 
@@ -126,7 +126,7 @@ class Postgres:
             password=self.password,
             dbname=self.database,
             autocommit=True,
-            connect_timeout=5,
+            connect_timeout=30,
         )
 
     def start(self) -> None:
@@ -178,7 +178,7 @@ class Postgres:
                 return
 
     def _prepare(self) -> None:
-        """Make the folder and what belongs in it."""
+        """Create the database cluster."""
         self.folder.mkdir(parents=True, exist_ok=True)
         password = self.folder / "password"
         if self._identity:
@@ -227,7 +227,7 @@ class Postgres:
         )
 
     def _is_ready(self) -> bool:
-        """Wait until the server answers; False if it ended."""
+        """Wait until the server accepts connections; False if it ended."""
         deadline = time.monotonic() + SECONDS_TO_START
         while self._process is not None and self._process.poll() is None and time.monotonic() < deadline:
             environment = {**os.environ, **self.environment, "PGDATABASE": "postgres"}

@@ -1,19 +1,18 @@
-"""What may stand between the tap and an API: a proxy, and the end of a TLS connection."""
+"""A forward proxy between the tap and an API, and a certificate for loopback."""
 
 from __future__ import annotations
 
 import socket
-import ssl
 import subprocess
 from contextlib import contextmanager, suppress
-from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from shutil import which
 from threading import Thread
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
+
+from tests.support.waiting import SOON
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,25 +29,16 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 
 
 class _Forwarder(BaseHTTPRequestHandler):
-    """Passes on what is asked of a proxy, and notes the URL."""
+    """Tunnels connections, refuses anything else, and logs the URL."""
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)  # type: ignore[attr-defined]
-        parts = urlsplit(self.path)
-        onward = HTTPConnection(parts.hostname or "", parts.port, timeout=10)
-        onward.request("GET", f"{parts.path}?{parts.query}", headers=dict(self.headers))
-        answer = onward.getresponse()
-        body = answer.read()
-        self.send_response(answer.status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-        onward.close()
+        self.send_error(502)
 
     def do_CONNECT(self) -> None:
         self.server.asked.append(self.path)  # type: ignore[attr-defined]
         host, port = self.path.rsplit(":", 1)
-        with socket.create_connection((host, int(port)), timeout=10) as onward:
+        with socket.create_connection((host, int(port)), timeout=SOON) as onward:
             self.send_response(200)
             self.end_headers()
             back = Thread(target=_pump, args=(onward, self.connection), daemon=True)
@@ -87,47 +77,3 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
         capture_output=True,
     )
     return certificate, key
-
-
-@contextmanager
-def tls_end(port: int, certificate: Path, key: Path) -> Iterator[tuple[int, list[bool]]]:
-    """Take TLS connections and pass on what is in them to a port; yield its own port, and how each handshake went."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    handshakes: list[bool] = []
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65_536):
-                sink.sendall(data)
-        for end in (source, sink):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-    def serve(plain: socket.socket) -> None:
-        try:
-            outer = context.wrap_socket(plain, server_side=True)
-            # A client that does not trust the certificate says so after its own side of the handshake.
-            inner = socket.create_connection(("127.0.0.1", port))
-        except OSError:
-            handshakes.append(False)
-            plain.close()
-            return
-        handshakes.append(True)
-        Thread(target=pump, args=(inner, outer), daemon=True).start()
-        pump(outer, inner)
-
-    def accept(listener: socket.socket) -> None:
-        with suppress(OSError):
-            while True:
-                plain, _ = listener.accept()
-                Thread(target=serve, args=(plain,), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = Thread(target=accept, args=(listener,), daemon=True)
-        thread.start()
-        yield listener.getsockname()[1], handshakes
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-    thread.join(5)

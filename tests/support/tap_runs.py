@@ -1,4 +1,4 @@
-"""Runs the tap as a process, the way a user does, and reads what it says."""
+"""Run the tap as a process, as a user does, and read its output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.fake_api.providers import STREAMS
 from tests.support.fork_server import ForkedProcess
+from tests.support.waiting import SOON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -95,7 +95,7 @@ def discovered_catalog() -> JSON:
 
 
 def invoke(
-    *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 60
+    *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 2 * SOON
 ) -> subprocess.CompletedProcess[str]:
     """Run the tap with these arguments."""
     with TemporaryDirectory() as folder:
@@ -121,19 +121,17 @@ def environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class TapRun:
-    """What a run of the tap said.
+    """The outcome of a run of the tap.
 
     Attributes:
         exit_code: Its exit code; negative if a signal killed it.
         messages: Its Singer messages in order; the rest of a line that a kill cut off is left out.
         stderr: Its log.
-        seconds: How long it took.
     """
 
     exit_code: int
     messages: list[JSON]
     stderr: str
-    seconds: float
 
     def records(self, stream: str) -> list[JSON]:
         """Return the records of a stream, in order."""
@@ -221,7 +219,6 @@ class TapProcess:
                 arguments += [f"--{option}", str(file)]
         # Files, not pipes: they take all that the tap writes, whoever reads.
         self._stdout, self._stderr = folder / "stdout", folder / "stderr"
-        self._begun = time.monotonic()
         self._process = self._start(arguments, folder, env)
 
     def _start(
@@ -256,7 +253,7 @@ class TapProcess:
         """Return the messages it has written so far."""
         return _messages(self._stdout.read_bytes())
 
-    def finish(self, timeout: float = 60) -> TapRun:
+    def finish(self, timeout: float = 2 * SOON) -> TapRun:
         """Wait for its end; return its outcome.
 
         Raises:
@@ -264,11 +261,10 @@ class TapProcess:
         """
         with self:
             exit_code = self._process.wait(timeout)
-            seconds = time.monotonic() - self._begun
             stdout, stderr = self._stdout.read_bytes(), self._stderr.read_text(encoding="utf-8")
         if exit_code != -signal.SIGKILL:
             assert stdout in {b"", stdout.rstrip(b"\n") + b"\n"}, "the last line is not whole"
-        return TapRun(exit_code, _messages(stdout), stderr, seconds)
+        return TapRun(exit_code, _messages(stdout), stderr)
 
 
 def start_tap(
@@ -284,7 +280,7 @@ def run_tap(
     catalog: JSON | None = None,
     state: JSON | None = None,
     env: Mapping[str, str] | None = None,
-    timeout: float = 60,
+    timeout: float = 2 * SOON,
 ) -> TapRun:
     """Run the tap to its end; return its outcome.
 

@@ -1,4 +1,4 @@
-"""Waiting for what comes soon, and when nobody knows."""
+"""Wait for a condition without knowing when it comes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 POLL = 0.01  # seconds
+# Seconds to wait for what takes a moment: enough on a machine that is busy with other work.
+SOON = 60.0
 
 
-def wait_until(condition: Callable[[], object], seconds: float) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = SOON) -> None:
     """Wait until a condition holds, and assert that it does in time."""
     deadline = time.monotonic() + seconds
     while not condition():

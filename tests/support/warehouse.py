@@ -1,4 +1,4 @@
-"""What is in PostgreSQL."""
+"""The tables in PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds of making records fit, whatever the schema and whatever arrives."""
+"""Properties of coercion for any schema and any record."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def fits(value: object, declared: JSON) -> bool:
 
 
 def conformed(schema: JSON, text: str) -> Any:
-    """Make a record fit; None where it does not."""
+    """Coerce a record; None where it does not fit."""
     try:
         return Coercer(schema).coerce(DECODER.decode(text))
     except InvalidValueError:

@@ -1,4 +1,4 @@
-"""What a line of progress claims: counts, the share done, and the time left."""
+"""Lines of progress: counts, the share done, and the time left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request looks like, and what is asked next, with HTTP mocked by requests_mock."""
+"""Requests and their order, with HTTP mocked by requests_mock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answer of the API to one request for a list."""
+"""The response of the API to one request for a list."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class BadRequestError(Exception):
-    """A request the API answers 400; its text is the message."""
+    """A bad request; its text is the message of the 400."""
 
 
 def error(status: int, message: str, headers: dict[str, str] | None = None) -> Reply:

@@ -1,0 +1,1 @@
+"""Set-up of the project, and generators of its documents."""
