@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from tap_payments.errors import ContradictionError, TransientError
 from tap_payments.pagination.anchored import AnchoredPaginator
 from tap_payments.pagination.unanchored import UnanchoredPaginator
 
 if TYPE_CHECKING:
-    from tap_payments.pagination.pages import ListFacts, PagingRules, Span
+    from collections.abc import Iterator, Sequence
+
+    from tap_payments.pagination.pages import ListFacts, PageToken, PagingRules, Span
     from tap_payments.pagination.paginator import ListPaginator
+    from tap_payments.records.page import FetchedPage
+
+
+class PageSource(Protocol):
+    """Where pages come from."""
+
+    def schedule(self, token: PageToken, guesses: Sequence[PageToken] = ()) -> None:
+        """Schedule a page, and those that will probably follow."""
+
+    def take(self, token: PageToken) -> FetchedPage:
+        """Return a page that is scheduled."""
+
+    def retry(self, token: PageToken, failed: TransientError) -> None:
+        """Fetch a page again that was not believed."""
 
 
 def new_paginator(rules: PagingRules, span: Span, facts: ListFacts) -> ListPaginator:
@@ -22,3 +39,47 @@ def new_paginator(rules: PagingRules, span: Span, facts: ListFacts) -> ListPagin
     """
     can_anchor = rules.is_filterable and rules.shows_filter_time and rules.overlap and not rules.single_page
     return (AnchoredPaginator if can_anchor else UnanchoredPaginator)(rules, span, facts)
+
+
+def read_pages(
+    paginator: ListPaginator, pages: PageSource, *, ahead: int | None
+) -> Iterator[tuple[FetchedPage, list[int], Sequence[Span]]]:
+    """Read a span of a list to its end.
+
+    Args:
+        paginator: Chooses the next page.
+        pages: Fetches them.
+        ahead: How many pages may be in flight; None fetches none before it is needed.
+
+    Yields:
+        Each page, the indexes of the records on it that are new, and the part of the span that is not out behind it.
+
+    Raises:
+        UnreadableListError: If the list cannot be read whole.
+    """
+    current: ListPaginator | None = paginator
+    pages.schedule(paginator.token)
+    while current is not None:
+        if ahead is None:
+            pages.schedule(current.token)
+        fetched = _take(current, pages)
+        indexes, remaining = current.new_indexes, current.remaining
+        if current.finished:
+            current = current.successor
+        if ahead is not None and current is not None:
+            pages.schedule(current.token, current.guesses(ahead - 1))
+        yield fetched, indexes, remaining
+
+
+def _take(paginator: ListPaginator, pages: PageSource) -> FetchedPage:
+    """Take the paginator's next page and feed it; a response that contradicts itself is retried."""
+    token, tries = paginator.token, 0
+    while True:
+        fetched = pages.take(token)
+        try:
+            paginator.advance(fetched.outline)
+        except ContradictionError as error:
+            tries += 1
+            pages.retry(token, TransientError(f"answered 200, but {error}", advice=error.advice, tries=tries))
+        else:
+            return fetched

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import floor
 from typing import NamedTuple
 
 
 class Span(NamedTuple):
-    """A span of time, both ends inclusive.
+    """A span of whole Unix seconds, both ends inclusive; a time with a fraction belongs to the second before it.
 
     Attributes:
-        since: Oldest Unix second; None where the span is open at the bottom.
-        until: Newest Unix second; None where it is open at the top.
+        since: Oldest second; None where the span is open at the bottom.
+        until: Newest second; None where it is open at the top.
     """
 
     since: int | None = None
     until: int | None = None
+
+    def covers(self, time: float) -> bool:
+        """Whether a time is in the span."""
+        return (self.since is None or self.since <= time) and (self.until is None or floor(time) <= self.until)
 
 
 class PageToken(NamedTuple):

@@ -12,7 +12,8 @@ from math import ceil, floor, inf
 from typing import TYPE_CHECKING
 
 from tap_payments.errors import RunError
-from tap_payments.replication.state import Span, StreamState
+from tap_payments.pagination.pages import Span
+from tap_payments.replication.state import StreamState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,6 +81,8 @@ class Plan:
         self._newest: float | None = None
         self._oldest: float | None = None
         state, self.warning = _clamp(state, started, reread_days)
+        # Below this second lies what the run reads only because it may have changed.
+        self._reread_until = None if state.replication_key_value is None else (state.newest or 0) - lookback
         new = Span(state.newest, None)
         due = [*clip(state.unread, since=start), new]
         if state.replication_key_value is None:
@@ -97,6 +100,11 @@ class Plan:
         self.spans = merge(clip(due, since=start))
         self._remaining: dict[Span, Sequence[Span]] = {span: [span] for span in self.spans}
         self.state = replace(state, unread=self._unread)
+
+    def count_reread(self, times: Iterable[float | None]) -> int:
+        """Return how many of these times are older than what the run reads as new or as its look-back."""
+        since = self._reread_until
+        return 0 if since is None else sum(time is not None and time < since for time in times)
 
     def progress(self, span: Span, remaining: Sequence[Span], times: Iterable[float | None] = ()) -> StreamState:
         """Return the state once a part of a span is out.

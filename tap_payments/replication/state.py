@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from math import ceil, floor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from tap_payments.pagination.pages import Span
 from tap_payments.records.timestamps import read_time
 
 if TYPE_CHECKING:
@@ -19,22 +20,6 @@ UNUSABLE = (
     "the STATE is of another version or replication key, or has values that are not times: "
     "what it does not tell is read again"
 )
-
-
-class Span(NamedTuple):
-    """A span of whole Unix seconds, both inclusive; a time with a fraction belongs to the second before it.
-
-    Attributes:
-        since: The oldest second; None where the span is open at the bottom.
-        until: The newest second; None where it is open at the top.
-    """
-
-    since: int | None
-    until: int | None
-
-    def covers(self, time: float) -> bool:
-        """Whether a time is in the span."""
-        return (self.since is None or self.since <= time) and (self.until is None or floor(time) <= self.until)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,82 @@
+"""The order in which the spans of a list are read, and the state behind each page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tap_payments.pagination.pages import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tap_payments.records.page import FetchedPage
+    from tap_payments.replication.spans import Plan
+    from tap_payments.replication.state import StreamState
+
+    # Reads a span; yields pages, the indexes of the new records on them, and what is not out behind each.
+    ReadSpan = Callable[[Span], Iterator[tuple[FetchedPage, Sequence[int], Sequence[Span]]]]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Records to emit.
+
+    Attributes:
+        fetched: The page that holds them; None where there are none.
+        indexes: Where on the page they stand.
+        state: The state of the stream once they are out; None where it does not change.
+        reread: How many of them are older records that are read again.
+    """
+
+    fetched: FetchedPage | None = None
+    indexes: Sequence[int] = ()
+    state: StreamState | None = None
+    reread: int = 0
+
+
+def read_full_table(read_span: ReadSpan) -> Iterator[Chunk]:
+    """Yield the records of the whole list."""
+    for fetched, indexes, _ in read_span(Span()):
+        yield Chunk(fetched, indexes)
+
+
+def read_incremental(read_span: ReadSpan, plan: Plan, *, is_filterable: bool) -> Iterator[Chunk]:
+    """Yield the records of the spans that are due.
+
+    Args:
+        read_span: Reads a span.
+        plan: The spans.
+        is_filterable: Whether the API can filter the list by time; if not, it is read whole, and what is not due is
+            left out.
+    """
+    if not is_filterable:
+        yield from _read_whole(read_span, plan)
+        return
+    # What the run owes is in its first STATE: a run that is stopped before its first page is out owes the same.
+    yield Chunk(state=plan.state)
+    for span in plan.spans:
+        for fetched, indexes, remaining in read_span(span):
+            before = plan.state
+            times = [fetched.outline.times[index] for index in indexes]
+            state = plan.progress(span, remaining, times)
+            yield Chunk(fetched, indexes, None if state == before else state, plan.count_reread(times))
+
+
+def _read_whole(read_span: ReadSpan, plan: Plan) -> Iterator[Chunk]:
+    """Read the whole list; a record without a time always goes out."""
+    seen: list[float | None] = []
+    for fetched, indexes, _ in read_span(Span()):
+        times = fetched.outline.times
+        due = [
+            index
+            for index in indexes
+            if (time := times[index]) is None or any(span.covers(time) for span in plan.spans)
+        ]
+        known = [time for index in due if (time := times[index]) is not None]
+        seen += [min(known), max(known)] if known else []
+        seen = [min(seen), max(seen)] if seen else []  # type: ignore[type-var]  # None is left out above
+        yield Chunk(fetched, due, reread=plan.count_reread(times[index] for index in due))
+    for number, span in enumerate(plan.spans):
+        plan.progress(span, (), () if number else seen)
+    yield Chunk(state=plan.state)
