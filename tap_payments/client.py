@@ -26,15 +26,16 @@ from tap_payments.errors import RunError, UnreadableListError, UnwritableRecordE
 from tap_payments.output.activate_version import PendingVersion
 from tap_payments.output.batches import Batches, Manifest
 from tap_payments.output.writer import BufferedWriter
-from tap_payments.pagination.pages import PageLengths, PageToken, PagingRules
-from tap_payments.pagination.reading import new_paginator, read_pages
+from tap_payments.pagination.loop import new_paginator, read_pages
+from tap_payments.pagination.pages import WHOLE, ListFacts, PageToken, PagingRules, Span
 from tap_payments.records.page import FetchedPage, Page
 from tap_payments.records.personal_data import Protection
 from tap_payments.records.reader import RecordReader
 from tap_payments.records.selection import Selection
 from tap_payments.records.undeclared import UndeclaredFields
-from tap_payments.replication.bookmark import Bookmark
-from tap_payments.replication.plan import plan_reading
+from tap_payments.replication.reading import describe_limits, read_full_table, read_incremental
+from tap_payments.replication.spans import Plan
+from tap_payments.replication.state import read_state, write_state
 
 if TYPE_CHECKING:
     import threading
@@ -51,10 +52,8 @@ if TYPE_CHECKING:
     from tap_payments.output.progress import Progress, StreamProgress
     from tap_payments.pagination.paginator import ListPaginator
     from tap_payments.providers import Listing
-    from tap_payments.records.chunk import Chunk, ReplicationState
-    from tap_payments.records.timestamps import Window
-    from tap_payments.replication.full_table import FullTable
-    from tap_payments.replication.incremental import Incremental
+    from tap_payments.replication.reading import Chunk
+    from tap_payments.replication.state import StreamState
     from tap_payments.settings import Settings
 
 # Longest time, in seconds, that a test of the connection waits for an answer.
@@ -231,9 +230,14 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     # The pages.
 
+    @property
+    def shows_filter_time(self) -> bool:
+        """Whether records show the time that the API filters by."""
+        return self.listing.filter_field == self.time_field
+
     @override
-    def get_new_paginator(self, window: Window | None = None) -> ListPaginator:
-        """Return a paginator at the top of the list, or of a window of it."""
+    def get_new_paginator(self, span: Span = WHOLE) -> ListPaginator:
+        """Return a paginator at the top of the list, or of a span of it."""
         settings, listing = self.settings, self.listing
         rules = PagingRules(
             settings.page_size,
@@ -241,42 +245,52 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             single_page=not settings.offset_param,
             check_total=settings.check_total,
             max_offset=listing.max_offset,
-            filterable=listing.filter_field is not None,
+            is_filterable=listing.filter_field is not None,
+            shows_filter_time=self.shows_filter_time,
             earliest=settings.provider.earliest,
             now=self.sync_context.started,
         )
-        return new_paginator(rules, window, self._lengths)
+        return new_paginator(rules, span, self._facts)
 
     @cached_property
-    def _lengths(self) -> PageLengths:
-        return PageLengths(full=self.settings.page_size)
+    def _facts(self) -> ListFacts:
+        return ListFacts(full=self.settings.page_size)
 
-    def _read_pages(
-        self,
-        prefetcher: Prefetcher[PageToken, FetchedPage],
-        window: Window,
-        may_give_up: bool,  # noqa: FBT001
-    ) -> Iterator[tuple[FetchedPage, Sequence[int]]]:
-        """Read a window of the list to its end; yield each page, with the places of the new records on it."""
-        paginator = self.get_new_paginator(window)
+    def _read_span(
+        self, prefetcher: Prefetcher[PageToken, FetchedPage], span: Span
+    ) -> Iterator[tuple[FetchedPage, Sequence[int], Sequence[Span]]]:
+        """Read a span of the list; yield each page, the indexes of its new records, and what is not out behind it."""
         # A test of the connection takes one record, and has no use for a second page.
         ahead = None if self.is_test else self.settings.concurrency
-        yield from read_pages(paginator, prefetcher, ahead=ahead, may_give_up=may_give_up)
-        for limit in paginator.limits:
-            self.sync_context.log_once(f"{self._request_name} {limit}", level=logging.WARNING)
+        yield from read_pages(self.get_new_paginator(span), prefetcher, ahead=ahead)
+        for level, facts in ((logging.WARNING, self._facts.warnings), (logging.INFO, self._facts.notes)):
+            for fact in facts:
+                self.sync_context.log_once(f"{self._request_name} {fact}", level=level)
 
-    def _plan(self, prefetcher: Prefetcher[PageToken, FetchedPage]) -> FullTable | Incremental:
-        """Return the replication plan."""
-        return plan_reading(
-            partial(self._read_pages, prefetcher),
-            self.settings,
-            name=self.name,
-            bookmark=self._bookmark if self.replication_method == REPLICATION_INCREMENTAL else None,
-            filterable=self.listing.filter_field is not None,
-            earliest=self.settings.provider.earliest,
+    def _read_chunks(self, prefetcher: Prefetcher[PageToken, FetchedPage]) -> Iterator[Chunk]:
+        """Read what the replication method asks for."""
+        settings, is_filterable = self.settings, self.listing.filter_field is not None
+        is_incremental = self.replication_method == REPLICATION_INCREMENTAL
+        for level, limit in describe_limits(
+            self.name, settings, is_incremental=is_incremental, is_filterable=is_filterable
+        ):
+            self.sync_context.log_once(limit, level=level)
+        read_span = partial(self._read_span, prefetcher)
+        if not is_incremental:
+            return read_full_table(read_span)
+        state, unusable = read_state(self.stream_state, self.replication_key or "")
+        plan = Plan(
+            state,
             started=self.sync_context.started,
-            log=self.sync_context.log_once,
+            start=settings.start,
+            lookback=settings.lookback,
+            reread_days=settings.reread_days,
+            earliest=settings.provider.earliest,
+            shows_times=self.shows_filter_time or not is_filterable,
         )
+        for warning in filter(None, (unusable, plan.warning)):
+            self.logger.warning("%s: %s", self.name, warning)
+        return read_incremental(read_span, plan, is_filterable=is_filterable)
 
     # The records.
 
@@ -303,7 +317,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         threads, stop = self.settings.concurrency, self.sync_context.stop
         try:
             with Prefetcher(fetcher.fetch, threads=threads, stop=stop) as prefetcher:
-                yield from counts.count(self._plan(prefetcher).chunks(), limit=self.ABORT_AT_RECORD_COUNT)
+                yield from counts.count(self._read_chunks(prefetcher), limit=self.ABORT_AT_RECORD_COUNT)
         except UnreadableListError as error:
             raise self.failure(f"cannot be read whole: {error}") from None
         finally:
@@ -312,7 +326,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             self.sync_context.progress.end(self.name)
 
     def _read_records(self, chunk: Chunk) -> Iterator[Record]:
-        return iter(()) if chunk.fetched is None else self._reader.read(chunk.fetched.page, chunk.places)
+        return iter(()) if chunk.fetched is None else self._reader.read(chunk.fetched.page, chunk.indexes)
 
     @override
     def request_records(self, context: Context | None) -> Iterator[Record]:
@@ -325,10 +339,10 @@ class PaymentsStream(RESTStream[PageToken], ABC):
                     self.name, extracted=chunk.fetched.arrived, version=self._stream_version
                 )
             yield from self._read_records(chunk)
-            if chunk.places:
+            if chunk.indexes:
                 self._ensure_state()
-            if chunk.bookmark is not None:
-                self._promote(chunk.bookmark)
+            if chunk.state is not None:
+                self._promote(chunk.state)
             if isinstance(writer, BufferedWriter):
                 writer.flush()
         version = self._pending_version.release(emitted=self._counts.emitted)
@@ -439,15 +453,11 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     # STATE and ACTIVATE_VERSION.
 
-    @property
-    def _bookmark(self) -> Bookmark:
+    def _promote(self, state: StreamState) -> None:
+        """Write a STATE."""
         key = self.replication_key or ""
         types = self.schema.get("properties", {}).get(key, {}).get("type", [])
-        return Bookmark(self.stream_state, key=key, as_text="string" in types)
-
-    def _promote(self, bookmark: ReplicationState) -> None:
-        """Promote the bookmark, and what else a STATE says of how far replication is."""
-        self._bookmark.write(bookmark)
+        write_state(state, self.stream_state, key, as_text="string" in types)
         self.state_manager.is_flushed = False
         self._write_state_message()
 

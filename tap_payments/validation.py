@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tap_payments.errors import RunError
-from tap_payments.replication.bookmark import OLDEST, PAID_UNTIL, POSITION
+from tap_payments.replication.state import TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +116,7 @@ def check_state(state: Mapping[str, Any]) -> None:
             _refuse_state(f"{where}` must be an object")
         if not isinstance(bookmark.get("replication_key"), str | None):
             _refuse_state(f"{where}.replication_key` must be the name of a field")
-        for key in ("replication_key_value", OLDEST, POSITION, PAID_UNTIL):
+        for key in TIMES:
             if isinstance(bookmark.get(key), bool | list | dict):
                 _refuse_state(f"{where}.{key}` must be a time")
         if not isinstance(bookmark.get("progress_markers"), dict | None):

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from singer_sdk.helpers._batch import BatchConfig
     from typing_extensions import Self
 
-    from tap_payments.records.chunk import Chunk, ReplicationState
+    from tap_payments.replication.reading import Chunk
+    from tap_payments.replication.state import StreamState
 
 # Level 9, the default of Python's gzip, takes five times as long for files a tenth smaller.
 COMPRESSION_LEVEL = 1
@@ -157,14 +158,14 @@ class Batches:
         chunks: Iterable[Chunk],
         *,
         records: Callable[[Chunk], Iterable[tuple[str, dict[str, Any]]]],
-        promote: Callable[[ReplicationState], None],
+        promote: Callable[[StreamState], None],
     ) -> Iterator[Manifest]:
         """Write the records of chunks, and close the open batches before a STATE covers them.
 
         Args:
             chunks: The chunks.
             records: Yields the records of a chunk, each with the name that it goes by.
-            promote: Called with the bookmark of a chunk, once all records that it covers are yielded.
+            promote: Called with the state of a chunk, once all records that it covers are yielded.
 
         Yields:
             Each batch that is full or closed.
@@ -173,14 +174,20 @@ class Batches:
             UnwritableRecordError: If JSON cannot carry a record.
             RunError: If the disk or the storage takes no more.
         """
+        state, is_full = None, False
         for chunk in chunks:
             for alias, record in records(chunk):
                 if self._add(alias, record) >= self._config.batch_size:
+                    is_full = True
                     yield self._close(alias)
-            if chunk.bookmark is not None:
+            state = chunk.state or state
+            if is_full and state is not None:
                 yield from self._close_all()
-                promote(chunk.bookmark)
+                promote(state)
+                state, is_full = None, False
         yield from self._close_all()
+        if state is not None:
+            promote(state)
 
     def _close_all(self) -> Iterator[Manifest]:
         for alias in [*self._files, *self._pending]:

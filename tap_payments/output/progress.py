@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterable, Iterator
 
-    from tap_payments.records.chunk import Chunk
+    from tap_payments.replication.reading import Chunk
 
 # Seconds between two lines on the stream under way.
 INTERVAL = 30.0
@@ -33,7 +33,6 @@ class StreamProgress:
     Attributes:
         records: Records sent, without those that are read again.
         reread: Older records that were read again and sent.
-        reread_windows: Windows of them that were read to their end.
         requests: Requests sent, retries included.
         retries: Requests that were sent again.
         waited: Seconds that requests waited for the rate limit.
@@ -45,7 +44,6 @@ class StreamProgress:
 
     records: int = 0
     reread: int = 0
-    reread_windows: int = 0
     requests: int = 0
     retries: int = 0
     waited: float = 0.0
@@ -83,14 +81,12 @@ class StreamProgress:
             Each chunk, up to the limit.
         """
         for chunk in chunks:
-            places = chunk.places if limit is None else chunk.places[: limit - self.emitted]
-            self.total = self.total if chunk.total is None else chunk.total
-            yield replace(chunk, places=places)
-            if chunk.is_reread:
-                self.reread += len(places)
-                self.reread_windows += chunk.reached is not None
-            else:
-                self.records += len(places)
+            indexes = chunk.indexes if limit is None else chunk.indexes[: limit - self.emitted]
+            if chunk.fetched is not None and chunk.fetched.outline.total is not None:
+                self.total = chunk.fetched.outline.total
+            yield replace(chunk, indexes=indexes)
+            self.records += len(indexes) - chunk.reread
+            self.reread += chunk.reread
             self.reached = self.reached if chunk.reached is None else chunk.reached
             if limit is not None and self.emitted >= limit:
                 return
@@ -101,10 +97,7 @@ class StreamProgress:
 
     def describe_reread(self) -> str:
         """Return the count of records read again, with a comma before it, or nothing where none were to be."""
-        if not self.reread and not self.reread_windows:
-            return ""
-        windows = f" in {count_of(self.reread_windows, 'window')}" if self.reread_windows else ""
-        return f", {self.reread} re-read{windows}"
+        return f", {self.reread} re-read" if self.reread else ""
 
     def describe_nulled(self) -> str:
         """Return the count of values made null, with a comma behind it, or nothing where there are none."""

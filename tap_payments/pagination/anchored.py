@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from tap_payments.errors import UnreadableListError
-from tap_payments.pagination.pages import Span
+from tap_payments.pagination.pages import WHOLE, Span
 from tap_payments.pagination.paginator import ORDER_WARNING, TIE_SHARE, ListPaginator, group_length, is_falling
 from tap_payments.pagination.unanchored import UnanchoredPaginator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tap_payments.records.page import Page
+    from tap_payments.records.page import PageOutline as Page
 
 
 class AnchoredPaginator(ListPaginator):
@@ -198,7 +198,7 @@ class AnchoredPaginator(ListPaginator):
     def _finish(self, page: Page) -> None:
         """End the walk; look for records without a time, which no filter shows, at the bottom of the whole list."""
         self._end(page)
-        if not self._is_anchored or self._span != Span():
+        if not self._is_anchored or self._span != WHOLE:
             return
         again = min(self._taken, self._rules.overlap + len(self._boundary_keys), max(self.facts.longest - 1, 1))
         offset = self._taken - again

@@ -23,6 +23,9 @@ class Span(NamedTuple):
         return (self.since is None or self.since <= time) and (self.until is None or floor(time) <= self.until)
 
 
+WHOLE = Span()
+
+
 class PageToken(NamedTuple):
     """One request for a page.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tap_payments.pagination.pages import ListFacts, PagingRules
-    from tap_payments.records.page import Page
+    from tap_payments.records.page import PageOutline as Page
 
 # Requests in a row without progress, returns to the top, and first pages met again, after which a list is unreadable.
 MAX_STALLED = 100

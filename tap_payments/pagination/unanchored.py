@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from tap_payments.errors import UnreadableListError
-from tap_payments.pagination.pages import Span
+from tap_payments.pagination.pages import WHOLE, Span
 from tap_payments.pagination.paginator import ORDER_WARNING, TIE_SHARE, ListPaginator, group_length, is_falling
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from tap_payments.pagination.pages import ListFacts, PagingRules
-    from tap_payments.records.page import Page
+    from tap_payments.records.page import PageOutline as Page
 
 # The share of the largest offset that a window is meant to fill.
-FILL = 0.7
-# The largest factor by which a window may be longer than the one before.
-GROWTH = 8.0
+FILL = 0.9
+# The share below which a window is so sparse that all that is left is asked for at once.
+SPARSE = 0.3
+# A window that did not fit is cut in half where the estimate is hardly shorter than it was.
+NEARLY = 0.9
 
 
 class UnanchoredPaginator(ListPaginator):
@@ -35,6 +37,7 @@ class UnanchoredPaginator(ListPaginator):
         # The whole span, and the window of it under way: its upper end, and its length; 0 where it is the whole span.
         self._whole, self._length = span, 0
         self._top: int | None = span.until
+        self._measured_top = rules.now if span.until is None else span.until
         # The keys of the pass that did not fit.
         self._sent: set[str] = set()
         self._lacks_times = self._looks_below = False
@@ -46,7 +49,10 @@ class UnanchoredPaginator(ListPaginator):
         self._falls = True
         # Whether the records of the last page share one second.
         self._is_group = False
+        # The keys of this pass, and the times that its records show.
         self._pass: set[str] = set()
+        self._oldest: float | None = None
+        self._newest: float | None = None
 
     def resume(self, page: Page, offset: int, first_key: str | None) -> None:
         """Read on behind a page whose records are out.
@@ -131,6 +137,8 @@ class UnanchoredPaginator(ListPaginator):
         self.new_indexes = [index for index in news if page.keys[index] not in self._sent]
         if self._rules.is_filterable and self._rules.max_offset is not None:
             self._pass.update(page.keys)
+            shown = [time for time in (self._oldest, self._newest, *page.times) if time is not None]
+            self._oldest, self._newest = min(shown, default=None), max(shown, default=None)
         self._remember(page, news)
         is_short = len(page.keys) < self.facts.longest or (self._looks_below and len(page.keys) <= self._rules.overlap)
         if self._rules.overlap and not news and is_short:
@@ -193,23 +201,24 @@ class UnanchoredPaginator(ListPaginator):
             )
         if self._lacks_times:
             self._warn("has records without a time, which windows of time do not show: some may be missed")
-        if self._whole == Span():
+        if self._whole == WHOLE:
             self.note_unread()
-        top = self._measured_top
-        longest = max(top - self._bottom, 2)
-        if self._length:
-            longest = min(self._length, longest) // 2
-        elif self._falls and self._boundary is not None and self._boundary < top:
-            longest = min(longest, int((top - self._boundary) * FILL * largest / max(len(self._pass), 1)))
-        else:
-            longest //= 2
-        self._length, self._sent = max(1, longest), self._pass
+        if self._top is None and self._newest is not None:
+            # Nothing is known to be newer: the first window is open at the top.
+            self._measured_top = min(self._measured_top, floor(self._newest) + 1)
+        whole = max(self._measured_top - self._bottom, 2)
+        longest = min(self._length or whole, whole)
+        estimate = self._estimate()
+        if estimate is None or estimate > longest * NEARLY:
+            estimate = longest // 2
+        self._length, self._sent = max(1, estimate), self._pass
         self._open_window()
 
-    @property
-    def _measured_top(self) -> int:
-        """The second that the window under way is measured from."""
-        return self._rules.now if self._top is None else self._top
+    def _estimate(self) -> int | None:
+        """Return how many seconds would fill a window, going by the times that this pass has shown."""
+        if self._oldest is None or self._newest is None or self._newest - self._oldest < 1:
+            return None
+        return max(1, int((self._newest - self._oldest) * FILL * (self._rules.max_offset or 0) / len(self._pass)))
 
     @property
     def _bottom(self) -> int:
@@ -229,7 +238,8 @@ class UnanchoredPaginator(ListPaginator):
         if self._span.since == self._whole.since:
             return
         self._finished, self._stalled = False, 0
-        target = FILL * (self._rules.max_offset or 0)
-        factor = min(GROWTH, target / len(self._pass)) if self._pass else GROWTH
-        self._top, self._length = self._span.since, max(1, int(self._length * factor))
+        # Where a window held far fewer than it was meant for, what is left may be little: ask for all of it.
+        is_sparse = len(self._pass) < SPARSE * (self._rules.max_offset or 0)
+        self._top = self._measured_top = self._span.since or 0
+        self._length = self._top - self._bottom + 1 if is_sparse else self._estimate() or self._length
         self._open_window()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tap_payments.pagination.pages import Span
+from tap_payments.pagination.pages import WHOLE, Span
+from tap_payments.replication.spans import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from tap_payments.records.page import FetchedPage
     from tap_payments.replication.spans import Plan
     from tap_payments.replication.state import StreamState
+    from tap_payments.settings import Settings
 
     # Reads a span; yields pages, the indexes of the new records on them, and what is not out behind each.
     ReadSpan = Callable[[Span], Iterator[tuple[FetchedPage, Sequence[int], Sequence[Span]]]]
@@ -34,10 +37,54 @@ class Chunk:
     state: StreamState | None = None
     reread: int = 0
 
+    @property
+    def reached(self) -> float | None:
+        """The Unix second that reading has come to; None where that is not known."""
+        times = () if self.fetched is None else self.fetched.outline.times
+        return next((time for time in reversed(times) if time is not None), None)
+
+
+def describe_limits(
+    name: str, settings: Settings, *, is_incremental: bool, is_filterable: bool
+) -> Iterator[tuple[int, str]]:
+    """Yield the limits that the settings put on the promise, each with the level to log it at.
+
+    Args:
+        name: Name of the stream.
+        settings: The settings.
+        is_incremental: Whether the stream is INCREMENTAL.
+        is_filterable: Whether the API can filter its list by time.
+    """
+    if not settings.page_overlap:
+        yield logging.WARNING, "page_overlap is 0: records that move while their list is read may be missed"
+    if not is_incremental:
+        if settings.start is not None:
+            yield logging.INFO, "start_date has no effect on FULL_TABLE streams: they are read whole"
+        return
+    days, lookback = settings.reread_days, settings.lookback / DAY
+    yield (
+        logging.INFO,
+        f"Changes to records older than {lookback:g} days (`lookback_days`) arrive within {days:g} days (`reread_days`)"
+        if days
+        else f"Changes to records older than {lookback:g} days (`lookback_days`) do not arrive, since `reread_days` is "
+        "0: run a --full-refresh now and then as well",
+    )
+    if is_filterable:
+        yield (
+            logging.INFO,
+            "Records without a date are not read in INCREMENTAL mode; if you have any, use FULL_TABLE",
+        )
+    else:
+        yield (
+            logging.WARNING,
+            f"{name}: the API cannot filter this list by time, so INCREMENTAL reads it whole in each run: it saves the "
+            "target work, but no request",
+        )
+
 
 def read_full_table(read_span: ReadSpan) -> Iterator[Chunk]:
     """Yield the records of the whole list."""
-    for fetched, indexes, _ in read_span(Span()):
+    for fetched, indexes, _ in read_span(WHOLE):
         yield Chunk(fetched, indexes)
 
 
@@ -66,7 +113,7 @@ def read_incremental(read_span: ReadSpan, plan: Plan, *, is_filterable: bool) ->
 def _read_whole(read_span: ReadSpan, plan: Plan) -> Iterator[Chunk]:
     """Read the whole list; a record without a time always goes out."""
     seen: list[float | None] = []
-    for fetched, indexes, _ in read_span(Span()):
+    for fetched, indexes, _ in read_span(WHOLE):
         times = fetched.outline.times
         due = [
             index

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from tap_payments.errors import RunError
 from tap_payments.pagination.pages import Span
-from tap_payments.replication.state import StreamState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from tap_payments.replication.state import StreamState
 
 DAY = 86_400
 # Where records do not show the time that the API filters by, only the tap's clock says how far a run came, and the
