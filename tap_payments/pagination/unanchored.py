@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 FILL = 0.9
 # The share below which a window is so sparse that all that is left is asked for at once.
 SPARSE = 0.3
-# A window that did not fit is cut in half where the estimate is hardly shorter than it was.
-NEARLY = 0.9
+# The largest factor by which a window may be longer than the one before.
+GROWTH = 8
 
 
 class UnanchoredPaginator(ListPaginator):
@@ -40,7 +40,7 @@ class UnanchoredPaginator(ListPaginator):
         self._measured_top = rules.now if span.until is None else span.until
         # The keys of the pass that did not fit.
         self._sent: set[str] = set()
-        self._lacks_times = self._looks_below = False
+        self._lacks_times = self._looks_below = self._tried_rest = False
         super().__init__(rules, span, facts)
 
     @override
@@ -194,7 +194,7 @@ class UnanchoredPaginator(ListPaginator):
 
     def _cut(self, largest: int) -> None:
         """Read a shorter window from its own top: the one that was asked for is longer than the largest offset."""
-        if self._length == 1:
+        if self._length == 1 and (self._top is not None or self._span.since == self._rules.now - 1):
             raise UnreadableListError(
                 f"more records than the largest offset, {largest}, reaches lie between the seconds "
                 f"{self._span.since} and {self._span.until}: the API offers no way to read them all"
@@ -203,22 +203,17 @@ class UnanchoredPaginator(ListPaginator):
             self._warn("has records without a time, which windows of time do not show: some may be missed")
         if self._whole == WHOLE:
             self.note_unread()
-        if self._top is None and self._newest is not None:
-            # Nothing is known to be newer: the first window is open at the top.
-            self._measured_top = min(self._measured_top, floor(self._newest) + 1)
-        whole = max(self._measured_top - self._bottom, 2)
-        longest = min(self._length or whole, whole)
-        estimate = self._estimate()
-        if estimate is None or estimate > longest * NEARLY:
-            estimate = longest // 2
-        self._length, self._sent = max(1, estimate), self._pass
+        length, top = self._length, self._measured_top
+        if self._top is None:
+            # Open at the top, the first window is measured from the newest record, if that came first; else from now.
+            is_first = not length and self._falls and self._newest is not None
+            top = min(self._rules.now, floor(self._newest or 0) + 1) if is_first else self._rules.now
+            length = length and top - (self._span.since or 0)
+        length = min(length or self._rules.now, max(top - self._bottom, 2))
+        read = int((top - self._oldest) * FILL) if self._falls and self._oldest is not None else 0
+        self._length, self._measured_top = read if 0 < read < length else max(1, length // 2), top
+        self._sent = self._pass
         self._open_window()
-
-    def _estimate(self) -> int | None:
-        """Return how many seconds would fill a window, going by the times that this pass has shown."""
-        if self._oldest is None or self._newest is None or self._newest - self._oldest < 1:
-            return None
-        return max(1, int((self._newest - self._oldest) * FILL * (self._rules.max_offset or 0) / len(self._pass)))
 
     @property
     def _bottom(self) -> int:
@@ -238,8 +233,11 @@ class UnanchoredPaginator(ListPaginator):
         if self._span.since == self._whole.since:
             return
         self._finished, self._stalled = False, 0
-        # Where a window held far fewer than it was meant for, what is left may be little: ask for all of it.
-        is_sparse = len(self._pass) < SPARSE * (self._rules.max_offset or 0)
+        largest, count = self._rules.max_offset or 0, len(self._pass)
+        factor = min(GROWTH, FILL * largest / count) if count else GROWTH
         self._top = self._measured_top = self._span.since or 0
-        self._length = self._top - self._bottom + 1 if is_sparse else self._estimate() or self._length
+        self._length = max(1, int(self._length * factor))
+        if count < SPARSE * largest and not self._tried_rest:
+            # What is left may be little: ask for all of it, once.
+            self._length, self._tried_rest = max(1, self._top - self._bottom), True
         self._open_window()
