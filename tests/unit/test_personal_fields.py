@@ -19,57 +19,44 @@ JSON = dict[str, Any]
 NOT_PERSONAL = {
     "identifies a payment, a subscription, a product or an item, and no person": """
         charges.charge_id charges.product_id charges.subscription_id charges.transaction_id
-        customers.last_charge_id customers.last_paid_charge customers.subscriptions[].subscription_id
-        customers.subscriptions[].product_id customers.subscriptions[].items[].item_id products.product_id
-        subscriptions.subscription_id subscriptions.product_id subscriptions.items[].item_id
+        customers.last_charge_id customers.last_paid_charge products.product_id subscriptions.subscription_id
+        subscriptions.product_id subscriptions.items[].item_id
     """,
     "identifies a payment gateway, or a payment or subscription there": """
-        charges.gateway_id products.gateway_id subscriptions.gateway_id customers.subscriptions[].gateway_id
+        charges.gateway_id products.gateway_id subscriptions.gateway_id
     """,
     "is the account that is read, not one of its customers": """
-        charges.company customers.company products.company subscriptions.company customers.subscriptions[].company
+        charges.company customers.company products.company subscriptions.company
     """,
     "is the provider's code, or its wording of one": """
         charges.object charges.status charges.status_text charges.currency charges.amount_symbol
-        charges.audited_job customers.object customers.tax_number_abr
-        customers.subscriptions[].object customers.subscriptions[].status customers.subscriptions[].status_text
-        customers.subscriptions[].currency customers.subscriptions[].amount_symbol
-        customers.subscriptions[].interval customers.subscriptions[].readable_interval
-        customers.subscriptions[].items[].currency
-        products.object products.status products.currency products.amount_symbol products.interval
-        products.readable_interval subscriptions.object subscriptions.status subscriptions.status_text
-        subscriptions.currency subscriptions.amount_symbol subscriptions.interval subscriptions.readable_interval
+        charges.audited_job customers.object customers.tax_number_abr products.object products.status
+        products.currency products.amount_symbol products.interval products.readable_interval
+        subscriptions.object subscriptions.status subscriptions.status_text subscriptions.currency
+        subscriptions.amount_symbol subscriptions.interval subscriptions.readable_interval
         subscriptions.items[].currency
     """,
     "is an amount, a number or a share": """
-        charges.amount charges.amount_refunded charges.added_tax charges.amount_formatted charges.amount_with_commas
-        charges.amount_refunded_formatted customers.subscriptions[].amount customers.subscriptions[].setup_amount
-        customers.subscriptions[].amount_formatted customers.subscriptions[].interval_count
-        customers.subscriptions[].quantity customers.subscriptions[].trial_period_days
-        customers.subscriptions[].items[].amount customers.subscriptions[].items[].percent
-        customers.subscriptions[].items[].quantity customers.subscriptions[].items[].amount_formatted
-        products.amount products.setup_amount products.amount_formatted products.interval_count products.quantity
-        products.trial_period_days products.billing_cycles_total
-        subscriptions.amount subscriptions.setup_amount subscriptions.amount_formatted subscriptions.interval_count
-        subscriptions.quantity subscriptions.trial_period_days subscriptions.items[].amount
-        subscriptions.items[].percent subscriptions.items[].quantity subscriptions.items[].amount_formatted
+        charges.amount charges.amount_refunded charges.added_tax charges.amount_formatted
+        charges.amount_with_commas charges.amount_refunded_formatted products.amount products.setup_amount
+        products.amount_formatted products.interval_count products.quantity products.trial_period_days
+        products.billing_cycles_total subscriptions.amount subscriptions.setup_amount
+        subscriptions.amount_formatted subscriptions.interval_count subscriptions.quantity
+        subscriptions.trial_period_days subscriptions.items[].amount subscriptions.items[].percent
+        subscriptions.items[].quantity subscriptions.items[].amount_formatted
     """,
     "is a time": """
         charges.occurred charges.occurred_formatted charges.occurred_relative charges.refunded_at
-        charges.refunded_at_formatted charges.accurate_at customers.accurate_at
-        customers.subscriptions[].trial_start customers.subscriptions[].trial_end
-        customers.subscriptions[].current_period_start customers.subscriptions[].current_period_end
-        customers.subscriptions[].canceled_at customers.subscriptions[].ended_at
-        customers.subscriptions[].accurate_at subscriptions.trial_start subscriptions.trial_end
-        subscriptions.current_period_start subscriptions.current_period_end subscriptions.canceled_at
-        subscriptions.ended_at subscriptions.accurate_at
+        charges.refunded_at_formatted charges.accurate_at customers.accurate_at subscriptions.trial_start
+        subscriptions.trial_end subscriptions.current_period_start subscriptions.current_period_end
+        subscriptions.canceled_at subscriptions.ended_at subscriptions.accurate_at
     """,
     "is a flag, or the time at which something was done": """
-        charges.sent_receipt charges.sent_invoice charges.sent_invoice_reminder charges.sent_dunning charges.sent_void
-        charges.sent_authorize charges.sent_refund_receipt customers.delinquent customers.edited customers.has_items
-        customers.unsubscribe_void customers.unsubscribe_refunds customers.unsubscribe_receipts
-        customers.unsubscribe_authorize customers.subscriptions[].has_items customers.subscriptions[].has_meta
-        products.chargeable products.has_agent_log subscriptions.has_items subscriptions.has_meta
+        charges.sent_receipt charges.sent_invoice charges.sent_invoice_reminder charges.sent_dunning
+        charges.sent_void charges.sent_authorize charges.sent_refund_receipt customers.delinquent
+        customers.edited customers.has_items customers.unsubscribe_void customers.unsubscribe_refunds
+        customers.unsubscribe_receipts customers.unsubscribe_authorize products.chargeable
+        products.has_agent_log subscriptions.has_items subscriptions.has_meta
     """,
     "is shared by far too many to identify anybody": """
         charges.customer_country customers.country customers.readable_country charges.payment_method
@@ -78,9 +65,8 @@ NOT_PERSONAL = {
     "is worded by the gateway's software": "charges.failure_reason",
     "is about a product, which is on offer to everybody": "products.name products.url products.support_url",
     "lists methods of payment by their codes": """
-        charges.methods_active[] charges.methods_supported[] customers.methods_active[] customers.methods_supported[]
-        customers.subscriptions[].methods_active[] customers.subscriptions[].methods_supported[]
-        subscriptions.methods_active[] subscriptions.methods_supported[]
+        charges.methods_active[] charges.methods_supported[] customers.methods_active[]
+        customers.methods_supported[] subscriptions.methods_active[] subscriptions.methods_supported[]
     """,
 }
 
@@ -106,7 +92,12 @@ LISTED = [name for names in NOT_PERSONAL.values() for name in names.split()]
 
 
 def test_each_text_is_personal_or_has_a_reason_not_to_be() -> None:
-    unmarked = {path for path, (leaf, marked) in LEAVES.items() if not marked and "string" in leaf["type"]}
+    unmarked = {
+        path
+        for path, (leaf, marked) in LEAVES.items()
+        # A subscription inside a customer is marked as one by itself: see below.
+        if not marked and "string" in leaf["type"] and not path.startswith("customers.subscriptions[]")
+    }
     assert unmarked - set(LISTED) == set(), "mark these in the schema with `x-personal`, or list them with a reason"
     assert set(LISTED) - unmarked == set(), "these are marked, or are no texts of the schemas"
     assert len(LISTED) == len(set(LISTED))
