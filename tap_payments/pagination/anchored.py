@@ -30,8 +30,8 @@ class AnchoredPaginator(ListPaginator):
     def _begin(self) -> None:
         super()._begin()
         self._is_anchored = False
-        # Whether the anchor is the top of the last page, since the boundary brought nothing back.
-        self._is_fallback = False
+        # The keys of the pages above whose tops the anchor is, since the boundary brought nothing back.
+        self._fallback_keys: set[str] = set()
         self._taken = 0
 
     @property
@@ -58,19 +58,16 @@ class AnchoredPaginator(ListPaginator):
     @override
     def _take_page(self, page: Page) -> None:
         self._check_anchor(page)
-        is_first = self._last is None
         if self._probes:
             self._take_probe()
-        elif not (is_first or self._is_joined(page)):
-            if self._value == 0:
-                self._lose_anchor()
-            else:
-                self._anchor()
+        elif self._fallback_keys:
+            self._take_fallback(page)
+        elif self._last is None or self._is_joined(page):
+            self._accept(page, self._news(page))
+        elif self._value == 0:
+            self._lose_anchor()
         else:
-            if self._is_fallback:
-                self.facts.slack = 1  # The upper end is left out of the filter, or what was read there has gone.
-                self._is_fallback = False
-            self._accept(page)
+            self._anchor()
 
     def _check_anchor(self, page: Page) -> None:
         if self._is_anchored and any(time is not None and floor(time) > (self._until or 0) for time in page.times):
@@ -78,9 +75,8 @@ class AnchoredPaginator(ListPaginator):
                 "the API does not honour the filter by time: a page has a record newer than was asked for"
             )
 
-    def _accept(self, page: Page) -> None:
+    def _accept(self, page: Page, news: list[int]) -> None:
         """Take a page's news, and choose the next request."""
-        news = self._news(page)
         if self._is_end(page, news):
             self._finish(page)
             return
@@ -176,16 +172,27 @@ class AnchoredPaginator(ListPaginator):
         self._tail, self._probes = None, False
 
     def _lose_anchor(self) -> None:
-        """Go to the top of the last page where the boundary brought nothing back, and then to the span's."""
+        """Go to the top of the pages above, one by one, where the boundary brought nothing back, and then to the top."""
         self._stall()
-        top = self._last.times[0] if self._last else None
-        second = None if top is None else floor(top) + self.facts.slack
-        if self._is_anchored and not self._is_fallback and second is not None and second > (self._until or 0):
-            self._anchor_at(second)
-            self._is_fallback = True
-        else:
-            self.facts.slack = 1
-            self._restart()
+        # The upper end is left out of the filter, or what was read there has gone.
+        self.facts.slack = 1
+        self._fallback_keys |= self._known
+        while self._is_anchored and self._recent:
+            top = self._recent.pop().times[0]
+            if top is not None and floor(top) + 1 > (self._until or 0):
+                self._anchor_at(floor(top) + 1)
+                return
+        self._restart()
+
+    def _take_fallback(self, page: Page) -> None:
+        """Walk on from an anchor above the boundary, if it brought known records back."""
+        if self._fallback_keys.isdisjoint(page.keys):
+            self._lose_anchor()
+            return
+        news = [index for index, key in enumerate(page.keys) if key not in self._fallback_keys]
+        self._fallback_keys, self._boundary_keys, self._keys_above = set(), set(), set()
+        self._boundary = None
+        self._accept(page, news)
 
     def _give_up(self, page: Page, news: list[int]) -> None:
         """Go on by offsets alone: times rise along the list, or records lack them."""

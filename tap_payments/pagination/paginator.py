@@ -1,6 +1,6 @@
 """What both paginators share: which records of a page are new, and what ends a list. No network, no clock.
 
-Words: *known* are the keys of the last page and of the boundary; the *boundary* is the oldest second read, with the
+Words: *known* are the keys of the last pages and of the boundary; the *boundary* is the oldest second read, with the
 keys read at it; *news* are records that are not known. A page is *joined* where nothing can lie between it and what
 was read before.
 """
@@ -8,6 +8,7 @@ was read before.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import deque
 from itertools import pairwise
 from math import floor
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from tap_payments.pagination.pages import ListFacts, PagingRules
     from tap_payments.records.page import PageOutline as Page
 
+# Pages whose keys are remembered: records that were read last may be deleted all at once.
+RECENT_PAGES = 5
 # Requests in a row without progress, returns to the top, and first pages met again, after which a list is unreadable.
 MAX_STALLED = 100
 MAX_RESTARTS = 20
@@ -72,7 +75,7 @@ class ListPaginator(OffsetPaginator):
         self._since = None if since is None else max(since - 1, 0)
         self._until = None if until is None else until + 1
         self._value = 0
-        self._last: Page | None = None
+        self._recent: deque[Page] = deque(maxlen=RECENT_PAGES)
         self._last_value = -1
         self._boundary: int | None = None
         self._boundary_keys: set[str] = set()
@@ -224,7 +227,11 @@ class ListPaginator(OffsetPaginator):
 
     @property
     def _known(self) -> set[str]:
-        return self._boundary_keys.union(self._keys_above, self._last.keys if self._last else ())
+        return self._boundary_keys.union(self._keys_above, *(page.keys for page in self._recent))
+
+    @property
+    def _last(self) -> Page | None:
+        return self._recent[-1] if self._recent else None
 
     def _news(self, page: Page) -> list[int]:
         """Return the indexes of records that are not known."""
@@ -260,7 +267,8 @@ class ListPaginator(OffsetPaginator):
             self._stalled = 0
         self._deepest = max(self._deepest, self._value)
         self._check_stalled()
-        self._last, self._last_value = page, self._value
+        self._recent.append(page)
+        self._last_value = self._value
 
     def _lower_boundary(self, page: Page, news: Sequence[int]) -> bool:
         """Lower the boundary to the end of the page; return whether that brought reading forward."""
