@@ -217,8 +217,16 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             key=self.primary_keys[0],
             time=self.time_field,
             filter_time=filter_time,
-            show=self._protection.show_key,
+            on_replaced=self._warn_of_replaced_text,
         )
+
+    def _warn_of_replaced_text(self) -> None:
+        """Log once that text went out changed."""
+        message = (
+            f"{self.name}: text with half a surrogate pair cannot be written as UTF-8, so U+FFFD takes the place of "
+            "each half: have the text corrected at its source"
+        )
+        self.sync_context.log_once(message, level=logging.WARNING)
 
     @cached_property
     def _request_name(self) -> str:
@@ -358,7 +366,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             on_invalid=self._count_nulled if self.settings.on_invalid_value == "null" else None,
             on_undeclared=self._undeclared.add,
         )
-        return RecordReader(self._selection, coercer, show_key=self._protection.show_key, failure=self.failure)
+        return RecordReader(coercer, show_key=self._protection.show_key, failure=self.failure)
 
     def _count_nulled(self, field: str, error: InvalidValueError) -> None:
         """Count a value that becomes null, and warn of the first one of its field."""

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk.helpers._catalog import get_selected_schema, pop_deselected_record_properties
+from singer_sdk.helpers._catalog import get_selected_schema
 from singer_sdk.mapper import CustomStreamMap, RemoveRecordTransform, SameRecordTransform
 
 if TYPE_CHECKING:
@@ -65,17 +65,6 @@ class Selection:
             fields = selected.get("properties", {})
             selected["properties"] = {name: declared for name, declared in fields.items() if name in used}
         return _with_unchecked(self.effective_schema, selected)
-
-    def drop_unchecked(self, record: dict[str, Any], checked: Collection[str]) -> None:
-        """Remove the fields of a record that do not go out.
-
-        Args:
-            record: The record; changed in place.
-            checked: The declared fields that are checked.
-        """
-        pop_deselected_record_properties(record, self.schema, self.mask)
-        for name in self.effective_schema.get("properties", {}).keys() - checked:
-            record.pop(name, None)
 
 
 def _with_unchecked(schema: Mapping[str, Any], checked: Mapping[str, Any]) -> dict[str, Any]:
