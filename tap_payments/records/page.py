@@ -66,10 +66,12 @@ class Page:
 
     Attributes:
         outline: The records' keys and times.
+        has_unreadable_times: Whether a record has a time that is written in no way that is known.
     """
 
     outline: PageOutline
     _records: Sequence[msgspec.Raw | dict[str, Any]]
+    has_unreadable_times: bool = False
     _on_replaced: Callable[[], None] = lambda: None
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -174,7 +176,10 @@ def read_page(
     times = [[read_time(value) for value in column] for column in columns[1:]]
     has_more = str(envelope.has_more).strip().lower() in {"true", "1", "yes"}
     outline = PageOutline(keys, times[0], times[-1], _read_total(envelope.total_count), has_more)
-    return Page(outline, records, on_replaced)
+    unreadable = None in times[0] and any(
+        time is None and value not in (None, "") for time, value in zip(times[0], columns[1], strict=True)
+    )
+    return Page(outline, records, unreadable, on_replaced)
 
 
 def _check_shape(body: object) -> None:

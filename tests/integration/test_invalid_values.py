@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +19,9 @@ from tests.support.in_process import (
     run_in_process,
 )
 from tests.support.tap_runs import catalog_with, tap_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 JSON = dict[str, Any]
 
@@ -248,3 +251,39 @@ def test_nan_elsewhere_in_the_answer_harms_no_record() -> None:
         api.faults.add(Body(b'{"took":NaN,"data":[{"charge_id":"a"}],"total_count":NaN}'))
         run = run_in_process(tap_config(api), catalog=catalog_with(only=["charges"])).expect_success()
     assert run.keys("charges") == ["a"]
+
+
+UNREADABLE_TIMES = ["1704067205000", '"1704067205000"', "1704067205000.5", '"yesterday"', '"12024-01-01"', "1e99999"]
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("time", UNREADABLE_TIMES)
+def test_an_incremental_stream_whose_times_cannot_be_read_says_so_once(time: str, batch: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    records = ",".join(f'{{"charge_id":"{number}","occurred":{time}}}' for number in range(3))
+    settings = {"batch_config": {"encoding": {"format": "jsonl"}, "storage": {"root": tmp_path.as_uri()}}}
+    with FakeAPI() as api:
+        api.faults.add(Body(f'{{"data":[{records}]}}'.encode()))
+        config = tap_config(api, page_overlap=0, **settings if batch else {})
+        run = run_in_process(config, catalog=catalog_with(only=["charges"], incremental=["charges"])).expect_success()
+    assert batch or run.keys("charges") == ["0", "1", "2"]
+    assert run.bookmark("charges") is None
+    (warning,) = run.logged("WARNING", "charges: ", "`occurred`")
+    assert "milliseconds" in warning
+    assert time.strip('"') not in warning
+
+
+def test_times_in_milliseconds_are_told_once_a_run() -> None:
+    charges = [{"charge_id": str(number), "occurred": 1_704_067_205_000 + number} for number in range(25)]
+    with FakeAPI({"charges": charges}) as api:
+        config = tap_config(api, page_size=10, page_overlap=1)
+        run = run_in_process(config, catalog=catalog_with(only=["charges"], incremental=["charges"])).expect_success()
+    assert len(run.keys("charges")) == 25
+    assert len(run.logged("WARNING", "milliseconds")) == 1
+
+
+@pytest.mark.parametrize(("time", "method"), [("1704067205000", []), ("null", ["charges"]), ('""', ["charges"])])
+def test_a_time_that_is_missing_or_not_used_is_no_reason_to_say_so(time: str, method: list[str]) -> None:
+    with FakeAPI() as api:
+        api.faults.add(Body(f'{{"data":[{{"charge_id":"a","occurred":{time}}}]}}'.encode()))
+        run = run_in_process(tap_config(api), catalog=catalog_with(only=["charges"], incremental=method))
+    assert not run.logged("milliseconds")
