@@ -90,7 +90,8 @@ def _deselect_in_arrays(
     removed: bool | None,  # noqa: FBT001
 ) -> None:
     properties, items = schema.get("properties") or {}, schema.get("items")
-    deselected = [field for field in properties if not mask[(*breadcrumb, "properties", field)]]
+    paths = {field: (*breadcrumb, "properties", field) for field in properties}
+    deselected = [field for field, path in paths.items() if not mask[path]]
     # Where nothing inside an array is selected, Meltano was told of the array alone, which goes out whole then.
     for field in deselected if len(deselected) < len(properties) else ():
         if removed is None:
@@ -101,7 +102,7 @@ def _deselect_in_arrays(
             properties[field] = removed
     for field, declared in properties.items():
         if isinstance(declared, dict):
-            _deselect_in_arrays(declared, mask, (*breadcrumb, "properties", field), removed)
+            _deselect_in_arrays(declared, mask, paths[field], removed)
     if isinstance(items, dict):
         _deselect_in_arrays(items, mask, (*breadcrumb, "items"), removed)
 
