@@ -120,11 +120,8 @@ class TapPayments(Tap):
         PluginBase.setup_mapper(self)
         for name, entry in self.catalog.items():
             schema, mask = entry.schema.to_dict(), entry.metadata.resolve_selection()
-            known = fields.get(name)
-            if schema.get("additionalProperties"):
-                fields[name] = None
-            elif known is not None:
-                known.update(schema.get("properties", {}))
+            if (known := fields.get(name)) is not None:
+                fields[name] = None if schema.get("additionalProperties") else {*known, *schema.get("properties", {})}
             # A map of a stream that is not selected would lack its key.
             if mask.get((), True):
                 selected[name] = selected_schema(name, schema, mask)
