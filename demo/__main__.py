@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from demo import report
+from tap_payments.streams import STREAMS
 from tests.fake_api.data import make_account
 from tests.fake_api.server import FakeAPI
 from tests.support.meltano import ROOT, MeltanoError, Project, end
@@ -33,7 +34,7 @@ LATENCY = 0.02
 REFUNDED_EVERY = 100
 DELETED_EVERY = 900
 # The records of each list that the tap's summary counts.
-SENT = re.compile(r"\b(charges|customers|products|subscriptions): ([\d,]+) records?\b")
+SENT = re.compile(rf"\b({'|'.join(STREAMS)}): ([\d,]+) records?\b")
 REPORTS = {
     "refunds": "Refunds, in whole or in part",
     "active_subscriptions": "Active subscriptions: the largest eight groups",

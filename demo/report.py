@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
+from tap_payments.streams import STREAMS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import psycopg
 
-STREAMS = ("charges", "customers", "products", "subscriptions")
 MONTHS = 6
 # The days that `deleted_rows.sql` waits for a row to be read again.
 DAYS = 31
