@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 SECONDS_TO_END = 10
+OCCURRED = re.compile(rb'"occurred":"?\d+"?')
 CHANGED, RECORDS_PER_CHANGE = "changed in the meantime", 100
 
 
@@ -52,13 +54,20 @@ class Tally:
 class Drawn(Listing):
     """A list that shorter ones are made from."""
 
-    def newest(self, charges: int, *, changed: bool) -> Drawn:
+    def newest(self, charges: int, *, changed: bool, tied: bool) -> Drawn:
         """Return the newest records as a list of their own, each hundredth of them changed on request."""
         part = copy(self)
         part.cut(charges)
+        if tied:
+            part.tie()
         for key in part.keys()[::RECORDS_PER_CHANGE] if changed else ():
             part.update(key, {"description": CHANGED})
         return part
+
+    def tie(self) -> None:
+        """Put all records on one second."""
+        self._times = [1] * len(self)
+        self._encoded = [OCCURRED.sub(b'"occurred":"1"', record) for record in self._encoded]
 
     def cut(self, charges: int) -> None:
         """Leave out all but the newest records."""
@@ -97,7 +106,15 @@ class AccountServer:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    def serve(self, charges: int, latency: float = 0.0, *, provider: str = "generic", changed: bool = False) -> None:
+    def serve(
+        self,
+        charges: int,
+        latency: float = 0.0,
+        *,
+        provider: str = "generic",
+        changed: bool = False,
+        tied: bool = False,
+    ) -> None:
         """Serve so many charges from now on, each page after so many seconds.
 
         Args:
@@ -105,8 +122,10 @@ class AccountServer:
             latency: Seconds before each page.
             provider: The dialect of the API.
             changed: Whether each hundredth record has changed.
+            tied: Whether all records are of one second.
         """
-        self._ask({"charges": charges, "latency": latency, "provider": provider, "changed": changed})
+        order = {"charges": charges, "latency": latency, "provider": provider, "changed": changed, "tied": tied}
+        self._ask(order)
 
     def tally(self) -> Tally:
         """Return what was asked for since the last call of either method."""
@@ -153,7 +172,9 @@ def main() -> int:
                 cpu=time.process_time() - used,
             )
             if order:
-                account.listings["charges"] = drawn.newest(order["charges"], changed=order["changed"])
+                account.listings["charges"] = drawn.newest(
+                    order["charges"], changed=order["changed"], tied=order["tied"]
+                )
                 api.latency, api.provider = order["latency"], order["provider"]
             api.requests.clear()
             used = time.process_time()

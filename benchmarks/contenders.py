@@ -86,7 +86,8 @@ def template_command(job: Job) -> list[str]:
 
 
 def _tap(name: str, title: str, **settings: Any) -> Contender:
-    return Contender(name, title, lambda job: tap_command(job, **settings))
+    # Pages may share a record.
+    return Contender(name, title, lambda job: tap_command(job, **settings), repeats=True)
 
 
 def _airbyte() -> Contender:

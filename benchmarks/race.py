@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.account import AccountServer
 
 PAGE_SIZE = 500
-START_UP, WHOLE, THIRD, SLOW, TENTH = "start-up", "whole", "third", "slow", "tenth"
+START_UP, WHOLE, THIRD, TIED, SLOW, TENTH = "start-up", "whole", "third", "tied", "slow", "tenth"
 PAGES_TO_TRY = 200
 OURS = {"loop", "tap", "tap-8"}
 
@@ -41,6 +41,7 @@ class Leg:
         latency: Seconds before each page.
         rounds: In how many rounds it takes part.
         only: The contenders that it is for; none for all.
+        tied: Whether all charges are of one second.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Leg:
     latency: float = 0.0
     rounds: int = 1
     only: tuple[str, ...] = ()
+    tied: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def run_once(server: AccountServer, contender: Contender, leg: Leg, *, count: bo
     Raises:
         MissingRecordsError: If not every charge was asked for, or written.
     """
-    server.serve(leg.charges, leg.latency, provider=contender.provider)
+    server.serve(leg.charges, leg.latency, provider=contender.provider, tied=leg.tied)
     with tempfile.TemporaryDirectory() as folder:
         job = Job(server.url, Path(folder), count)
         usage: Usage = measure(contender.command(job), count=count, env={**os.environ, **contender.env}, cwd=ROOT)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.race import SLOW, START_UP, TENTH, THIRD, WHOLE, Run, cpu_per_record, figures, middle, ratios
+from benchmarks.race import SLOW, START_UP, TENTH, THIRD, TIED, WHOLE, Run, cpu_per_record, figures, middle, ratios
 from benchmarks.start_up import DISCOVERY, SDK
 
 if TYPE_CHECKING:
@@ -162,6 +162,12 @@ class Results:
     def latency(self) -> float:
         """Return the seconds before each page where there were any."""
         return next((run.latency for run in self.runs if run.leg == SLOW), 0.0)
+
+    def tied_ratio(self) -> float:
+        """Return the tap's CPU for a list of one second over that for one of as many seconds, start-up subtracted."""
+        start_up, apart, tied = (figures(self.runs, "tap", leg) for leg in (START_UP, THIRD, TIED))
+        triples = zip(start_up, apart, tied, strict=True)
+        return middle((two.cpu - none.cpu) / (one.cpu - none.cpu) for none, one, two in triples)
 
     def memory_growth(self, contender: str) -> float:
         """Return the memory at the whole list over that at a third of it."""

@@ -120,7 +120,8 @@ def test_a_field_whose_schema_allows_no_null_is_never_made_null() -> None:
 def test_a_field_that_is_deselected_is_not_checked() -> None:
     body = f'{{"data":[{{"charge_id":"a","amount":"{ODD}","is_paid":NaN,"logs":5}}]}}'.encode()
     with FakeAPI() as api:
-        api.faults.add(Body(body), times=2)
+        # Only first pages, since a page that is fetched ahead may come as well.
+        api.faults.add(Body(body), times=2, when=lambda params: params["offset"] == "0")
         config, only = tap_config(api), ["charges"]
         run_in_process(config, catalog=catalog_with(only=only, deselect=["charges.amount"])).expect_failure("`is_paid`")
         deselect = ["charges.amount", "charges.is_paid", "charges.logs"]

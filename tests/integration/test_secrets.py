@@ -266,6 +266,14 @@ def test_a_certificate_that_is_not_trusted_ends_the_run_at_once(settings: dict[s
     assert tls.requests == []
 
 
+def test_a_file_of_authorities_that_is_not_there_is_named(
+    tls: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]) + ".nowhere")
+    expect_one_error(read(tls), "charges: /v1/charges ", errors.CERTIFICATE_ADVICE)
+    assert tls.requests == []
+
+
 def test_no_setting_switches_the_verification_off() -> None:
     assert not [
         name for name in SETTINGS.wrapped for word in ("verify", "ssl", "tls", "cert", "insecure") if word in name
