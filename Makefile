@@ -36,10 +36,10 @@ help: ## List targets.
 
 setup: .venv/.done .venvs/singer-tools/.done .meltano/.done ## Set up everything that the other targets need.
 
-demo: .venv/.done .meltano/.done ## Load a made-up account through Meltano into PostgreSQL.
+demo: .venv/.done .meltano/.done ## Load a made-up account through Meltano into PostgreSQL, and query it.
 	@exec $(RUN) demo
 
-demo-psql: .venv/.done ## Open psql on the tables of the demo.
+demo-psql: .venv/.done ## Open psql on the tables of the demo, and print a connection string.
 	@exec $(RUN) demo --psql
 
 # `exec`, so that a signal to make reaches the tests.
@@ -155,5 +155,7 @@ clean: ## Remove everything that was set up or built.
 
 .meltano/.done: .venvs/meltano/.done meltano.yml pyproject.toml load/target-postgres/pyproject.toml
 	@echo "Setting up Meltano's plugins"
-	@.venvs/meltano/bin/meltano --log-level warning install
+	@# Ctrl-C drops its traceback.
+	@trap 'exit 130' INT; output=$$(.venvs/meltano/bin/meltano --log-level warning install 2>&1) || \
+	  { echo "$$output" >&2; exit 1; }
 	@touch $@

@@ -1,10 +1,11 @@
-"""Load a made-up account into PostgreSQL through Meltano, and show what is there then: `make demo`."""
+"""Load a made-up account into PostgreSQL through Meltano, and query it: `make demo`."""
 
 from __future__ import annotations
 
 import argparse
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from demo import report
+from tap_payments.streams import STREAMS
 from tests.fake_api.data import make_account
 from tests.fake_api.server import FakeAPI
 from tests.support.meltano import ROOT, MeltanoError, Project, end
@@ -30,6 +32,9 @@ DAY = 86_400
 SPAN = 2 * 365 * DAY
 LATENCY = 0.02
 REFUNDED_EVERY = 100
+DELETED_EVERY = 900
+# The records of each list that the tap's summary counts.
+SENT = re.compile(rf"\b({'|'.join(STREAMS)}): ([\d,]+) records?\b")
 REPORTS = {
     "refunds": "Refunds, in whole or in part",
     "active_subscriptions": "Active subscriptions: the largest eight groups",
@@ -39,7 +44,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_FURTHER = """\
 Look further (the server runs only as long as it is needed; its data stays in {folder}):
   make demo-psql                     psql on these tables, in the schema `{schema}`
-  make demo                          once more: rows are updated, none comes twice
+  make demo                          again: some charges are refunded and others deleted since
 
 Your own account:
   cp .env.example .env               then fill in your API's URL and credentials, and your PostgreSQL
@@ -57,14 +62,18 @@ def show(text: str = "") -> None:
 def main() -> int:
     """Run the demo, or psql on what it left."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("--psql", action="store_true", help="open psql on what the last demo loaded")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where to keep all that it makes")
+    parser.add_argument("--psql", action="store_true", help="open psql on the tables of the last demo")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder for everything that the demo makes")
     given = parser.parse_args()
     for number in ENDING:
         signal.signal(number, _leave)
     try:
         with alone(given.folder):
             return psql(given.folder) if given.psql else demo(given.folder)
+    except BrokenPipeError:
+        # `make demo | head`: nothing can be written any more, at the interpreter's end either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (MeltanoError, PostgresError, BlockingIOError) as error:
         show(f"The demo failed: {error}")
         return 1
@@ -79,12 +88,15 @@ def demo(folder: Path) -> int:
         connection = stack.enter_context(postgres.connect())
         before = report.count_rows(connection, SCHEMA)
         if before["charges"]:
-            refunded = _refund_some(api)
-            show(f"Since the last run, {refunded} of its charges have been refunded.")
-        project = Project(folder, _settings(api, postgres))
-        seconds = _load(project)
-        show(f"Loaded in {seconds:.0f} s, of which Meltano takes most to start. In PostgreSQL there are now:\n")
+            show(f"Since the last run, {_refund_some(api)} charges were refunded, and {_delete_some(api)} deleted.")
+        seconds, sent = _load(Project(folder, _settings(api, postgres)))
+        show(f"Loaded {sum(sent.values()):,} records in {seconds:.0f} s, including start-up. In PostgreSQL:\n")
         show(report.format_rows(before, report.count_rows(connection, SCHEMA)))
+        show("\nIs everything there? The rows that this run wrote, beside the records in the tap's summary:\n")
+        show(report.format_last_run(connection, SCHEMA, sent))
+        if before["charges"]:
+            show("\nDeleted in the API: this run read all lists whole, but not the records of these rows:\n")
+            show(report.format_query(connection, SCHEMA, "deleted_rows", days=0))
         show(f"\nRevenue (paid, less refunds) of the last {report.MONTHS} months:\n")
         show(report.format_revenue(connection, SCHEMA))
         for name, heading in REPORTS.items():
@@ -99,10 +111,12 @@ def demo(folder: Path) -> int:
 
 
 def psql(folder: Path) -> int:
-    """Open psql on what the last demo loaded; it reads standard input where that is no terminal."""
+    """Print a connection string and open psql, which reads standard input if that is not a terminal."""
     if not Postgres(folder / "postgres").exists:
-        raise PostgresError("there is nothing to look at yet: run `make demo` first")
+        raise PostgresError("nothing is loaded yet: run `make demo` first")
     with Postgres(folder / "postgres") as postgres:
+        address = f"{postgres.user}:{postgres.password}@127.0.0.1:{postgres.port}/{postgres.database}"
+        show(f"For another client, until psql ends: postgresql://{address}?options=-csearch_path%3D{SCHEMA}")
         environment = {**os.environ, **postgres.environment, "PGOPTIONS": f"-c search_path={SCHEMA}"}
         # Ctrl-C is for psql alone while it runs.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -159,6 +173,14 @@ def _refund_some(api: FakeAPI) -> int:
     return len(refunded)
 
 
+def _delete_some(api: FakeAPI) -> int:
+    """Delete charges."""
+    deleted = api.account.keys("charges")[DELETED_EVERY // 2 :: DELETED_EVERY]
+    for key in deleted:
+        api.account.delete("charges", key)
+    return len(deleted)
+
+
 def _settings(api: FakeAPI, postgres: Postgres) -> dict[str, str]:
     """Return the settings as a user would: in environment variables."""
     return {
@@ -169,8 +191,11 @@ def _settings(api: FakeAPI, postgres: Postgres) -> dict[str, str]:
     }
 
 
-def _load(project: Project) -> float:
-    """Run Meltano, show what the tap says and return the seconds it took.
+def _load(project: Project) -> tuple[float, dict[str, int]]:
+    """Run Meltano and show the tap's log.
+
+    Returns:
+        The seconds that it took, and the records of each list that the tap sent.
 
     Raises:
         MeltanoError: If it fails.
@@ -178,12 +203,15 @@ def _load(project: Project) -> float:
     words = ("run", "tap-payments", "target-postgres")
     show(f"\n$ meltano {' '.join(words)}")
     begun = time.monotonic()
-    lines = []
+    lines: list[str] = []
+    sent: dict[str, int] = {}
     process = project.start(*words)
     try:
         for line in process.stdout or ():
             lines.append(line)
             _, is_of_tap, said = line.partition(" tap-payments ")
+            # The summary comes last.
+            sent |= {name: int(count.replace(",", "")) for name, count in SENT.findall(said)}
             if is_of_tap and ("Beginning sync" in said or "Run complete" in said):
                 show(f"  {said.strip()}")
         code = process.wait()
@@ -191,7 +219,7 @@ def _load(project: Project) -> float:
         end(process)
     if code != 0:
         raise MeltanoError(f"Meltano ended with {code}:\n{''.join(lines)}")
-    return time.monotonic() - begun
+    return time.monotonic() - begun, sent
 
 
 if __name__ == "__main__":

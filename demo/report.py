@@ -1,4 +1,4 @@
-"""What the demo shows of the tables: how many rows, and what the queries of `docs/queries` find."""
+"""The demo's tables: the number of rows, and the results of the queries in `docs/queries`."""
 
 from __future__ import annotations
 
@@ -8,44 +8,61 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
+from tap_payments.streams import STREAMS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import psycopg
 
-STREAMS = ("charges", "customers", "products", "subscriptions")
 MONTHS = 6
+# The days that `deleted_rows.sql` waits for a row to be read again.
+DAYS = 31
 QUERIES = Path(__file__).resolve().parent.parent / "docs" / "queries"
 
 
-def run_query(connection: psycopg.Connection[Any], schema: str, name: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+def run_query(
+    connection: psycopg.Connection[Any], schema: str, name: str, *, days: int = DAYS
+) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Run a query of `docs/queries`.
 
     Args:
         connection: The database.
         schema: The schema that the tables are in.
         name: The name of the query's file, without its ending.
+        days: The days to write in place of the query's own.
 
     Returns:
         The names of the columns, and the rows.
     """
     with connection.transaction():
         connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(sql.Identifier(schema)))
-        cursor = connection.execute((QUERIES / f"{name}.sql").read_bytes())
+        query = (QUERIES / f"{name}.sql").read_text(encoding="utf-8").replace(f"'{DAYS} days'", f"'{days} days'")
+        cursor = connection.execute(query.encode())
         return [column.name for column in cursor.description or ()], cursor.fetchall()
 
 
-def format_query(connection: psycopg.Connection[Any], schema: str, name: str, *, limit: int = 8) -> str:
-    """Write a table of what a query of `docs/queries` finds.
+def format_query(
+    connection: psycopg.Connection[Any], schema: str, name: str, *, days: int = DAYS, limit: int = 8
+) -> str:
+    """Write the result of a query of `docs/queries` as a table.
 
     Args:
         connection: The database.
         schema: The schema that the tables are in.
         name: The name of the query's file, without its ending.
-        limit: How many rows to show.
+        days: The days to write in place of the query's own.
+        limit: Maximum number of rows.
     """
-    columns, rows = run_query(connection, schema, name)
+    columns, rows = run_query(connection, schema, name, days=days)
     return aligned([columns, *([_cell(value) for value in row] for row in rows[:limit])])
+
+
+def format_last_run(connection: psycopg.Connection[Any], schema: str, sent: Mapping[str, int]) -> str:
+    """Write a table that holds the rows that the last run wrote against the records that it sent."""
+    rows = run_query(connection, schema, "last_run")[1]
+    lines = [[name, f"{sent.get(name, 0):,}", f"{written:,}", f"{count:,}"] for name, _, written, count in rows]
+    return aligned([["table", "records sent", "last_run", "rows"], *lines])
 
 
 def count_rows(connection: psycopg.Connection[Any], schema: str) -> dict[str, int]:
@@ -63,13 +80,13 @@ def count_rows(connection: psycopg.Connection[Any], schema: str) -> dict[str, in
 
 
 def format_rows(before: Mapping[str, int], now: Mapping[str, int]) -> str:
-    """Write a table of how many rows there are, and how many there were before the run."""
+    """Write a table of the number of rows before the run and now."""
     rows = [[stream, f"{before[stream]:,}", f"{now[stream]:,}"] for stream in STREAMS]
     return aligned([["table", "rows before", "rows now"], *rows])
 
 
 def format_revenue(connection: psycopg.Connection[Any], schema: str) -> str:
-    """Write a table of what was paid and not refunded: the latest months down, the currencies across."""
+    """Write a table of revenue: a row for each of the latest months, a column for each currency."""
     rows = run_query(connection, schema, "revenue_by_month")[1]
     months, codes = sorted({month for month, _, _ in rows})[-MONTHS:], sorted({code for _, code, _ in rows})
     cells = {(month, code): revenue for month, code, revenue in rows if month in months}
@@ -88,7 +105,7 @@ def format_revenue(connection: psycopg.Connection[Any], schema: str) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Put texts under each other: the first column to the left, all others to the right; a rule below the heads."""
+    """Align columns, the first to the left and all others to the right, with a rule below the header."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(

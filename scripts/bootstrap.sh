@@ -15,6 +15,16 @@ is_supported="import sys; sys.exit('%d.%d' % sys.version_info[:2] not in '''$ver
 has_ensurepip='import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 8))'
 has_pip='import pip, sys, venv; sys.exit(sys.version_info < (3, 8) or int(pip.__version__.split(".")[0]) < 23)'
 
+# Ctrl-C ends the script, and a program that it stops has its traceback dropped.
+trap 'exit 130' INT
+
+quietly() {
+  output=$("$@" 2>&1) || {
+    echo "$output" >&2
+    exit 1
+  }
+}
+
 fail() {
   echo "make: $*" >&2
   exit 1
@@ -40,11 +50,11 @@ fi
 rm -rf .venvs/uv .venvs/python
 uv=.venvs/uv/bin/uv
 if installer=$(find_python "$has_ensurepip"); then
-  "$installer" -m venv .venvs/uv
-  .venvs/uv/bin/python -m pip install --quiet --disable-pip-version-check "$uv_version"
+  quietly "$installer" -m venv .venvs/uv
+  quietly .venvs/uv/bin/python -m pip install --quiet --disable-pip-version-check "$uv_version"
 elif installer=$(find_python "$has_pip"); then
-  "$installer" -m venv --without-pip .venvs/uv
-  "$installer" -m pip --disable-pip-version-check --python .venvs/uv/bin/python install --quiet "$uv_version"
+  quietly "$installer" -m venv --without-pip .venvs/uv
+  quietly "$installer" -m pip --disable-pip-version-check --python .venvs/uv/bin/python install --quiet "$uv_version"
 elif uv --version >/dev/null 2>&1; then
   uv=uv
 elif test -n "$python"; then

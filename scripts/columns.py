@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 QUERIES = ROOT / "docs" / "queries"
 
-# A name that begins with `datetime.datetime.` is what makes the SDK declare a time stamp.
-TIME_STAMP = "datetime.datetime.fromtimestamp(int({0}), datetime.timezone.utc).isoformat() if {0} else None"
+# A name that begins with `datetime.datetime.` is what makes the SDK declare a timestamp.
+TIMESTAMP = "datetime.datetime.fromtimestamp(int({0}), datetime.timezone.utc).isoformat() if {0} else None"
 STREAM_MAPS = {
-    "charges": {"occurred_at": TIME_STAMP.format("occurred")},
-    "customers": {"first_seen_at": TIME_STAMP.format("first_seen")},
+    "charges": {"occurred_at": TIMESTAMP.format("occurred")},
+    "customers": {"first_seen_at": TIMESTAMP.format("first_seen")},
 }
 
 HEAD = """\
@@ -33,9 +33,9 @@ What each table holds. This page is made from the schemas in `tap_payments/schem
 - **Personal** columns are those that the setting `personal_data` hashes or drops.
 - Times are sent as the API sends them: Unix seconds in UTC, as text in `charges.occurred`, as a number in `first_seen`.
 
-## Times as time stamps
+## Times as timestamps
 
-A stream map adds a column that is a real time stamp:
+A stream map adds a column that is a timestamp:
 
 ```yaml
 {maps}```

@@ -109,6 +109,11 @@ def _deselected_fields(schema: Mapping[str, Any], breadcrumb: tuple[str, ...]) -
         if declared.get("selected") is False:
             yield inner
         yield from _deselected_fields(declared, inner)
+        items = declared.get("items")
+        while isinstance(items, dict):
+            inner = (*inner, "items")
+            yield from _deselected_fields(items, inner)
+            items = items.get("items")
 
 
 def _resolve_keys(entry: dict[str, Any], name: str, keys: Sequence[str]) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from singer_sdk.authenticators import BasicAuthenticator
 from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
+from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from singer_sdk.streams.rest import PageContext, RESTStream
 from typing_extensions import override
@@ -23,7 +25,7 @@ from tap_payments.api.responses import check_status, parse_page
 from tap_payments.api.sessions import ThreadSessions
 from tap_payments.api.transport import send
 from tap_payments.errors import RunError, UnreadableListError, UnwritableRecordError
-from tap_payments.output.activate_version import PendingVersion
+from tap_payments.output.activate_version import describe_refusal
 from tap_payments.output.batches import Batches, Manifest
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.loop import new_paginator, read_pages
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
     from singer_sdk import Tap
     from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
     from singer_sdk.helpers.types import Context, Record
-    from singer_sdk.singerlib import CatalogEntry, RecordMessage
+    from singer_sdk.singerlib import CatalogEntry, RecordMessage, SchemaMessage
 
     from tap_payments.api.rate_limiter import RateLimiter
     from tap_payments.errors import InvalidValueError
@@ -107,7 +109,8 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         super().__init__(tap)
         self._sessions = ThreadSessions()
         self._counts: StreamProgress
-        self._pending_version = PendingVersion(self.name, self.logger)
+        self._pending_version: int | None = None
+        self._may_miss_records = False
         self._write_unmodified: Callable[[Record], None] | None = None
 
     @property
@@ -216,8 +219,16 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             key=self.primary_keys[0],
             time=self.time_field,
             filter_time=filter_time,
-            show=self._protection.show_key,
+            on_replaced=self._warn_of_replaced_text,
         )
+
+    def _warn_of_replaced_text(self) -> None:
+        """Log once that text went out changed."""
+        message = (
+            f"{self.name}: text with half a surrogate pair cannot be written as UTF-8, so U+FFFD takes the place of "
+            "each half: have the text corrected at its source"
+        )
+        self.sync_context.log_once(message, level=logging.WARNING)
 
     @cached_property
     def _request_name(self) -> str:
@@ -263,6 +274,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         # A test of the connection takes one record, and has no use for a second page.
         ahead = None if self.is_test else self.settings.concurrency
         yield from read_pages(self.get_new_paginator(span), prefetcher, ahead=ahead)
+        self._may_miss_records = bool(self._facts.warnings)
         for level, facts in ((logging.WARNING, self._facts.warnings), (logging.INFO, self._facts.notes)):
             for fact in facts:
                 self.sync_context.log_once(f"{self._request_name} {fact}", level=level)
@@ -300,6 +312,8 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         A test of the connection ends at the SDK's limit of records.
         """
         self._counts = counts = self.sync_context.progress.begin(self.name)
+        if not all(type(stream_map) is SameRecordTransform for stream_map in self.stream_maps):
+            counts.sent = dict.fromkeys(self._sent_names, 0)
         fetcher = PageFetcher(
             self._request_page,
             name=self._request_name,
@@ -326,7 +340,15 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             self.sync_context.progress.end(self.name)
 
     def _read_records(self, chunk: Chunk) -> Iterator[Record]:
-        return iter(()) if chunk.fetched is None else self._reader.read(chunk.fetched.page, chunk.indexes)
+        if chunk.fetched is None:
+            return iter(())
+        if chunk.fetched.page.has_unreadable_times and self.replication_key:
+            message = (
+                f"{self.name}: a record's `{self.time_field}` is neither Unix seconds nor ISO 8601, as times in "
+                "milliseconds are not, so it sets no bookmark: a list of such records is read whole in each run"
+            )
+            self.sync_context.log_once(message, level=logging.WARNING)
+        return self._reader.read(chunk.fetched.page, chunk.indexes)
 
     @override
     def request_records(self, context: Context | None) -> Iterator[Record]:
@@ -345,10 +367,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
                 self._promote(chunk.state)
             if isinstance(writer, BufferedWriter):
                 writer.flush()
-        version = self._pending_version.release(emitted=self._counts.emitted)
-        # A test has read one record, and the message would delete all others.
-        if version is not None and not self.is_test:
-            super()._write_activate_version_message(version)
+        self._activate_version()
 
     @cached_property
     def _selection(self) -> Selection:
@@ -372,7 +391,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             on_invalid=self._count_nulled if self.settings.on_invalid_value == "null" else None,
             on_undeclared=self._undeclared.add,
         )
-        return RecordReader(self._selection, coercer, show_key=self._protection.show_key, failure=self.failure)
+        return RecordReader(coercer, show_key=self._protection.show_key, failure=self.failure)
 
     def _count_nulled(self, field: str, error: InvalidValueError) -> None:
         """Count a value that becomes null, and warn of the first one of its field."""
@@ -381,6 +400,12 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         self.sync_context.log_once(message, level=logging.WARNING, once_per=f"{self.name}.{field}")
 
     # RECORD messages.
+
+    @cached_property
+    def _sent_names(self) -> Sequence[str]:
+        """The names that records go out by, each once."""
+        maps = (stream_map for stream_map in self.stream_maps if not isinstance(stream_map, RemoveRecordTransform))
+        return list(dict.fromkeys(stream_map.stream_alias for stream_map in maps))
 
     @cached_property
     def can_write_unmodified(self) -> bool:
@@ -399,11 +424,22 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             raise self._unwritable(record) from None
 
     @override
+    def _generate_schema_messages(self) -> Generator[SchemaMessage, None, None]:
+        """Declare no key as an empty list: targets made with singer-python require one."""
+        for message in super()._generate_schema_messages():
+            message.key_properties = message.key_properties or []
+            yield message
+
+    @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
         """Apply selection and maps, and name the record that they cannot be applied to."""
         key = record.get(self.primary_keys[0], "")
+        sent = self._counts.sent
         try:
-            yield from super()._generate_record_messages(record)
+            for message in super()._generate_record_messages(record):
+                if sent is not None:
+                    sent[message.stream] += 1
+                yield message
         except RecursionError:
             raise self._unwritable(record) from None
         except Exception as error:  # noqa: BLE001 - an expression may raise anything, with the record in its text
@@ -486,7 +522,25 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @override
     def _write_activate_version_message(self, full_table_version: int) -> None:
         """Hold the message back until every record is out: a run that dies before must not empty the table."""
-        self._pending_version.hold(full_table_version)
+        self._pending_version = full_table_version
+
+    def _activate_version(self) -> None:
+        """Write the message that was held back, for each name that records went out by."""
+        # A test has read one record, and the message would delete all others.
+        if self._pending_version is None or self.is_test:
+            return
+        for name in self._sent_names:
+            counts = self._counts
+            refusal = describe_refusal(
+                name,
+                read=counts.emitted,
+                sent=counts.sent_as(name),
+                may_miss_records=self._may_miss_records,
+            )
+            if refusal is None:
+                self._tap.write_message(ActivateVersionMessage(stream=name, version=self._pending_version))
+            else:
+                self.logger.warning("%s: %s", self.name, refusal)
 
     # The catalog and the log.
 

@@ -134,14 +134,6 @@ class WindowTooLongError(Exception):
     """The window's first page is full, and a shorter window will do better; nothing of it was emitted."""
 
 
-class UnreadableNumberError(ArithmeticError):
-    """A number whose exponent is too long."""
-
-
-class NonFiniteError(ValueError):
-    """A value that JSON does not have was about to be written."""
-
-
 class UnwritableRecordError(Exception):
     """A record that JSON cannot carry; `record` is the one."""
 

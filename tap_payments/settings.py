@@ -180,15 +180,6 @@ SETTINGS = th.PropertiesList(
         default=30,
     ),
     th.Property(
-        "window_days",
-        th.DecimalType(exclusive_minimum=0, maximum=CENTURY),
-        title="Window days",
-        description=(
-            "Days that INCREMENTAL streams read at a time where records are many; a bookmark is kept after each."
-        ),
-        default=30,
-    ),
-    th.Property(
         "reread_days",
         th.DecimalType(minimum=0, maximum=CENTURY),
         title="Re-read days",
@@ -280,7 +271,6 @@ class Settings:
     request_timeout: float
     start: int | None
     lookback: int
-    window_days: float
     reread_days: float
     on_invalid_value: str
     personal_data: str
@@ -314,7 +304,6 @@ class Settings:
             request_timeout=float(config["request_timeout"]),
             start=None if start is None else math.floor(start),
             lookback=int(float(config["lookback_days"]) * DAY),
-            window_days=float(config["window_days"]),
             reread_days=float(config["reread_days"]),
             on_invalid_value=config["on_invalid_value"],
             personal_data=config["personal_data"],

@@ -13,6 +13,7 @@ from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers._state import StateWriter
 from singer_sdk.helpers._util import read_json_file
 from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
+from singer_sdk.plugin_base import PluginBase
 from singer_sdk.singerlib import Catalog, Schema
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
@@ -24,8 +25,10 @@ from tap_payments.context import SyncContext
 from tap_payments.errors import RunError
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.records.declarations import SCHEMAS, Declarations
+from tap_payments.records.selection import selected_schema
 from tap_payments.settings import SETTINGS, Settings, read_text
 from tap_payments.settings_validation import check_config, find_conflicts
+from tap_payments.stream_maps import find_idle_maps, refuse_collision
 from tap_payments.streams import STREAMS
 from tap_payments.validation import check_state
 
@@ -101,6 +104,34 @@ class TapPayments(Tap):
             for name, bookmark in (state.get("bookmarks") or {}).items()
         }
         super().load_state({**state, "bookmarks": bookmarks})
+
+    @override
+    def setup_mapper(self) -> None:
+        """Set up the SDK's maps for what is selected, and warn of those that change nothing.
+
+        Raises:
+            RunError: If flattening gives two fields one name.
+        """
+        stream_maps = dict(self.config.get("stream_maps") or {})
+        selected: dict[str, dict[str, Any]] = {}
+        fields: dict[str, set[str] | None] = {name: set(SCHEMAS.get_schema(name)["properties"]) for name in STREAMS}
+        PluginBase.setup_mapper(self)
+        for name, entry in self.catalog.items():
+            schema, mask = entry.schema.to_dict(), entry.metadata.resolve_selection()
+            if (known := fields.get(name)) is not None:
+                fields[name] = None if schema.get("additionalProperties") else {*known, *schema.get("properties", {})}
+            # A map of a stream that is not selected would lack its key.
+            if mask.get((), True):
+                selected[name] = selected_schema(name, schema, mask)
+        for name, schema in selected.items():
+            try:
+                self.mapper.register_raw_stream_schema(name, schema, self.catalog[name].key_properties)
+            except ValueError:
+                refuse_collision(name, schema, stream_maps, self.mapper.flattening_options)
+                raise
+        if self.config.get("stream_maps") is not None:
+            for line in find_idle_maps(stream_maps, fields):
+                self.logger.warning("%s", line)
 
     def force_next_state(self) -> None:
         """Bypass the SDK's de-duplication for the next STATE: many targets forget theirs at each RECORD.

@@ -48,7 +48,7 @@ def check_status(response: requests.Response, what: str, *, retried: Collection[
 
 
 def parse_page(
-    response: requests.Response, *, key: str, time: str, filter_time: str | None, show: Callable[[object], str]
+    response: requests.Response, *, key: str, time: str, filter_time: str | None, on_replaced: Callable[[], None]
 ) -> Page:
     """Return the page of an answer.
 
@@ -57,14 +57,14 @@ def parse_page(
         key: The field that is a record's key.
         time: The field that is a record's time.
         filter_time: The field by whose time the API filters; None where it is `time`.
-        show: Shows a key in the text of an error.
+        on_replaced: Called where U+FFFD takes the place of half a surrogate pair.
 
     Raises:
         TransientError: If another try may bring another answer.
         RequestError: If it will not.
     """
     try:
-        return read_page(response.content, key=key, time=time, filter_time=filter_time, show=show)
+        return read_page(response.content, key=key, time=time, filter_time=filter_time, on_replaced=on_replaced)
     except MalformedBodyError as error:
         raise TransientError(f"answered 200, but {error}", advice=errors.BODY_ADVICE) from None
     except ContradictionError as error:

@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import logging
+def describe_refusal(name: str, *, read: int, sent: int, may_miss_records: bool) -> str | None:
+    """Return why no ACTIVATE_VERSION message may go out; None where it may.
 
-
-class PendingVersion:
-    """Holds the version of a stream back until every record is out: a run that dies before must delete nothing."""
-
-    def __init__(self, stream: str, logger: logging.Logger) -> None:
-        """Hold nothing yet.
-
-        Args:
-            stream: Name of the stream.
-            logger: Where a WARNING goes.
-        """
-        self._stream = stream
-        self._logger = logger
-        self._version: int | None = None
-
-    def hold(self, version: int) -> None:
-        """Hold back a version."""
-        self._version = version
-
-    def release(self, *, emitted: int) -> int | None:
-        """Return the version to activate after the last record; None where there is none, or nothing was emitted.
-
-        Args:
-            emitted: How many records went out. After none, the message would delete all that the target has.
-        """
-        version, self._version = self._version, None
-        if version is None or emitted:
-            return version
-        self._logger.warning(
-            "%s: the list is empty, so no ACTIVATE_VERSION message goes out and the target deletes nothing: "
-            "check `username` and `base_url` if the account has records",
-            self._stream,
-        )
+    Args:
+        name: The name that the records go by.
+        read: How many records the list has.
+        sent: How many of them went out by this name. After none, the message would delete all that the target has.
+        may_miss_records: Whether a WARNING says that records may have been missed.
+    """
+    if not read:
+        reason, action = "the list is empty", "check `username` and `base_url` if the account has records"
+    elif may_miss_records:
+        reason, action = "records may be missing, as the WARNING before says", "delete them in the target yourself"
+    elif not sent:
+        reason, action = f"`stream_maps` pass none of {read} records", "check its `__filter__` if some should pass"
+    else:
         return None
+    return f"{reason}, so no ACTIVATE_VERSION message goes out for `{name}` and the target deletes nothing: {action}"

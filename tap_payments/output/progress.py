@@ -31,12 +31,13 @@ class StreamProgress:
     """Counts of one stream.
 
     Attributes:
-        records: Records sent, without those that are read again.
+        records: Records read and sent, without those that are read again.
         reread: Older records that were read again and sent.
         requests: Requests sent, retries included.
         retries: Requests that were sent again.
         waited: Seconds that requests waited for the rate limit.
         nulled: Invalid values for which null was sent.
+        sent: Records sent by each name, where stream maps filter, rename or copy them; None where they do not.
         reached: Unix second of the records sent last.
         total: The API's own count of the list's records; None where there is none.
         begun: When the stream began, on the monotonic clock.
@@ -48,6 +49,7 @@ class StreamProgress:
     retries: int = 0
     waited: float = 0.0
     nulled: int = 0
+    sent: dict[str, int] | None = None
     reached: float | None = None
     total: int | None = None
     begun: float = field(default_factory=time.monotonic)
@@ -58,6 +60,10 @@ class StreamProgress:
     def emitted(self) -> int:
         """Records sent, those that are read again included."""
         return self.records + self.reread
+
+    def sent_as(self, name: str) -> int:
+        """Return how many records were sent by a name."""
+        return self.emitted if self.sent is None else self.sent[name]
 
     def count_request(self, waited: float) -> None:
         """Count a request, and the seconds that it waited to be sent."""
@@ -103,18 +109,33 @@ class StreamProgress:
         """Return the count of values made null, with a comma behind it, or nothing where there are none."""
         return f"{count_of(self.nulled, 'invalid value')} made null, " if self.nulled else ""
 
-    def describe_counts(self) -> str:
+    def describe_sent(self, stream: str) -> str:
+        """Return the count of records sent by each name, and how many were read.
+
+        Args:
+            stream: Name of the stream, which is not repeated.
+        """
+        read = self.describe_reread()
+        if self.sent is None:
+            return count_of(self.records, "record") + read
+        names = [
+            count_of(count, "record") + ("" if name == stream else f" as {name}") for name, count in self.sent.items()
+        ]
+        return f"{', '.join(names) or '0 records'} ({self.records} read{read})"
+
+    def describe_counts(self, stream: str = "") -> str:
         """Return the counts of records, requests and retries."""
-        records = count_of(self.records, "record") + self.describe_reread()
+        records = self.describe_sent(stream)
         return f"{records}, {count_of(self.requests, 'request')}, {count_of(self.retries, 'retry', 'retries')}"
 
-    def describe(self, now: float) -> str:
+    def describe(self, now: float, stream: str = "") -> str:
         """Return the counts, the date reached, and what is known of the end.
 
         Args:
             now: The time on the monotonic clock.
+            stream: Name of the stream, which is not repeated.
         """
-        parts = [self.describe_counts()]
+        parts = [self.describe_counts(stream)]
         if self.reached is not None:
             parts.append(f"reached {describe(self.reached)}")
         share = self.share()
@@ -203,7 +224,7 @@ class Progress:
         """Log what the run did, in one line."""
         self.close()
         streams = [
-            f"{name}: {counts.describe_counts()}, {counts.waited:.0f} s waited for the rate limit, "
+            f"{name}: {counts.describe_counts(name)}, {counts.waited:.0f} s waited for the rate limit, "
             f"{counts.describe_nulled()}{describe_span((counts.ended or time.monotonic()) - counts.begun)} in all"
             for name, counts in self._streams.items()
         ]
@@ -217,6 +238,6 @@ class Progress:
                 continue
             counts = self._streams[stream]
             if self._live is None:
-                self._logger.info("%s: %s", stream, counts.describe(time.monotonic()))
+                self._logger.info("%s: %s", stream, counts.describe(time.monotonic(), stream))
             else:
                 self._live.show(counts.describe_live(stream))

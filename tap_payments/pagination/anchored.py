@@ -172,7 +172,7 @@ class AnchoredPaginator(ListPaginator):
         self._tail, self._probes = None, False
 
     def _lose_anchor(self) -> None:
-        """Go to the top of the pages above, one by one, where the boundary brought nothing back, and then to the top."""
+        """Anchor above the boundary, which brought nothing back: at the tops of the last pages, then at the span's."""
         self._stall()
         # The upper end is left out of the filter, or what was read there has gone.
         self.facts.slack = 1

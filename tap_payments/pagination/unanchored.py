@@ -197,8 +197,8 @@ class UnanchoredPaginator(ListPaginator):
         if self._length == 1 and (self._top is not None or self._span.since == self._rules.now - 1):
             raise UnreadableListError(
                 f"more records than the largest offset, {largest}, reaches lie between the seconds "
-                f"{self._span.since} and {self._span.until}, or the API does not honour the filter by time: there is no "
-                "way to read them all"
+                f"{self._span.since} and {self._span.until}, or the API does not honour the filter by time: they "
+                "cannot all be read"
             )
         if self._lacks_times:
             self._warn("has records without a time, which windows of time do not show: some may be missed")

@@ -20,10 +20,10 @@ from tap_payments.records.conversions import (
     to_number,
     to_string,
 )
-from tap_payments.records.exact_json import ExactNumber, NonFinite
+from tap_payments.records.exact_json import ExactNumber
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     Coercion = Callable[[Any], Any]
     Shape = tuple[object, ...]
@@ -97,11 +97,6 @@ class Coercer:
         }
         self._plans: dict[Shape, _Plan] = {}
 
-    @property
-    def fields(self) -> Collection[str]:
-        """The fields that are checked."""
-        return self._coercions.keys()
-
     def coerce(self, record: dict[str, Any]) -> dict[str, Any]:
         """Coerce one record, and remove what does not go out.
 
@@ -131,32 +126,6 @@ class Coercer:
                 record[name] = coerced
         return record
 
-    def coerce_non_finite(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Coerce one record that may hold NaN or Infinity also where nothing is declared.
-
-        What stands inside a field without declared parts is named by that field alone: the rest is data.
-
-        Args:
-            record: Changed in place.
-
-        Returns:
-            The same record.
-
-        Raises:
-            InvalidValueError: If a value cannot be coerced.
-        """
-        self.coerce(record)
-        for name, value in list(record.items()):
-            field = {name: value}
-            for container, place in _non_finite_in(field):
-                error = invalid_value("JSON", container[place])
-                if self._rules.on_invalid is None:
-                    raise error.within(name)
-                self._rules.on_invalid(name, error)
-                container[place] = None
-            record[name] = field[name]
-        return record
-
     def _learn(self, record: dict[str, Any], shape: Shape) -> _Plan:
         removals, coercions = [], []
         for name, value in record.items():
@@ -174,18 +143,6 @@ class Coercer:
             self._plans.clear()
         plan = self._plans[shape] = _Plan(removals, coercions)
         return plan
-
-
-def _non_finite_in(container: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
-    """Yield each place of NaN or Infinity at any depth: the object or array, and the name or number in it."""
-    pending: list[Any] = [container]
-    while pending:
-        part = pending.pop()
-        for place, value in list(part.items() if isinstance(part, dict) else enumerate(part)):
-            if isinstance(value, NonFinite):
-                yield part, place
-            elif isinstance(value, dict | list):
-                pending.append(value)
 
 
 def _types(declared: Mapping[str, Any]) -> set[str]:

@@ -6,13 +6,13 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from tap_payments.errors import InvalidValueError, NonFiniteError
-from tap_payments.records.exact_json import ENCODER, MAX_INTEGER_DIGITS, NonFinite, number_text
+from tap_payments.errors import InvalidValueError
+from tap_payments.records.exact_json import ENCODER, MAX_EXPONENT_DIGITS, MAX_INTEGER_DIGITS, number_text
 
 if TYPE_CHECKING:
     import msgspec
 
-NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,6})?", re.ASCII)
+NUMBER = re.compile(rf"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?0*\d{{1,{MAX_EXPONENT_DIGITS}}})?", re.ASCII)
 _is_number = NUMBER.fullmatch
 FLAGS = {"1": True, "0": False, "true": True, "false": False, "": None}
 
@@ -30,7 +30,6 @@ def invalid_value(declared: str, value: object) -> InvalidValueError:
         list: "array",
         dict: "object",
         type(None): "null",
-        NonFinite: "NaN or Infinity",
     }
     arrived = names.get(type(value), "number") + (" of another form" if isinstance(value, str) else "")
     return InvalidValueError(declared, arrived)
@@ -45,21 +44,19 @@ def to_json(value: Any, encoder: msgspec.json.Encoder, declared: str) -> str:
         declared: What the JSON is to be, as the error names it.
 
     Raises:
-        InvalidValueError: If it is nested too deeply, or holds NaN or Infinity.
+        InvalidValueError: If it is nested too deeply.
     """
     try:
         return encoder.encode(value).decode()
     except RecursionError:
         raise invalid_value(f"{declared}, which JSON can be if it is not nested too deeply", value) from None
-    except NonFiniteError:
-        raise invalid_value(f"{declared}, which JSON can be if it holds no NaN or Infinity", value) from None
 
 
 def to_string(value: Any) -> str:
     """Return the text of a value: a number's as it arrived, JSON of an object or array.
 
     Raises:
-        InvalidValueError: If there is none.
+        InvalidValueError: If it is nested too deeply.
     """
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -67,8 +64,6 @@ def to_string(value: Any) -> str:
         return number_text(value)
     if isinstance(value, dict | list):
         return to_json(value, ENCODER, "string")
-    if isinstance(value, NonFinite):
-        raise invalid_value("string", value)
     return str(value)
 
 

@@ -138,7 +138,7 @@ class Declarations:
     def _coerced_properties(self, properties: Schema, own: Schema) -> Iterator[tuple[str, Schema | bool]]:
         for name, declared in properties.items():
             known = own["properties"].get(name)
-            if known is None or declared is True:
+            if known is None or isinstance(declared, bool):
                 # What is not checked does not go out either, and need not come as far as the SDK.
                 yield name, not self.protects and declared
             elif self.handling(known, is_key=name in own.get("required", ())) == HASH:

@@ -8,8 +8,6 @@ from decimal import Decimal
 
 import msgspec
 
-from tap_payments.errors import NonFiniteError, UnreadableNumberError
-
 # Python refuses to read or write integers with many more digits than this, since it takes long; Decimal does not.
 MAX_INTEGER_DIGITS = 4000
 # A number with a longer exponent is no quantity of anything, and takes minutes or all the memory to compute with.
@@ -22,28 +20,12 @@ class ExactNumber(Decimal):
     text: str
 
 
-class NonFinite:
-    """`NaN`, `Infinity` or `-Infinity`, which some servers write though JSON does not have them.
-
-    No dataclass: msgspec would write one as an object, without asking the hook.
-    """
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-def read_number(text: str) -> Decimal:
-    """Read a number with a fraction or an exponent, exactly.
-
-    Raises:
-        UnreadableNumberError: If its exponent is too long.
-    """
+def read_number(text: str) -> Decimal | str:
+    """Read a number with a fraction or an exponent, exactly; one whose exponent is too long stays text."""
     if "e" not in text and "E" not in text:
         return Decimal(text)
     if len(re.split("[eE]", text)[1].lstrip("+-0")) > MAX_EXPONENT_DIGITS:
-        raise UnreadableNumberError
+        return text
     number = ExactNumber(text)
     number.text = text
     return number
@@ -63,18 +45,10 @@ def _encode_other(value: object) -> object:
     """Encode what JSON does not know, as the SDK does; stream maps may make such values."""
     if isinstance(value, Decimal):
         return Decimal(value)  # The encoder knows the class, not classes derived from it.
-    if isinstance(value, NonFinite):
-        raise NonFiniteError
     return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _encode_as_received(value: object) -> object:
-    return msgspec.Raw(value.text.encode()) if isinstance(value, NonFinite) else _encode_other(value)
 
 
 DECODER = msgspec.json.Decoder(float_hook=read_number)
 ENCODER = msgspec.json.Encoder(enc_hook=_encode_other, decimal_format="number")
 # Writes the same text for an object in whatever order its fields arrive.
 CANONICAL_ENCODER = msgspec.json.Encoder(enc_hook=_encode_other, decimal_format="number", order="sorted")
-# Writes what was read, with what JSON does not have; never for a target.
-RECEIVED_ENCODER = msgspec.json.Encoder(enc_hook=_encode_as_received, decimal_format="number")

@@ -9,7 +9,6 @@ from tap_payments.errors import (
     VALUE_ADVICE,
     InvalidValueError,
     MalformedBodyError,
-    UnexpectedBodyError,
 )
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from tap_payments.records.coercion import Coercer
     from tap_payments.records.page import Page
-    from tap_payments.records.selection import Selection
 
 
 class RecordReader:
@@ -25,7 +23,6 @@ class RecordReader:
 
     def __init__(
         self,
-        selection: Selection,
         coercer: Coercer,
         *,
         show_key: Callable[[object], str],
@@ -34,12 +31,10 @@ class RecordReader:
         """Read nothing yet.
 
         Args:
-            selection: What of the records goes out.
             coercer: Coerces them.
             show_key: Shows a key as it arrived.
             failure: Makes the error that ends the run, from what happened.
         """
-        self._selection = selection
         self._coercer = coercer
         self._show_key = show_key
         self._failure = failure
@@ -57,20 +52,14 @@ class RecordReader:
         Raises:
             RunError: If one cannot be read, or has a value that cannot be coerced.
         """
-        coerce = self._coerce_non_finite if page.has_non_finite else self._coercer.coerce
         for place in places:
             try:
-                yield coerce(page.record(place))
+                yield self._coercer.coerce(page.record(place))
             except InvalidValueError as error:
                 advice = KEY_VALUE_ADVICE if error.never_null else VALUE_ADVICE
                 raise self._failure(f"sent record {self._key(page, place)}, {error}: {advice}") from None
-            except (MalformedBodyError, UnexpectedBodyError) as error:
+            except MalformedBodyError as error:
                 raise self._failure(f"sent record {self._key(page, place)}, but {error}") from None
 
     def _key(self, page: Page, place: int) -> str:
         return self._show_key(page.outline.keys[place])
-
-    def _coerce_non_finite(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Coerce a record that may hold NaN or Infinity, without the fields that do not go out."""
-        self._selection.drop_unchecked(record, self._coercer.fields)
-        return self._coercer.coerce_non_finite(record)

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk.helpers._catalog import get_selected_schema, pop_deselected_record_properties
+from singer_sdk.helpers._catalog import get_selected_schema
 from singer_sdk.mapper import CustomStreamMap, RemoveRecordTransform, SameRecordTransform
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Selection:
         Args:
             keep: Fields that are checked in any case.
         """
-        selected = get_selected_schema(self.name, self.effective_schema, self.mask)
+        selected = selected_schema(self.name, self.effective_schema, self.mask, removed=False)
         used = _used_fields(self.maps, self.stream_maps)
         if used is not None:
             used.update(keep)
@@ -66,16 +66,45 @@ class Selection:
             selected["properties"] = {name: declared for name, declared in fields.items() if name in used}
         return _with_unchecked(self.effective_schema, selected)
 
-    def drop_unchecked(self, record: dict[str, Any], checked: Collection[str]) -> None:
-        """Remove the fields of a record that do not go out.
 
-        Args:
-            record: The record; changed in place.
-            checked: The declared fields that are checked.
-        """
-        pop_deselected_record_properties(record, self.schema, self.mask)
-        for name in self.effective_schema.get("properties", {}).keys() - checked:
-            record.pop(name, None)
+def selected_schema(
+    name: str, schema: dict[str, Any], mask: SelectionMask, *, removed: bool | None = None
+) -> dict[str, Any]:
+    """Return a copy of a schema with what is selected, inside arrays too, where the SDK's leaves all.
+
+    Args:
+        name: The name of the stream.
+        schema: Its schema.
+        mask: What is selected.
+        removed: What stands for a field inside an array that is not selected; None leaves it out.
+    """
+    selected = get_selected_schema(name, schema, mask)
+    _deselect_in_arrays(selected, mask, (), removed)
+    return selected
+
+
+def _deselect_in_arrays(
+    schema: dict[str, Any],
+    mask: SelectionMask,
+    breadcrumb: tuple[str, ...],
+    removed: bool | None,  # noqa: FBT001
+) -> None:
+    properties, items = schema.get("properties") or {}, schema.get("items")
+    paths = {field: (*breadcrumb, "properties", field) for field in properties}
+    deselected = [field for field, path in paths.items() if not mask[path]]
+    # Where nothing inside an array is selected, Meltano was told of the array alone, which goes out whole then.
+    for field in deselected if len(deselected) < len(properties) else ():
+        if removed is None:
+            del properties[field]
+            if field in schema.get("required", ()):
+                schema["required"].remove(field)
+        else:
+            properties[field] = removed
+    for field, declared in properties.items():
+        if isinstance(declared, dict):
+            _deselect_in_arrays(declared, mask, paths[field], removed)
+    if isinstance(items, dict):
+        _deselect_in_arrays(items, mask, (*breadcrumb, "items"), removed)
 
 
 def _with_unchecked(schema: Mapping[str, Any], checked: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,11 +75,8 @@ def describe_limits(
             "Records without a date are not read in INCREMENTAL mode; if you have any, use FULL_TABLE",
         )
     else:
-        yield (
-            logging.WARNING,
-            f"{name}: the API cannot filter this list by time, so INCREMENTAL reads it whole in each run: it saves the "
-            "target work, but no request",
-        )
+        limit = "the API cannot filter this list by time, so INCREMENTAL saves the target work, but no request"
+        yield logging.WARNING, f"{name}: {limit}"
 
 
 def read_full_table(read_span: ReadSpan) -> Iterator[Chunk]:

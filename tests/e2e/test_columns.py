@@ -59,3 +59,23 @@ def test_the_queries_find_what_the_account_holds(warehouse: Warehouse, api: Fake
     assert sum(row["amount_refunded"] for row in rows("refunds")) == refunded  # type: ignore[misc]
     active = [one for one in api.account.records("subscriptions") if one["status"] in {"active", "trialing"}]
     assert sum(row["active"] for row in rows("active_subscriptions")) == len(active)  # type: ignore[misc]
+
+
+def test_the_queries_tell_deleted_rows_and_what_the_last_run_wrote(warehouse: Warehouse, api: FakeAPI) -> None:
+    keys = api.account.keys("charges")
+    gone, waiting = set(keys[:3]), set(keys[3:5])
+    age = "UPDATE columns.charges SET _sdc_sync_started_at = _sdc_sync_started_at - 86400000::bigint * %s"
+    with warehouse.postgres.connect() as connection, connection.transaction(force_rollback=True):
+        for some, days in ((gone, 32), (waiting, 30)):
+            connection.execute(f"{age} WHERE charge_id = ANY(%s)", [days, list(some)])
+        found = report.run_query(connection, "columns", "deleted_rows")[1]
+        every_run_whole = report.run_query(connection, "columns", "deleted_rows", days=0)[1]
+        loaded = {row[0]: row[2:] for row in report.run_query(connection, "columns", "last_run")[1]}
+    assert {row[:2] for row in found} == {("charges", key) for key in gone}
+    assert {key for _, key, _ in every_run_whole} == gone | waiting
+    assert loaded == {
+        "charges": (115, 120),
+        "customers": (30, 30),
+        "products": (7, 7),
+        "subscriptions": (40, 40),
+    }

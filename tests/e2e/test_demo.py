@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+import psycopg
 import pytest
 
 from tests.support.meltano import ROOT
@@ -33,22 +34,45 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     """Start the demo."""
-    command = [sys.executable, "-m", "demo", "--folder", str(folder)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = [sys.executable, "-m", "demo", "--folder", str(folder), *words]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
-def test_the_demo_shows_what_is_in_postgresql(folder: Path) -> None:
+def test_the_demo_shows_what_is_in_postgresql_and_once_more_without_duplicates(folder: Path) -> None:
+    for before in ("0", "5,000"):
+        with start(folder) as demo:
+            output, _ = demo.communicate(timeout=SECONDS)
+        assert demo.returncode == 0, output
+        cells = [line.split() for line in output.splitlines()]
+        assert ["charges", before, "5,000"] in cells
+        assert sum(row[:1] == ["total"] for row in cells) == 1
+        assert ["currency", "paid", "refunded", "percent", "amount_refunded"] in cells
+        assert ["product", "interval", "currency", "active", "amount"] in cells
+        assert any(row[:1] == ["USD"] and row[-1] not in {"0", "0.00"} for row in cells)
+        gone = 0 if before == "0" else 6
+        assert ["charges", f"{5000 - gone:,}", f"{5000 - gone:,}", "5,000"] in cells
+        assert sum(row[:1] == ["charges"] and row[1].startswith("ch_") for row in cells) == gone
+    # Its psql prints a connection string for other clients.
+    with start(folder, "--psql") as demo:
+        assert demo.stdout is not None
+        with psycopg.connect(demo.stdout.readline().split()[-1]) as connection:
+            assert connection.execute("SELECT count(*) FROM charges").fetchone() == (5000,)
+        output, _ = demo.communicate("SELECT 1 AS answered FROM products LIMIT 1;", timeout=SECONDS)
+    assert demo.returncode == 0
+    assert "answered" in output
+
+
+def test_a_reader_that_leaves_ends_the_demo_without_a_traceback(folder: Path) -> None:
     with start(folder) as demo:
-        output, _ = demo.communicate(timeout=SECONDS)
-    assert demo.returncode == 0, output
-    cells = [line.split() for line in output.splitlines()]
-    assert ["charges", "0", "5,000"] in cells
-    assert sum(row[:1] == ["total"] for row in cells) == 1
-    assert ["currency", "paid", "refunded", "percent", "amount_refunded"] in cells
-    assert ["product", "interval", "currency", "active", "amount"] in cells
-    assert any(row[:1] == ["USD"] and row[-1] not in {"0", "0.00"} for row in cells)
+        assert demo.stdout is not None
+        demo.stdout.readline()
+        demo.stdout.close()
+        _, errors = demo.communicate(timeout=SECONDS)
+    assert (demo.returncode, errors) == (0, "")
 
 
 def test_a_demo_that_is_stopped_leaves_no_process_behind(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from scripts.documents import ROOT
 from scripts.settings import definitions
 from tests.fake_api.data import make_account
 from tests.fake_api.server import FakeAPI
+from tests.support.meltano import MELTANO
 from tests.support.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -29,10 +31,24 @@ SCHEMA = "own_project"
 # More digits than COPY keeps without the layer.
 AMOUNT = "12345678901234567.890"
 SIZES = {"charges": 40, "products": 4, "customers": 8, "subscriptions": 2}
+ADD = ROOT / "hub" / "add.sh"
 KINDS = {"tap-payments": "extractors", "target-postgres": "loaders"}
 # What meltanolabs have given up themselves.
 DEPRECATED = {"dialect+driver"}
-EMPTY_PROJECT = {"project_id": SCHEMA, "default_environment": "dev", "environments": [{"name": "dev"}]}
+# An earlier version of the tap is there, as after a plain `meltano add --from-ref`: without a `pip_url`.
+EARLIER = {
+    "name": "tap-payments",
+    "namespace": "tap_payments",
+    "variant": "tap-payments",
+    "config": {"page_size": 17},
+    "select": ["*.*", "!charges.logs"],
+}
+PROJECT = {
+    "project_id": SCHEMA,
+    "default_environment": "dev",
+    "environments": [{"name": "dev"}],
+    "plugins": {"extractors": [EARLIER]},
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,17 +61,16 @@ def api() -> Iterator[FakeAPI]:
 
 @pytest.fixture(scope="module")
 def project(make_project: ProjectMaker, api: FakeAPI) -> Project:
-    """Return a project that was empty before tap and loader were added to it."""
+    """Return a project in which the tap was upgraded and the loader added."""
     project = make_project(SCHEMA, api)
-    project.file.write_text(yaml.safe_dump(EMPTY_PROJECT), encoding="utf-8")
-    for name in KINDS:
-        assert "not installable" in project.run("add", name, "--from-ref", str(ROOT / "hub" / f"{name}.yml"))
-    content = yaml.safe_load(project.file.read_text(encoding="utf-8"))
-    ours = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
-    for name in KINDS:
-        # With another one Meltano would install the plugin anew, over what all tests share.
-        entry(content, name)["pip_url"] = entry(ours, name)["pip_url"]
-    project.file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    project.file.write_text(yaml.safe_dump(PROJECT), encoding="utf-8")
+    # What is installed is shared by all tests: with another `pip_url`, Meltano would install it anew.
+    meltano = project.folder / "bin" / "meltano"
+    meltano.parent.mkdir()
+    meltano.write_text(f'#!/bin/sh\nexec "{MELTANO}" "$@" --no-install\n', encoding="utf-8")
+    meltano.chmod(0o755)
+    environment = {**project.environment, "PATH": f"{meltano.parent}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run(["sh", ADD], cwd=project.folder, env=environment, check=True, capture_output=True)
     return project
 
 
@@ -66,13 +81,23 @@ def entry(content: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def test_the_definitions_load_every_record_with_every_digit(project: Project, api: FakeAPI, postgres: Postgres) -> None:
-    output = project.run("run", "tap-payments", "target-postgres")
+    output = project.run("run", "--no-install", "tap-payments", "target-postgres")
     assert "Run completed" in output
     warehouse = Warehouse(postgres, SCHEMA)
     assert warehouse.counts() == SIZES
     assert warehouse.types("charges")["amount"] == "numeric"
     (newest,) = api.account.keys("charges")[:1]
     assert str(warehouse.rows("charges")[newest]["amount"]) == AMOUNT
+
+
+def test_tap_and_loader_come_from_the_commit_and_an_upgrade_keeps_what_the_project_set(project: Project) -> None:
+    content = yaml.safe_load(project.file.read_text(encoding="utf-8"))
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    tap, loader = (entry(content, name) for name in KINDS)
+    assert tap["pip_url"].startswith("git+")
+    assert tap["pip_url"].endswith(f"@{commit.strip()}")
+    assert loader["pip_url"] == f"{tap['pip_url']}#subdirectory=load/target-postgres"
+    assert {name: tap[name] for name in ("config", "select")} == {name: EARLIER[name] for name in ("config", "select")}
 
 
 def test_the_project_has_every_setting_of_the_tap(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""Serve a made-up account until told to stop: `python -m tests.fake_api --charges 5000`."""
+"""Serve a made-up account on loopback until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,30 +13,45 @@ from tests.fake_api.data import Drawing
 from tests.fake_api.providers import PROVIDERS, STREAMS
 from tests.fake_api.server import FakeAPI
 
+EXAMPLE = """\
+It prints its URL and serves until Ctrl-C. For example, from the project's folder after `make setup`:
+
+  .venv/bin/python -m tests.fake_api --charges 5000 --customers 800 --port 8080
+
+and in another terminal:
+
+  export TAP_PAYMENTS_BASE_URL=http://127.0.0.1:8080/v1/ TAP_PAYMENTS_USERNAME=sk_test_sandbox
+  .venv/bin/tap-payments --config=ENV
+"""
 STOPPING = {signal.SIGTERM, signal.SIGINT}
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fake_api", description="A payments API on loopback.")
-    parser.add_argument("--provider", choices=sorted(PROVIDERS), default="generic")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fake_api",
+        description=__doc__,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--provider", help="the API to imitate", choices=sorted(PROVIDERS), default="generic")
     parser.add_argument("--port", type=int, default=0, help="0 for any free port")
     for stream in STREAMS:
-        parser.add_argument(f"--{stream}", type=int, default=0, metavar="N", help=f"how many {stream}")
-    parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument(f"--{stream}", type=int, default=0, metavar="N", help=f"number of {stream}")
+    parser.add_argument("--seed", type=int, default=0, help="another number makes another account")
     parser.add_argument("--username", default="sk_test_sandbox")
     parser.add_argument("--password", default="")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds before every response")
-    parser.add_argument("--page-cap", type=int, metavar="N", help="the most records on a page")
-    parser.add_argument("--rate-limit", type=int, metavar="N", help="the most requests a minute")
-    parser.add_argument("--total-count", action="store_true", help="let lists report their length")
-    parser.add_argument("--url-file", type=Path, metavar="PATH", help="where to write the URL")
-    parser.add_argument("--log-requests", type=Path, metavar="FILE", help="where to sum up the requests at the end")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each response")
+    parser.add_argument("--page-cap", type=int, metavar="N", help="maximum records a page, whatever is requested")
+    parser.add_argument("--rate-limit", type=int, metavar="N", help="maximum requests a minute; more are answered 429")
+    parser.add_argument("--total-count", action="store_true", help="add `total_count` to lists")
+    parser.add_argument("--url-file", type=Path, metavar="PATH", help="file to write the URL to")
+    parser.add_argument("--log-requests", type=Path, metavar="FILE", help="file to write a summary of requests to")
     return parser.parse_args(argv)
 
 
 def summary(api: FakeAPI) -> dict[str, object]:
-    """Sum up the requests a fake API got."""
+    """Return a summary of the requests that a fake API received."""
     streams = [stream for stream in STREAMS if api.requests_for(stream)]
     return {
         "requests": {stream: len(api.requests_for(stream)) for stream in streams},
@@ -47,7 +62,7 @@ def summary(api: FakeAPI) -> dict[str, object]:
 
 
 def publish(url: str, file: Path) -> None:
-    """Write the URL to a file that is never seen half-written."""
+    """Write the URL to a file atomically."""
     part = file.with_name(file.name + ".part")
     part.write_text(url + "\n", encoding="utf-8")
     part.replace(file)

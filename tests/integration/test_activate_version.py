@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Status
+from tests.support.in_process import run_in_process
 from tests.support.tap_runs import TapRun, catalog_with, run_tap, tap_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STREAMS = ("charges", "customers", "products")
 
@@ -59,3 +64,66 @@ def test_without_the_setting_an_empty_list_is_as_good_as_any() -> None:
         run = run_tap(tap_config(api), catalog=catalog_with(only=STREAMS)).expect_success()
     assert not activated(run)
     assert not run.logged("WARNING")
+
+
+def read_charges(api: FakeAPI, maps: dict[str, Any], **settings: Any) -> TapRun:
+    settings = {"page_size": 10, "page_overlap": 1, "stream_maps": maps, **settings}
+    config = tap_config(api, emit_activate_version_messages=True, **settings)
+    return run_in_process(config, catalog=catalog_with(only=["charges"])).expect_success()
+
+
+NONE, SOME = "status == 'lost'", "charge_id == first"
+COPY = {"__source__": "charges", "__else__": None, "charge_id": "charge_id"}
+MAPS: dict[str, tuple[dict[str, Any], dict[str, int]]] = {
+    "none": ({"charges": {"__filter__": NONE}}, {"charges": 0}),
+    "one": ({"charges": {"__filter__": SOME}}, {"charges": 1}),
+    "none under another name": ({"charges": {"__alias__": "payments", "__filter__": NONE}}, {"payments": 0}),
+    "all under another name": ({"charges": {"__alias__": "payments"}}, {"payments": 6}),
+    "none, and a copy": ({"charges": {"__filter__": NONE}, "copy": COPY}, {"charges": 0, "copy": 6}),
+    "all, and a copy of none": ({"copy": {**COPY, "__filter__": NONE}}, {"charges": 6, "copy": 0}),
+    "a copy alone": ({"__else__": None, "copy": COPY}, {"copy": 6}),
+    "a copy of none alone": ({"charges": None, "copy": {**COPY, "__filter__": NONE}}, {"copy": 0}),
+    "nothing": ({"__else__": None}, {}),
+}
+
+
+@pytest.mark.parametrize("flattened", [False, True])
+@pytest.mark.parametrize(("maps", "sent"), MAPS.values(), ids=MAPS)
+def test_what_counts_is_what_was_sent_by_each_name(
+    maps: dict[str, Any], sent: dict[str, int], *, flattened: bool
+) -> None:
+    with FakeAPI(make_account(charges=6)) as api:
+        first = api.account.keys("charges")[0]
+        maps = json.loads(json.dumps(maps).replace(SOME, f"charge_id == '{first}'"))
+        run = read_charges(api, maps, flattening_enabled=flattened, flattening_max_depth=1)
+    assert {name: len(run.records(name)) for name in sent} == sent
+    assert activated(run) == [name for name, count in sent.items() if count]
+    warnings = run.logged("WARNING", "ACTIVATE_VERSION")
+    assert len(warnings) == list(sent.values()).count(0)
+    for name in (name for name, count in sent.items() if not count):
+        assert any(f"`{name}`" in line and "6 records" in line and "__filter__" in line for line in warnings)
+    (summary,) = run.logged("Run complete")
+    for name, count in sent.items():
+        noun = "record" if count == 1 else "records"
+        assert f"{count} {noun}{'' if name == 'charges' else f' as {name}'}" in summary
+    if sent == {"charges": 0}:
+        assert "charges: 0 records (6 read)" in summary
+
+
+def test_a_filter_empties_no_batch_count(tmp_path: Path) -> None:
+    batch = {"encoding": {"format": "jsonl"}, "storage": {"root": tmp_path.as_uri()}}
+    maps = {"charges": {"__filter__": NONE}, "copy": COPY}
+    with FakeAPI(make_account(charges=6)) as api:
+        config = tap_config(api, stream_maps=maps, batch_config=batch)
+        run = run_in_process(config, catalog=catalog_with(only=["charges"])).expect_success()
+    assert [message["stream"] for message in run.messages if message["type"] == "BATCH"] == ["copy"]
+    assert run.logged("Run complete", "charges: 0 records, 6 records as copy (6 read)")
+
+
+def test_a_list_that_may_have_a_gap_activates_nothing() -> None:
+    with FakeAPI({"charges": [{"charge_id": f"{key:02}", "occurred": 1_700_000_000} for key in range(25)]}) as api:
+        run = read_charges(api, {})
+    assert run.logged("WARNING", "charges", "some may be missed")
+    assert len(run.records("charges")) == 25
+    assert not activated(run)
+    assert run.logged("WARNING", "charges", "ACTIVATE_VERSION", "may be missing")

@@ -11,6 +11,7 @@ import pytest
 
 from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
+from tests.fake_api.faults import Body
 from tests.support.in_process import run_in_process
 from tests.support.tap_runs import catalog_with, discovered_catalog, tap_config
 
@@ -187,3 +188,78 @@ def test_a_catalog_in_a_file_is_resolved_too(tmp_path: Path) -> None:
     for given in (catalog, file, str(file)):
         tap = TapPayments(config={"username": "anybody"}, catalog=given)
         assert tap.streams["charges"].replication_key == "occurred"
+
+
+def items_schema(stream: str) -> JSON:
+    """Return the schema of the items of a subscription, in a catalog to be changed."""
+    catalog = catalog_with(only=[stream])
+    entry = next(entry for entry in catalog["streams"] if entry["tap_stream_id"] == stream)
+    subscription = entry["schema"]
+    if stream == "customers":
+        subscription = subscription["properties"]["subscriptions"]["items"]
+    return {"catalog": catalog, "entry": entry, "items": subscription["properties"]["items"]["items"]}
+
+
+BREADCRUMBS = {
+    "subscriptions": ["properties", "items", "items", "properties", "description"],
+    "customers": [
+        *("properties", "subscriptions", "items", "properties", "items", "items", "properties", "description")
+    ],
+}
+EFFECTS: dict[str, JSON] = {
+    "as it is": {},
+    "flattened": {"flattening_enabled": True, "flattening_max_depth": 1},
+    "mapped": {"stream_maps": {"subscriptions": {"status": "'x'"}, "customers": {"email": "'x'"}}},
+    "hashed": {"personal_data": "hash", "hash_key": "secret"},
+}
+
+
+@pytest.mark.parametrize("undeclared", [False, True], ids=["declared", "all pass"])
+@pytest.mark.parametrize("effect", EFFECTS)
+@pytest.mark.parametrize("way", ["metadata", "schema"])
+@pytest.mark.parametrize("stream", BREADCRUMBS)
+def test_a_field_inside_an_array_is_deselected(stream: str, way: str, effect: str, undeclared: bool) -> None:  # noqa: FBT001
+    found = items_schema(stream)
+    if way == "schema":
+        found["items"]["properties"]["description"]["selected"] = False
+    else:
+        deselected = {"breadcrumb": BREADCRUMBS[stream], "metadata": {"selected": False}}
+        found["entry"]["metadata"].append(deselected)
+    found["items"]["required"] = ["item_id", "description"]
+    if undeclared:
+        found["items"]["additionalProperties"] = True
+    items = '"items":[{"item_id":"i","description":{"x":["leaked"]},"quantity":"1"},{"description":"leaked"}]'
+    record = (
+        f'"subscription_id":"a",{items}'
+        if stream == "subscriptions"
+        else f'"customer_id":"a","subscriptions":[{{{items}}}]'
+    )
+    with FakeAPI() as api:
+        api.faults.add(Body(f'{{"data":[{{{record}}}]}}'.encode()))
+        run = run_in_process(tap_config(api, **EFFECTS[effect]), catalog=found["catalog"]).expect_success()
+    assert len(run.records(stream)) == 1
+    assert b"leaked" not in run.stdout
+    assert b"quantity" in run.stdout
+    assert not run.logged("WARNING", "description")
+    if effect != "flattened":
+        (schema,) = (message for message in run.messages if message["type"] == "SCHEMA")
+        inside = (
+            schema["schema"] if stream == "subscriptions" else schema["schema"]["properties"]["subscriptions"]["items"]
+        )
+        declared = inside["properties"]["items"]["items"]
+        assert "description" not in declared["properties"]
+        assert "quantity" in declared["properties"]
+        assert "description" not in declared.get("required", [])
+
+
+def test_an_array_is_whole_where_nothing_inside_it_is_selected() -> None:
+    """`subscriptions.items` in Meltano's `select` deselects all that is inside."""
+    found = items_schema("subscriptions")
+    for name in found["items"]["properties"]:
+        breadcrumb = [*BREADCRUMBS["subscriptions"][:-1], name]
+        found["entry"]["metadata"].append({"breadcrumb": breadcrumb, "metadata": {"selected": False}})
+    item = {"item_id": "i", "description": "d", "amount": "1"}
+    with FakeAPI({"subscriptions": [{"subscription_id": "a", "items": [item]}]}) as api:
+        run = run_in_process(tap_config(api), catalog=found["catalog"]).expect_success()
+    assert run.records("subscriptions") == [{"subscription_id": "a", "items": [item]}]
+    assert "description" in run.schemas["subscriptions"]["schema"]["properties"]["items"]["items"]["properties"]

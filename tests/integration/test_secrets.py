@@ -49,7 +49,6 @@ FAILURES: dict[str, tuple[Fault, ...]] = {
     "another shape": (Body(MARKED),),
     "an echo of the header": (Body(f'{{"error":"Authorization: Basic {HEADER}"}}'.encode()),),
     "a misfit": (Body(b'{"data":[{"charge_id":"a","is_paid":' + MARKED + b"}]}"),),
-    "half a pair": (Body(b'{"data":[{"charge_id":"a","name":"\\ud800","x":' + MARKED + b"}]}"),),
 }
 
 
@@ -264,6 +263,14 @@ def test_a_certificate_that_is_not_trusted_ends_the_run_at_once(settings: dict[s
     expect_one_error(run, "charges: /v1/charges ", errors.CERTIFICATE_ADVICE)
     expect_silence(run)
     assert not run.logged("trying again"), "nothing of that kind passes by itself"
+    assert tls.requests == []
+
+
+def test_a_file_of_authorities_that_is_not_there_is_named(
+    tls: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]) + ".nowhere")
+    expect_one_error(read(tls), "charges: /v1/charges ", errors.CERTIFICATE_ADVICE)
     assert tls.requests == []
 
 

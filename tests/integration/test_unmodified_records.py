@@ -283,3 +283,11 @@ def test_numbers_beyond_a_float_go_out_on_both_paths(paths: Paths) -> None:
         == {"charges": [{"charge_id": "a", "email_last_sent": "1E+400", "zz": "9" * 400 + ".5"}]}
     )
     assert json.loads(said.run.stdout.splitlines()[0])["type"] == "SCHEMA"
+
+
+@pytest.mark.parametrize("keys", [None, []])
+def test_a_schema_without_a_key_says_so_with_an_empty_list(keys: list[str] | None) -> None:
+    with FakeAPI(make_account(charges=2)) as api:
+        maps = {"charges": {"__key_properties__": keys}, "copy": {"__source__": "charges", "__key_properties__": keys}}
+        run = run_in_process(tap_config(api, stream_maps=maps), catalog=catalog_with(only=["charges"]))
+    assert [run.expect_success().schemas[name]["key_properties"] for name in ("charges", "copy")] == [[], []]

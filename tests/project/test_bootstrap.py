@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 UV = ROOT / ".venvs" / "uv" / "bin" / "uv"
@@ -132,3 +136,44 @@ def test_a_python_that_really_runs_is_taken(machine: Machine, hidden: str) -> No
     for program, option in (("uv/bin/uv", "--version"), ("python/bin/python", "-V")):
         subprocess.run([str(environments / program), option], check=True, capture_output=True)
     assert not (environments / "downloads").exists()
+
+
+def interrupt(command: list[str], machine: Machine, begun: Path) -> str:
+    """Send SIGINT to a command and all that it started, as a terminal does, and return its output."""
+    with subprocess.Popen(
+        command,
+        cwd=machine.folder,
+        env={**os.environ, "PYTHON": str(machine.programs / "python3")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        wait_until(begun.exists)
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    return output
+
+
+def test_ctrl_c_while_a_python_is_set_up_shows_no_traceback(machine: Machine) -> None:
+    machine.add("python3", f'exec "{PYTHON}" "$@"')
+    # Python makes this link first, and then installs pip for seconds.
+    begun = machine.folder / ".venvs" / "uv" / "bin" / "python"
+    output = interrupt(["/bin/sh", "scripts/bootstrap.sh"], machine, begun)
+    assert "Traceback" not in output
+
+
+def test_ctrl_c_while_meltano_installs_shows_no_traceback(machine: Machine) -> None:
+    begun = machine.folder / "begun"
+    shutil.copy(ROOT / "Makefile", machine.folder)
+    for name in ("meltano.yml", "load/target-postgres/pyproject.toml", ".meltano/old", ".venvs/meltano/.done"):
+        (machine.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (machine.folder / name).touch()
+    meltano = machine.folder / ".venvs" / "meltano" / "bin" / "meltano"
+    meltano.parent.mkdir()
+    meltano.write_text(f"#!{PYTHON}\nimport time\nopen({str(begun)!r}, 'w')\ntime.sleep(60)\n", encoding="utf-8")
+    meltano.chmod(0o755)
+    output = interrupt(["make", "-o", ".venvs/meltano/.done", ".meltano/.done"], machine, begun)
+    assert "Traceback" not in output
+    assert not (machine.folder / ".meltano" / ".done").exists()

@@ -14,7 +14,6 @@ from tap_payments.settings import SETTINGS
 from tap_payments.tap import TapPayments
 
 ROOT = Path(__file__).parents[2]
-LOADER = ROOT / "load" / "target-postgres"
 SECRET = re.compile("password|private_key|secret|token|url$")
 DOCUMENTS = documents()
 
@@ -57,10 +56,3 @@ def test_the_environment_knows_only_settings_of_the_target() -> None:
     variables = set(re.findall(r"^(?:# )?TARGET_POSTGRES_([A-Z_]+)=", text, flags=re.MULTILINE))
     assert {"HOST", "PASSWORD"} <= variables
     assert {name.lower() for name in variables} <= known
-
-
-def test_the_readme_pins_tap_and_loader_where_installers_look_for_it() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    urls = re.findall(r"pip_url: git\+<URL of this repository>(\S+)", text)
-    assert urls == ["@<commit>", f"@<commit>#subdirectory={LOADER.relative_to(ROOT)}"]
-    assert (LOADER / "pyproject.toml").exists()

@@ -1,4 +1,4 @@
-"""The requests of a night that `docs/incremental.md` promises are those of the tap's own planner and paginator."""
+"""The requests of a night that `docs/nightly.md` promises are those of the tap's own planner and paginator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.support.nightly_requests import HEADER, SIZES, row
 
 ROOT = Path(__file__).parents[2]
-DOCUMENT = (ROOT / "docs" / "incremental.md").read_text(encoding="utf-8")
+DOCUMENT = (ROOT / "docs" / "nightly.md").read_text(encoding="utf-8")
 ROWS = dict(zip(SIZES, DOCUMENT.partition("\n".join(HEADER) + "\n")[2].splitlines(), strict=False))
 
 

@@ -146,7 +146,7 @@ HEADER = (
 
 
 def row(records: int) -> str:
-    """Return the row of the table in `docs/incremental.md` for a list of this length."""
+    """Return the row of the table in `docs/nightly.md` for a list of this length."""
     days = YEARS * 365
     read = incremental(records, days, nights=DAYS)
     cells = [full_table(records, days), read.first, mean(read.later), mean(read.reread)]

@@ -27,7 +27,7 @@ def fetched_page(rows: Iterable[tuple[int, str]], *, shows_filter_times: bool = 
     rows = list(rows)
     times = [time for time, _ in rows]
     filter_times = times if shows_filter_times else [None] * len(rows)
-    return FetchedPage(Page(PageOutline([key for _, key in rows], times, filter_times), (), str), ARRIVED)
+    return FetchedPage(Page(PageOutline([key for _, key in rows], times, filter_times), ()), ARRIVED)
 
 
 class SimulatedList:
