@@ -45,7 +45,9 @@ class AnchoredPaginator(ListPaginator):
 
     @override
     def _take_empty(self, page: Page) -> None:
-        if self._last is None:
+        if self._fallback_keys:
+            self._lose_anchor()
+        elif self._last is None:
             if self._is_believed_empty():
                 self._end(page)
         elif self._probes:
@@ -85,9 +87,11 @@ class AnchoredPaginator(ListPaginator):
             return
         if any(not float(time).is_integer() for time in page.times if time is not None):
             self.facts.slack = 1
-        boundary, is_within = self._boundary, self._tail is None and self._value > 0
-        if is_within and any(floor(page.times[index] or 0) == boundary for index in news):
-            self._warn(ORDER_WARNING)
+        if self._tail is None and self._value > 0:
+            # Within one second: news, or more than was asked for, say that order or number may have changed.
+            has_news = any(floor(page.times[index] or 0) == self._boundary for index in news)
+            if has_news or (not news and len(page.keys) > self._asked):
+                self._warn(ORDER_WARNING)
         self.new_indexes = news
         self._taken += len(news)
         self._remember(page, news)

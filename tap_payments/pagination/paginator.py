@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
 # Pages whose keys are remembered: records that were read last may be deleted all at once.
 RECENT_PAGES = 5
-# Requests in a row without progress, returns to the top, and first pages met again, after which a list is unreadable.
+# Requests in a row without progress, and first pages met again, after which a list is unreadable.
 MAX_STALLED = 100
-MAX_RESTARTS = 20
 MAX_RECURRENCES = 20
 # Repeats of the first page at growing offsets after which the API is said to ignore them.
 MAX_REPEATS = 2
@@ -53,6 +52,9 @@ class ListPaginator(OffsetPaginator):
         facts: What reading the list has taught.
         successor: The paginator that reads on, once this one has finished.
     """
+
+    # Returns to the top of the span after which the list is unreadable.
+    max_restarts = 20
 
     def __init__(self, rules: PagingRules, span: Span, facts: ListFacts) -> None:
         super().__init__(start_value=0, page_size=rules.page_size)
@@ -318,9 +320,9 @@ class ListPaginator(OffsetPaginator):
     def _restart(self) -> None:
         """Begin the span again, since nothing that was read is found any more."""
         self._restarts += 1
-        if self._restarts > MAX_RESTARTS:
+        if self._restarts > self.max_restarts:
             raise UnreadableListError(
-                f"the pages do not fit together: {MAX_RESTARTS} times nothing that was read was found again: check "
+                f"the pages do not fit together: {self.max_restarts} times nothing that was read was found again: check "
                 "`offset_param`, set `page_overlap: 0` if the API takes only whole pages as offsets, or run again when "
                 "the list changes less"
             )

@@ -26,12 +26,17 @@ if TYPE_CHECKING:
 FILL = 0.9
 # The share below which a window is so sparse that all that is left is asked for at once.
 SPARSE = 0.3
+# Steps back, each twice as long as the one before, in search of the bottom of a list.
+MAX_STEPS_BACK = 6
 # The largest factor by which a window may be longer than the one before.
 GROWTH = 8
 
 
 class UnanchoredPaginator(ListPaginator):
     """Reads a list by offsets, and by windows of time where it is longer than the largest offset."""
+
+    # Near the top of a list that moves, going back a page is often a return to the top.
+    max_restarts = 100
 
     def __init__(self, rules: PagingRules, span: Span, facts: ListFacts) -> None:
         # The whole span, and the window of it under way: its upper end, and its length; 0 where it is the whole span.
@@ -41,6 +46,7 @@ class UnanchoredPaginator(ListPaginator):
         # The keys of the pass that did not fit.
         self._sent: set[str] = set()
         self._lacks_times = self._looks_below = self._tried_rest = False
+        self._steps_back = 0
         super().__init__(rules, span, facts)
 
     @override
@@ -93,10 +99,10 @@ class UnanchoredPaginator(ListPaginator):
                 self._end(page)
         elif self._probes or not self._rules.overlap or self.facts.longest <= self._rules.overlap:
             self._end(page)
-        elif self._value == 0:
-            self._restart()
-        else:
+        elif self._value > 0 or self._looks_below:
             self._go_back()
+        else:
+            self._restart()
 
     @override
     def _take_page(self, page: Page) -> None:
@@ -107,7 +113,7 @@ class UnanchoredPaginator(ListPaginator):
             self._stall()
         elif self._last is None or not self._rules.overlap or self._is_joined(page):
             self._accept(page)
-        elif self._value > 0:
+        elif self._value > 0 or self._looks_below:
             self._go_back()
         else:
             self._restart()
@@ -122,7 +128,14 @@ class UnanchoredPaginator(ListPaginator):
     def _go_back(self) -> None:
         """Go back a page: records above were deleted, and what moved up was not read."""
         self._stall()
-        self._value = max(0, self._value - self._stride)
+        self._steps_back += 1
+        if self._looks_below and self._steps_back > MAX_STEPS_BACK:
+            self._warn("moved too far to be read once more at its bottom: records without a time may be missed")
+            self._finished = True
+            return
+        # The bottom may have moved far while the list was read.
+        pages = 2 ** (self._steps_back - 1) if self._looks_below else 1
+        self._value = max(0, self._value - pages * self._stride)
 
     def _accept(self, page: Page) -> None:
         """Take a page's news, and choose the next request."""
@@ -197,7 +210,7 @@ class UnanchoredPaginator(ListPaginator):
         if self._length == 1 and (self._top is not None or self._span.since == self._rules.now - 1):
             raise UnreadableListError(
                 f"more records than the largest offset, {largest}, reaches lie between the seconds "
-                f"{self._span.since} and {self._span.until}, or the API does not honour the filter by time: they "
+                f"{self._since} and {self._until}, or the API does not honour the filter by time: they "
                 "cannot all be read"
             )
         if self._lacks_times:

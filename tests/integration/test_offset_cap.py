@@ -38,34 +38,62 @@ def test_26000_subscriptions_come_past_a_cap_of_10000(concurrency: int) -> None:
     assert {request.status for request in api.requests} == {200}
     assert max(int(request.params["offset"]) for request in api.requests) <= 10_000
     if concurrency == 1:
-        assert len(api.requests) <= 58
-    narrowed = {request.params.get("created[max]") for request in api.requests}
-    assert len(narrowed) == 3
+        assert len(api.requests) <= 90
 
 
-@pytest.mark.parametrize("overlap", [0, 1])
+@pytest.mark.parametrize(
+    ("stream", "count", "tied", "most"),
+    [("subscriptions", 26_000, 1, 80), ("products", 25_000, 1, 78), ("subscriptions", 19_561, 30, 70)],
+)
+def test_requests_past_the_largest_offset_are_few(stream: str, count: int, tied: int, most: int) -> None:
+    times = [YEAR_2025 - number // tied * tied * (YEAR_2025 - YEAR_2020) // count for number in range(count)]
+    with FakeAPI({stream: minimal_records(stream, times)}, provider="chargedesk") as api:
+        run = run_tap(tap_config(api), catalog=catalog_with(only=[stream])).expect_success()
+        assert set(run.keys(stream)) == set(api.account.keys(stream))
+    assert len(api.requests) <= most
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_60000_charges_are_walked_past_a_cap_of_50000_by_one_anchor(concurrency: int) -> None:
+    times = evenly_spaced(60_000, YEAR_2020, YEAR_2025)
+    with FakeAPI({"charges": minimal_records("charges", times)}, provider="chargedesk") as api:
+        catalog = catalog_with(only=["charges"])
+        run = run_tap(tap_config(api, concurrency=concurrency), catalog=catalog).expect_success()
+        assert run.keys("charges") == api.account.keys("charges")
+    anchors = {request.params.get("occurred[max]") for request in api.requests}
+    assert len(anchors) == 2
+    assert concurrency > 1 or len(api.requests) <= 123
+
+
 @pytest.mark.parametrize("tied", [1, 40, 700])
-def test_ties_at_the_seam_are_sent_once(overlap: int, tied: int) -> None:
+def test_ties_at_an_anchor_are_sent_once(tied: int) -> None:
     # The last page before the cap ends in the middle of the tied records.
-    times = [*evenly_spaced(10_480 - tied // 2, YEAR_2020 + 1, YEAR_2025), *[YEAR_2020] * tied]
+    times = [*evenly_spaced(50_400 - tied // 2, YEAR_2020 + 1, YEAR_2025), *[YEAR_2020] * tied]
     times += evenly_spaced(1_300, YEAR_2020 - 1_000_000, YEAR_2020)
-    with FakeAPI({"subscriptions": minimal_records("subscriptions", times)}, provider="chargedesk") as api:
-        run = read(api, page_overlap=overlap).expect_success()
-        assert sorted(run.keys("subscriptions")) == sorted(api.account.keys("subscriptions"))
-    assert any("created[max]" in request.params for request in api.requests)
+    with FakeAPI({"customers": minimal_records("customers", times)}, provider="chargedesk") as api:
+        run = run_tap(tap_config(api), catalog=catalog_with(only=["customers"])).expect_success()
+        assert sorted(run.keys("customers")) == sorted(api.account.keys("customers"))
+    assert any("first_seen[max]" in request.params for request in api.requests)
+
+
+def test_a_long_list_is_read_whole_without_an_overlap() -> None:
+    with FakeAPI({"subscriptions": with_ties(12_000)}, provider="chargedesk") as api:
+        run = read(api, page_overlap=0).expect_success()
+        assert set(run.keys("subscriptions")) == set(api.account.keys("subscriptions"))
+    assert any("created[min]" in request.params for request in api.requests)
 
 
 def test_more_records_in_one_second_than_the_cap_are_an_error_that_names_it() -> None:
     times = [
         *evenly_spaced(700, YEAR_2020 + 10, YEAR_2025),
-        *[YEAR_2020 + 5] * 11_000,
+        *[YEAR_2020 + 5] * 51_000,
         *evenly_spaced(50, YEAR_2020 - 9_999, YEAR_2020),
     ]
-    with FakeAPI({"subscriptions": minimal_records("subscriptions", times)}, provider="chargedesk") as api:
-        run = read(api)
-    run.expect_failure("subscriptions", str(YEAR_2020 + 5), "10000", "share the second")
+    with FakeAPI({"customers": minimal_records("customers", times)}, provider="chargedesk") as api:
+        run = run_tap(tap_config(api), catalog=catalog_with(only=["customers"]))
+    run.expect_failure("customers", str(YEAR_2020 + 5), "50000", "share the second")
     # All that can be read is out, and the table must not be taken for whole.
-    assert len(set(run.keys("subscriptions"))) >= 10_500
+    assert len(set(run.keys("customers"))) >= 50_500
     assert {request.status for request in api.requests} == {200}
 
 
