@@ -91,7 +91,9 @@ def _place(error: Exception) -> str:
 
 
 class StopSignals:
-    """SIGINT and SIGTERM: the first stops a run where nothing is half done, a second one ends it at once.
+    """SIGINT and SIGTERM: the first stops a run where nothing is half done, later ones are ignored.
+
+    Ctrl-C to `meltano run` sends both within milliseconds: SIGINT from the terminal, SIGTERM from Meltano.
 
     Attributes:
         stop: Set when the run is to stop.
@@ -109,7 +111,7 @@ class StopSignals:
             number: The number of the signal.
         """
         if self.received is not None:
-            os._exit(128 + number)
+            return
         self.received = number
         self.stop.set()
         # Whatever else the run may wait for, such as a log that nobody reads, is not waited for any longer.
