@@ -21,7 +21,7 @@ from singer_sdk.singerlib import StateMessage
 from typing_extensions import override
 
 from tap_payments.errors import RunError, StoppedError
-from tap_payments.output.stdout import open_stdout
+from tap_payments.output.stdout import Stdout, open_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,8 +49,7 @@ class PaymentsCommand(SingerCommand):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
             open_stdout()
-            with _flushed():
-                return super().main(*args, **kwargs)
+            return super().main(*args, **kwargs)
         except (RunError, ConfigValidationError) as error:
             message = str(error)
         except MappingError as error:
@@ -60,19 +59,7 @@ class PaymentsCommand(SingerCommand):
         finally:
             StopSignals.ignore()
         self.logger.error("%s", _one_line(message))
-        _silence_stdout()
         sys.exit(1)
-
-
-@contextmanager
-def _flushed() -> Iterator[None]:
-    """Let what is left to be written fail here, not in the interpreter's own end."""
-    try:
-        yield
-    except SystemExit as end:
-        if not end.code:
-            sys.stdout.flush()
-        raise
 
 
 def _one_line(message: str) -> str:
@@ -114,6 +101,8 @@ class StopSignals:
             return
         self.received = number
         self.stop.set()
+        if isinstance(stdout := getattr(sys.stdout, "buffer", None), Stdout):
+            stdout.stop_waiting()
         # Whatever else the run may wait for, such as a log that nobody reads, is not waited for any longer.
         signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + number))
         signal.setitimer(signal.ITIMER_REAL, MAX_END)
@@ -160,6 +149,10 @@ def graceful_end(
     try:
         yield
     except StoppedError:
+        if writer is not None:
+            last = state()
+            writer.end(StateMessage(value=last) if last else None)
+        # After the messages: who stops a run may read its log no longer.
         logger.warning("Stopped by signal %s; the next run goes on from the last STATE", signals.received)
     except BaseException:
         # The error of the run is reported, not what happens to the messages before it.
@@ -172,9 +165,6 @@ def graceful_end(
     finally:
         progress.close()
     if signals.received is not None:
-        if writer is not None:
-            last = state()
-            writer.end(StateMessage(value=last) if last else None)
         sys.exit(128 + signals.received)
 
 
@@ -197,12 +187,3 @@ def read_object(option: str, file: IO[str] | None) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise RunError(f"{option} must name a file that holds a JSON object")
     return value
-
-
-def _silence_stdout() -> None:
-    """Keep the interpreter from complaining at its end of a pipe that nobody reads."""
-    with suppress(OSError, ValueError, AttributeError, RunError):
-        sys.stdout.flush()
-        return
-    with suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -65,8 +65,6 @@ class TapPayments(Tap):
         if isinstance(catalog, dict):
             catalog = self._resolve_catalog(catalog)
         super().__init__(config=config, catalog=catalog, parse_env_config=parse_env_config, **kwargs)
-        if isinstance(self.message_writer, BufferedWriter):
-            self.message_writer.stop = self._signals.stop
 
     def _resolve_catalog(self, catalog: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -1,12 +1,12 @@
 """The message writer, and the fast path of a record to it.
 
-Messages are collected and go out together: with every message that is no record, at the end
-of a page, and when there are many. What goes out
-is always whole lines.
+Messages are collected and go out together: with every message that is no record, at the end of a page, and when there
+are many.
 """
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -17,17 +17,16 @@ from singer_sdk.singerlib import SingerMessageType
 from typing_extensions import override
 
 from tap_payments.errors import RunError, StoppedError, UnwritableRecordError
-from tap_payments.output.stdout import NEWLINE, LineWriter, line_writer
 from tap_payments.records.exact_json import ENCODER
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
 
     from singer_sdk.singerlib.messages import Message
 
 # Bytes that are collected at most before they go out.
 BUFFER_SIZE = 1 << 20
+NEWLINE = 10
 
 
 class BufferedWriter(MsgSpecWriter):
@@ -36,11 +35,7 @@ class BufferedWriter(MsgSpecWriter):
     def __init__(self) -> None:
         super().__init__()
         self._buffer = bytearray()
-        self._lines: LineWriter | None = None
-        self._lost = False
-        self._last_state = b""
-        #: Set when the run is to end: then a target that does not read is waited for no longer.
-        self.stop: threading.Event | None = None
+        self._is_cut = False
 
     @override
     def serialize_message(self, message: Message) -> bytearray:
@@ -53,27 +48,20 @@ class BufferedWriter(MsgSpecWriter):
         Args:
             message: The message.
         """
-        line = self.format_message(message)
-        self._buffer += line
+        self._buffer += self.format_message(message)
         if message.type != SingerMessageType.RECORD or len(self._buffer) >= BUFFER_SIZE:
             self.flush()
-        if message.type == SingerMessageType.STATE:
-            self._last_state = bytes(line)
 
     def end(self, state: Message | None) -> None:
-        """Write the last STATE of a run that was stopped, if there is room for it.
+        """Write the last STATE of a run that was stopped, unless messages that it counts as written were given up.
 
         Args:
             state: The state that holds for all messages that were written; None where there is none.
         """
         with suppress(StoppedError, RunError):
-            if not self._lost:
-                self.flush()
-                if state is not None:
-                    self.write_message(state)
-            elif self._lines is not None and not self._lines.is_cut:
-                # Messages were dropped that this state counts as written. An earlier one is still true.
-                self._lines.write(self._last_state, self.stop)
+            self.flush()
+            if state is not None and not self._is_cut:
+                self.write_message(state)
 
     def record_writer(
         self, stream: str, *, extracted: datetime, version: int | None = None
@@ -112,15 +100,14 @@ class BufferedWriter(MsgSpecWriter):
         """Send on what was collected.
 
         Raises:
-            StoppedError: If the run is to end and the target does not read; what is left is given up then.
+            StoppedError: If the run is stopped and the target does not read; what is left is given up then.
             RunError: If nothing can be written any more.
         """
-        if not self._buffer:
+        if not self._buffer or self._is_cut:
             return
         # Taken out first: what a failed write has sent in part must not be sent again.
         lines, self._buffer[:] = bytes(self._buffer), b""
-        self._lost = True
-        if self._lines is None:
-            self._lines = line_writer()
-        self._lines.write(lines, self.stop)
-        self._lost = False
+        self._is_cut = True
+        sys.stdout.buffer.write(lines)
+        sys.stdout.buffer.flush()
+        self._is_cut = False
