@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from abc import ABC
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
 from http import HTTPStatus
@@ -293,10 +294,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     # The records.
 
     def chunks(self) -> Iterator[Chunk]:
-        """Read the chunks to emit; each counts as emitted when the next one is requested.
-
-        A test of the connection ends at the SDK's limit of records.
-        """
+        """Read the chunks to emit; each counts as emitted when the next one is requested."""
         self._counts = counts = self.sync_context.progress.begin(self.name)
         if not all(type(stream_map) is SameRecordTransform for stream_map in self.stream_maps):
             counts.sent = dict.fromkeys(self._sent_names, 0)
@@ -317,7 +315,8 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         threads, stop = self.settings.concurrency, self.sync_context.stop
         try:
             with Prefetcher(fetcher.fetch, threads=threads, stop=stop) as prefetcher:
-                yield from counts.count(self._plan(prefetcher).chunks(), limit=self.ABORT_AT_RECORD_COUNT)
+                chunks = self._plan(prefetcher).chunks()
+                yield from counts.count(_first_record(chunks) if self.is_test else chunks)
         except UnreadableListError as error:
             raise self.failure(f"cannot be read whole: {error}") from None
         finally:
@@ -549,3 +548,11 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         if message.startswith("An unhandled error occurred"):
             level = logging.DEBUG
         super().log(message, *args, level=level, **kwargs)
+
+
+def _first_record(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Yield chunks up to their first record."""
+    for chunk in chunks:
+        yield replace(chunk, places=chunk.places[:1])
+        if chunk.places:
+            return
