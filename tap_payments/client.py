@@ -23,8 +23,7 @@ from tap_payments import errors
 from tap_payments.api.fetcher import PageFetcher, RetryPolicy
 from tap_payments.api.prefetch import Prefetcher
 from tap_payments.api.responses import check_status, parse_page
-from tap_payments.api.sessions import ThreadSessions
-from tap_payments.api.transport import send
+from tap_payments.api.transport import ThreadSession, send
 from tap_payments.errors import RunError, UnreadableListError, UnwritableRecordError
 from tap_payments.output.activate_version import describe_refusal
 from tap_payments.output.batches import Batches, Manifest
@@ -109,7 +108,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     def __init__(self, tap: Tap) -> None:
         """Create the stream of a tap, whose sync it takes part in."""
         super().__init__(tap)
-        self._sessions = ThreadSessions()
+        self._local = ThreadSession()
         self._counts: StreamProgress
         self._pending_version: int | None = None
         self._may_miss_records = False
@@ -171,7 +170,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @property
     @override
     def requests_session(self) -> requests.Session:
-        return self._sessions.session
+        return self._local.session
 
     @override
     def get_url_params(self, context: Context | None, next_page_token: PageToken | None) -> dict[str, Any]:
