@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from abc import ABC
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
 from http import HTTPStatus
@@ -22,8 +23,7 @@ from tap_payments import errors
 from tap_payments.api.fetcher import PageFetcher, RetryPolicy
 from tap_payments.api.prefetch import Prefetcher
 from tap_payments.api.responses import check_status, parse_page
-from tap_payments.api.sessions import ThreadSessions
-from tap_payments.api.transport import send
+from tap_payments.api.transport import ThreadSession, send
 from tap_payments.errors import RunError, UnreadableListError, UnwritableRecordError
 from tap_payments.output.activate_version import describe_refusal
 from tap_payments.output.batches import Batches, Manifest
@@ -107,7 +107,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     def __init__(self, tap: Tap) -> None:
         """Create the stream of a tap, whose sync it takes part in."""
         super().__init__(tap)
-        self._sessions = ThreadSessions()
+        self._local = ThreadSession()
         self._counts: StreamProgress
         self._pending_version: int | None = None
         self._may_miss_records = False
@@ -169,7 +169,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @property
     @override
     def requests_session(self) -> requests.Session:
-        return self._sessions.session
+        return self._local.session
 
     @override
     def get_url_params(self, context: Context | None, next_page_token: PageToken | None) -> dict[str, Any]:
@@ -307,10 +307,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     # The records.
 
     def chunks(self) -> Iterator[Chunk]:
-        """Read the chunks to emit; each counts as emitted when the next one is requested.
-
-        A test of the connection ends at the SDK's limit of records.
-        """
+        """Read the chunks to emit; each counts as emitted when the next one is requested."""
         self._counts = counts = self.sync_context.progress.begin(self.name)
         if not all(type(stream_map) is SameRecordTransform for stream_map in self.stream_maps):
             counts.sent = dict.fromkeys(self._sent_names, 0)
@@ -331,7 +328,8 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         threads, stop = self.settings.concurrency, self.sync_context.stop
         try:
             with Prefetcher(fetcher.fetch, threads=threads, stop=stop) as prefetcher:
-                yield from counts.count(self._read_chunks(prefetcher), limit=self.ABORT_AT_RECORD_COUNT)
+                chunks = self._read_chunks(prefetcher)
+                yield from counts.count(_first_record(chunks) if self.is_test else chunks)
         except UnreadableListError as error:
             raise self.failure(f"cannot be read whole: {error}") from None
         finally:
@@ -559,3 +557,11 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         if message.startswith("An unhandled error occurred"):
             level = logging.DEBUG
         super().log(message, *args, level=level, **kwargs)
+
+
+def _first_record(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Yield chunks up to their first record."""
+    for chunk in chunks:
+        yield replace(chunk, indexes=chunk.indexes[:1], state=None)
+        if chunk.indexes:
+            return

@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 import ssl
+import threading
 import time
 from datetime import timezone
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
-import urllib3.response
 
 from tap_payments import errors
-from tap_payments.api.sessions import TIMEOUTS_PER_ANSWER
 from tap_payments.errors import RequestError, TransientError
 from tap_payments.records.timestamps import LATEST
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # Largest body that is read, in bytes after decompression; a page of 500 charges is one MB.
 MAX_BODY = 256 << 20
 TOO_LARGE = f"answered with more than {MAX_BODY >> 20} MiB: {errors.SIZE_ADVICE}"
-# Bytes to read at a time, and to decompress: smaller pieces stay in the processor's cache, but are more.
-PIECE = 1 << 20
-DECOMPRESSED_PIECE = 1 << 18
+# Bytes to read and decompress at a time at most: larger pieces do not stay in the processor's cache.
+PIECE = 1 << 18
+# How much longer a whole response may take than one wait for a part of it.
+TIMEOUTS_PER_RESPONSE = 10
 
 # Latest Unix second of a `Retry-After`: a day before the year 10000, which has no date in Python.
 LATEST_RETRY = LATEST - 86_400
+
+
+class ThreadSession(threading.local):
+    """A session for each thread: `requests` does not promise that threads can share one."""
+
+    def __init__(self) -> None:
+        self.session = requests.Session()
 
 
 def send(session: requests.Session, request: requests.PreparedRequest, timeout: float) -> requests.Response:
@@ -38,8 +41,8 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
     Args:
         session: The session to send it with.
         request: The request, with its credentials.
-        timeout: Seconds to wait for a connection, and between two parts of the answer. With a session of
-            `ThreadSessions` the whole answer may take ten times that.
+        timeout: Seconds to wait for a connection, and between two parts of the answer. With its body the whole answer
+            may take ten times that.
 
     Returns:
         The answer, whatever its status; redirects are not followed.
@@ -57,9 +60,9 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
     begun = time.monotonic()
     try:
         response = session.send(request, timeout=timeout, allow_redirects=False, **environment)
-        _read_whole(response)
+        _read_whole(response, begun, timeout * TIMEOUTS_PER_RESPONSE)
     except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
-        advice, reason = errors.TIMEOUT_ADVICE, _describe_timeout(timeout, time.monotonic() - begun)
+        advice, reason = errors.TIMEOUT_ADVICE, f"did not answer within {timeout:.12g} s"
     except requests.exceptions.SSLError as error:
         if not _is_broken_off(error):
             raise RequestError(f"was not asked: {errors.CERTIFICATE_ADVICE}") from None
@@ -77,14 +80,6 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
     else:
         return response
     raise TransientError(reason, advice=advice)
-
-
-def _describe_timeout(timeout: float, waited: float) -> str:
-    """Describe which of the two limits was passed: that of a part of an answer, or that of the whole."""
-    whole = timeout * TIMEOUTS_PER_ANSWER
-    if waited < whole:
-        return f"did not answer within {timeout:.12g} s"
-    return f"did not finish its answer within {whole:.12g} s"
 
 
 def read_retry_after(header: str | None) -> float | None:
@@ -107,33 +102,29 @@ def _read_http_date(text: str) -> float:
     return (when if when.tzinfo else when.replace(tzinfo=timezone.utc)).timestamp()
 
 
-def _read_whole(response: requests.Response) -> None:
+def _read_whole(response: requests.Response, begun: float, limit: float) -> None:
     """Read the body: `requests` reads 10 kB at a time, which takes four times the work of decoding it.
 
+    Args:
+        response: The response, of which the headers are read.
+        begun: When the request was sent, on the monotonic clock.
+        limit: Seconds that the whole response may take.
+
     Raises:
+        TransientError: If it takes longer.
         RequestError: If it is larger than `MAX_BODY`; at most that much of it is in memory then.
     """
-    try:
-        response._content = b"".join(_read_parts(response.raw))  # noqa: SLF001 - what `Response.content` returns
-    except BaseException:
-        response.close()
-        raise
-
-
-def _read_parts(raw: urllib3.response.BaseHTTPResponse) -> Iterator[bytes]:
-    """Yield the decompressed body, in one part where its size is known beforehand."""
-    length, encoded = raw.length_remaining, bool(raw.headers.get("Content-Encoding"))
-    if length is not None and length > MAX_BODY:
-        raise RequestError(TOO_LARGE)
-    if length is not None and not encoded:
-        yield raw.read()
-        return
-    size = 0
-    while part := raw.read(DECOMPRESSED_PIECE if encoded else PIECE, decode_content=encoded):
-        size += len(part)
-        if size > MAX_BODY:
-            raise RequestError(TOO_LARGE)
-        yield part
+    body = bytearray()
+    # A connection whose response was read to its end has gone back to the session by then, and stays open.
+    with response:
+        # Not `read`, which waits until it has as much as it was asked for.
+        while part := response.raw.read1(PIECE, decode_content=True):
+            body += part
+            if len(body) > MAX_BODY:
+                raise RequestError(TOO_LARGE)
+            if time.monotonic() - begun > limit:
+                raise TransientError(f"did not finish its answer within {limit:.12g} s", advice=errors.TIMEOUT_ADVICE)
+    response._content = bytes(body)  # noqa: SLF001 - what `Response.content` returns
 
 
 def _is_broken_off(error: requests.exceptions.SSLError) -> bool:

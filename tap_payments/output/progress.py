@@ -1,29 +1,28 @@
-"""Progress of a run: a live line on a terminal, elsewhere a line every half minute, and a summary at its end."""
+"""Progress of a run: a bar on a terminal, elsewhere a line every half minute, and a summary at its end."""
 
 from __future__ import annotations
 
-import io
+import sys
 import threading
 import time
-from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import click
-
-from tap_payments.output.live_line import LiveLine
 from tap_payments.records.timestamps import describe
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Iterable, Iterator
+    from typing import NoReturn
+
+    from tqdm import tqdm
 
     from tap_payments.replication.reading import Chunk
 
 # Seconds between two lines on the stream under way.
 INTERVAL = 30.0
-# Seconds between two states of the line on a terminal.
-LIVE_INTERVAL = 0.5
+MINUTE = 60
 
 
 @dataclass
@@ -31,35 +30,35 @@ class StreamProgress:
     """Counts of one stream.
 
     Attributes:
-        records: Records read and sent, without those that are read again.
-        reread: Older records that were read again and sent.
+        stream: Its name.
+        emitted: Records read and handed on, those that are read again included.
+        reread: Older records among them that were read again.
+        sent: Records sent by each name, where stream maps filter, rename or copy them; None where they do not.
         requests: Requests sent, retries included.
         retries: Requests that were sent again.
         waited: Seconds that requests waited for the rate limit.
         nulled: Invalid values for which null was sent.
-        sent: Records sent by each name, where stream maps filter, rename or copy them; None where they do not.
         reached: Unix second of the records sent last.
         total: The API's own count of the list's records; None where there is none.
         begun: When the stream began, on the monotonic clock.
+        ended: When it ended; None while it is under way.
+        bar: Shows the counts on a terminal.
     """
 
-    records: int = 0
+    stream: str
+    emitted: int = 0
     reread: int = 0
+    sent: dict[str, int] | None = None
     requests: int = 0
     retries: int = 0
     waited: float = 0.0
     nulled: int = 0
-    sent: dict[str, int] | None = None
     reached: float | None = None
     total: int | None = None
     begun: float = field(default_factory=time.monotonic)
     ended: float | None = None
+    bar: tqdm[NoReturn] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def emitted(self) -> int:
-        """Records sent, those that are read again included."""
-        return self.records + self.reread
 
     def sent_as(self, name: str) -> int:
         """Return how many records were sent by a name."""
@@ -76,89 +75,61 @@ class StreamProgress:
         with self._lock:
             self.retries += 1
 
-    def count(self, chunks: Iterable[Chunk], *, limit: int | None) -> Iterator[Chunk]:
-        """Count chunks as emitted, each when the next one is asked for.
-
-        Args:
-            chunks: The chunks.
-            limit: How many records to let pass; None is no limit.
-
-        Yields:
-            Each chunk, up to the limit.
-        """
+    def count(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+        """Yield chunks, and count each as emitted when the next one is requested."""
         for chunk in chunks:
-            indexes = chunk.indexes if limit is None else chunk.indexes[: limit - self.emitted]
-            if chunk.fetched is not None and chunk.fetched.outline.total is not None:
-                self.total = chunk.fetched.outline.total
-            yield replace(chunk, indexes=indexes)
-            self.records += len(indexes) - chunk.reread
+            self.total = self.total if chunk.total is None else chunk.total
+            yield chunk
+            self.emitted += len(chunk.indexes)
             self.reread += chunk.reread
             self.reached = self.reached if chunk.reached is None else chunk.reached
-            if limit is not None and self.emitted >= limit:
-                return
+            if self.bar is not None:
+                self.bar.total = self.total
+                self.bar.set_postfix_str("" if self.reached is None else describe(self.reached)[:10], refresh=False)
+                self.bar.update(self.emitted - self.bar.n)
 
     def share(self) -> float | None:
         """Return the share done, from 0 to 1; None where no total is known: a span of time says little of the work."""
-        return min(self.records / self.total, 1.0) if self.total else None
+        return min((self.emitted - self.reread) / self.total, 1.0) if self.total else None
 
-    def describe_reread(self) -> str:
-        """Return the count of records read again, with a comma before it, or nothing where none were to be."""
-        return f", {self.reread} re-read" if self.reread else ""
-
-    def describe_nulled(self) -> str:
-        """Return the count of values made null, with a comma behind it, or nothing where there are none."""
-        return f"{count_of(self.nulled, 'invalid value')} made null, " if self.nulled else ""
-
-    def describe_sent(self, stream: str) -> str:
-        """Return the count of records sent by each name, and how many were read.
-
-        Args:
-            stream: Name of the stream, which is not repeated.
-        """
-        read = self.describe_reread()
-        if self.sent is None:
-            return count_of(self.records, "record") + read
-        names = [
-            count_of(count, "record") + ("" if name == stream else f" as {name}") for name, count in self.sent.items()
-        ]
-        return f"{', '.join(names) or '0 records'} ({self.records} read{read})"
-
-    def describe_counts(self, stream: str = "") -> str:
+    def describe_counts(self) -> str:
         """Return the counts of records, requests and retries."""
-        records = self.describe_sent(stream)
-        return f"{records}, {count_of(self.requests, 'request')}, {count_of(self.retries, 'retry', 'retries')}"
+        reread = f", {self.reread} of them re-read" if self.reread else ""
+        if self.sent is None:
+            parts = [count_of(self.emitted, "record") + reread]
+        else:
+            names = [
+                count_of(count, "record") + ("" if name == self.stream else f" as {name}")
+                for name, count in self.sent.items()
+            ]
+            parts = [f"{', '.join(names) or '0 records'} ({self.emitted} read{reread})"]
+        parts += [count_of(self.requests, "request")] if self.requests else []
+        parts += [count_of(self.retries, "retry", "retries")] if self.retries else []
+        return ", ".join(parts)
 
-    def describe(self, now: float, stream: str = "") -> str:
-        """Return the counts, the date reached, and what is known of the end.
+    def describe(self, now: float) -> str:
+        """Return a line on the stream under way: the counts, the date reached, and what is known of the end.
 
         Args:
             now: The time on the monotonic clock.
-            stream: Name of the stream, which is not repeated.
         """
-        parts = [self.describe_counts(stream)]
+        parts = [f"{self.stream}: {self.describe_counts()}"]
         if self.reached is not None:
             parts.append(f"reached {describe(self.reached)}")
-        share = self.share()
-        if share is not None:
+        if (share := self.share()) is not None:
             parts.append(f"{share:.0%} done")
             if share > 0:
                 parts.append(f"about {describe_estimate((now - self.begun) * (1 - share) / share)} left")
         return ", ".join(parts)
 
-    def describe_live(self, name: str) -> str:
-        """Return a short line for a terminal, with a bar where the total is known.
-
-        Args:
-            name: The name of the stream.
-        """
-        reached = "" if self.reached is None else f", reached {describe(self.reached)[:10]}"
-        text = f"{self.emitted:,} records{reached}"
-        if not self.total:
-            return f"{name}: {text}"
-        # It writes to its file by itself, which must not be standard output.
-        bar = click.progressbar(length=self.total, label=name, width=20, show_eta=False, file=io.StringIO())
-        bar.make_step(min(self.records, self.total))
-        return f"{bar.format_progress_line()}  {text}"
+    def summarize(self) -> str:
+        """Return a line on the whole stream."""
+        parts = [f"{self.stream}: {self.describe_counts()}"]
+        parts += [f"{count_of(self.nulled, 'invalid value')} made null"] if self.nulled else []
+        parts += [f"{describe_span(self.waited)} waited for the rate limit"] if round(self.waited) else []
+        seconds = (time.monotonic() if self.ended is None else self.ended) - self.begun
+        parts += [f"{describe_span(seconds)} in all"] if round(seconds) else []
+        return ", ".join(parts)
 
 
 def count_of(number: int, one: str, many: str = "") -> str:
@@ -179,65 +150,61 @@ def describe_span(seconds: float) -> str:
 
 def describe_estimate(seconds: float) -> str:
     """Return a span of time that is a guess: in whole minutes, where it is one or more."""
-    return describe_span(round(seconds / 60) * 60 if seconds >= 60 else seconds)  # noqa: PLR2004 - a minute
+    return describe_span(round(seconds / MINUTE) * MINUTE if seconds >= MINUTE else seconds)
 
 
 class Progress:
-    """Logs the progress of a run, whatever the run waits for."""
+    """Shows the progress of a run, and logs its summary."""
 
     def __init__(self, logger: logging.Logger) -> None:
-        """Log nothing yet.
+        """Show nothing yet.
 
         Args:
             logger: Where the lines go.
         """
         self._logger = logger
-        self._streams: defaultdict[str, StreamProgress] = defaultdict(StreamProgress)
-        self._current: str | None = None
+        self._streams: dict[str, StreamProgress] = {}
+        self._current: StreamProgress | None = None
         self._ended = threading.Event()
-        self._reporter: threading.Thread | None = None
-        self._live: LiveLine | None = None
+        self._redirection = ExitStack()
 
     def begin(self, stream: str) -> StreamProgress:
         """Return the counts of a stream, which is under way from now on."""
-        self._current = stream
-        counts = self._streams[stream] = StreamProgress()
-        if self._reporter is None:
-            self._live = LiveLine.open()
-            self._reporter = threading.Thread(target=self._report, name="progress", daemon=True)
-            self._reporter.start()
+        is_first = not self._streams
+        self._current = counts = self._streams[stream] = StreamProgress(stream)
+        if sys.stderr is not None and sys.stderr.isatty():
+            # Loaded where it is used alone: most runs have no terminal.
+            from tqdm import tqdm  # noqa: PLC0415
+            from tqdm.contrib.logging import logging_redirect_tqdm  # noqa: PLC0415
+
+            if is_first:
+                self._redirection.enter_context(logging_redirect_tqdm())
+            counts.bar = tqdm(desc=stream, unit=" records", miniters=1, leave=False, dynamic_ncols=True)
+        elif is_first:
+            threading.Thread(target=self._report, name="progress", daemon=True).start()
         return counts
 
     def end(self, stream: str) -> None:
         """Count a stream as read, or given up."""
-        if self._current == stream:
+        counts = self._streams[stream]
+        counts.ended = time.monotonic()
+        if self._current is counts:
             self._current = None
-        self._streams[stream].ended = time.monotonic()
+        if counts.bar is not None:
+            counts.bar.close()
 
     def close(self) -> None:
-        """Stop reporting."""
+        """Stop reporting, and return the terminal to the log."""
         self._ended.set()
-        if self._live is not None:
-            self._live.close()
+        self._redirection.close()
 
     def summarize(self) -> None:
-        """Log what the run did, in one line."""
+        """Log what the run did, in one line a stream."""
         self.close()
-        streams = [
-            f"{name}: {counts.describe_counts(name)}, {counts.waited:.0f} s waited for the rate limit, "
-            f"{counts.describe_nulled()}{describe_span((counts.ended or time.monotonic()) - counts.begun)} in all"
-            for name, counts in self._streams.items()
-        ]
-        if streams:
-            self._logger.info("Run complete. %s", "; ".join(streams))
+        for counts in self._streams.values():
+            self._logger.info("Run complete. %s", counts.summarize())
 
     def _report(self) -> None:
-        while not self._ended.wait(INTERVAL if self._live is None else LIVE_INTERVAL):
-            stream = self._current
-            if stream is None:
-                continue
-            counts = self._streams[stream]
-            if self._live is None:
-                self._logger.info("%s: %s", stream, counts.describe(time.monotonic(), stream))
-            else:
-                self._live.show(counts.describe_live(stream))
+        while not self._ended.wait(INTERVAL):
+            if (counts := self._current) is not None:
+                self._logger.info("%s", counts.describe(time.monotonic()))

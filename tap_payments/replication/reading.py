@@ -30,12 +30,14 @@ class Chunk:
         indexes: Where on the page they stand.
         state: The state of the stream once they are out; None where it does not change.
         reread: How many of them are older records that are read again.
+        total: The API's own count of the whole list; None where it is not known.
     """
 
     fetched: FetchedPage | None = None
     indexes: Sequence[int] = ()
     state: StreamState | None = None
     reread: int = 0
+    total: int | None = None
 
     @property
     def reached(self) -> float | None:
@@ -81,8 +83,11 @@ def describe_limits(
 
 def read_full_table(read_span: ReadSpan) -> Iterator[Chunk]:
     """Yield the records of the whole list."""
+    total: int | None = None
     for fetched, indexes, _ in read_span(WHOLE):
-        yield Chunk(fetched, indexes)
+        # Further down, pages may be asked for with a filter, and counts be those of what it lets through.
+        total = fetched.outline.total if total is None else total
+        yield Chunk(fetched, indexes, total=total)
 
 
 def read_incremental(read_span: ReadSpan, plan: Plan, *, is_filterable: bool) -> Iterator[Chunk]:

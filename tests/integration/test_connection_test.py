@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_payments import client, errors
+from tap_payments.api import transport
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Drop, Fault, Hang, Status, Trickle
 from tests.support.in_process import InProcessRun, expect_one_error, invoke_in_process
@@ -88,14 +89,17 @@ def test_a_shorter_timeout_stays(tmp_path: Path) -> None:
         (Status(503), "answered 503 Service Unavailable, and --test tries once"),
         (Status(429, {"Retry-After": "5"}), "answered 429 Too Many Requests, and --test tries once"),
         (Drop(), "and --test tries once"),
-        (Trickle(0.02), "did not finish its answer within 5 s, and --test tries once"),
+        (Trickle(0.02), "did not finish its answer within 1 s, and --test tries once"),
     ],
     ids=["503", "429", "drop", "trickle"],
 )
-def test_a_test_tries_once(fault: Fault, words: str, concurrency: int, tmp_path: Path) -> None:
+def test_a_test_tries_once(
+    fault: Fault, words: str, concurrency: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "TIMEOUTS_PER_RESPONSE", 1)
     with FakeAPI(make_account(charges=40)) as api:
         api.faults.add(fault, times=None)
-        run = run_test(api, tmp_path, concurrency=concurrency, request_timeout=0.5)
+        run = run_test(api, tmp_path, concurrency=concurrency, request_timeout=1)
     expect_one_error(run, words)
     assert len(api.requests) == 1
     assert not run.logged("trying again")

@@ -169,7 +169,7 @@ def test_a_signal_in_the_middle_of_a_write_cuts_no_line(unbuffered: str, tmp_pat
         wait_until(lambda: len(api.requests) >= 2)
         time.sleep(1)
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
+        time.sleep(0.1)
         assert process.stdout
         output = process.stdout.read()
         assert process.wait(SOON) == 143
@@ -213,7 +213,7 @@ def test_a_signal_ends_a_run_whose_target_does_not_read(
 def test_the_last_state_goes_out_behind_records_that_a_slow_target_reads(tmp_path: Path) -> None:
     state = {"bookmarks": {"customers": {"replication_key": "first_seen", "replication_key_value": 1_700_000_000}}}
     with (
-        FakeAPI(make_account(charges=3_000)) as api,
+        FakeAPI(make_account(charges=1_000)) as api,
         piped(api, tmp_path, state=state, page_size=500) as process,
     ):
         stand_still(api, process)
