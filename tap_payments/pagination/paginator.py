@@ -322,9 +322,9 @@ class ListPaginator(OffsetPaginator):
         self._restarts += 1
         if self._restarts > self.max_restarts:
             raise UnreadableListError(
-                f"the pages do not fit together: {self.max_restarts} times nothing that was read was found again: check "
-                "`offset_param`, set `page_overlap: 0` if the API takes only whole pages as offsets, or run again when "
-                "the list changes less"
+                f"the pages do not fit together: {self.max_restarts} times nothing that was read was found again: "
+                "check `offset_param`, set `page_overlap: 0` if the API takes only whole pages as offsets, or run "
+                "again when the list changes less"
             )
         self._has_vanished = self._has_vanished or self._is_long
         self._begin()
