@@ -1,149 +1,172 @@
-"""A backfill that is killed goes on: the two runs together have every record."""
+"""A run that is killed goes on where it was: what a STATE speaks of is out, and what is not out is read."""
 
 from __future__ import annotations
 
-import gzip
-import json
 import signal
-import time
-from pathlib import Path
-from random import Random
-from urllib.parse import urlsplit
+from dataclasses import replace
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_payments.providers import Provider
 from tests.fake_api import FakeAPI
-from tests.support.records import DAY, minimal_records
-from tests.support.tap_runs import JSON, TapProcess, TapRun, bookmark_in, catalog_with, run_tap, start_tap, tap_config
-from tests.support.waiting import SOON
+from tests.fake_api.account import Listing, Record
+from tests.fake_api.faults import Hang
+from tests.support.in_process import run_in_process
+from tests.support.records import DAY, evenly_spaced, minimal_records
+from tests.support.states import batch_config, batch_files, expect_true_states, part_of, sent_keys
+from tests.support.tap_runs import JSON, TapRun, catalog_with, start_tap, tap_config
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 JAN_2023, JAN_2024 = 1_672_531_200, 1_704_067_200
-RECORDS = 6_000
-LOOKBACK = 3
 SIGNALS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
+PAGE = 100
+RECORDS = 1_500
+LARGEST_OFFSET = 45
+CATALOG = catalog_with(only=["charges"], incremental=["charges"])
 
 
 @pytest.fixture
 def api() -> FakeAPI:
-    draw = Random(7)
-    charges = minimal_records("charges", [draw.randrange(JAN_2023, JAN_2024) for _ in range(RECORDS)])
-    return FakeAPI({"charges": charges}, provider="chargedesk")
+    return FakeAPI({"charges": charges()}, provider="chargedesk")
 
 
-def sent(run: TapRun) -> set[str]:
-    """Return the keys of the charges that a target has by now, batches included."""
-    keys = set(run.keys("charges"))
-    for message in run.messages:
-        if message["type"] == "BATCH":
-            for url in message["manifest"]:
-                lines = gzip.decompress(Path(urlsplit(url).path).read_bytes()).splitlines()
-                keys |= {json.loads(line)["charge_id"] for line in lines}
-    return keys
+def charges() -> list[JSON]:
+    """Make charges of which some share a second."""
+    return minimal_records("charges", [time - time % 3 for time in evenly_spaced(RECORDS, JAN_2023, JAN_2024)])
 
 
-def kill_at(api: FakeAPI, process: TapProcess, number: signal.Signals, pages: int, delay: float) -> None:
-    """Send the signal a moment after this many pages with records were served."""
-    end = time.monotonic() + SOON
-    while process.running and sum(served.records > 0 for served in api.requests) < pages:
-        assert time.monotonic() < end, "it reads no pages"
-        time.sleep(0.002)
-    time.sleep(delay)
-    process.send(number)
+def read_pages(api: FakeAPI, pages: int, number: signal.Signals, state: JSON | None, config: JSON) -> TapRun:
+    """Run and send the signal while the page after so many is awaited: all but the last of them are out then."""
+    api.faults.clear()
+    api.faults.add(Hang(None), times=None, after=pages)
+    hung = api.faults.thrown["Hang"]
+    with start_tap(config, catalog=CATALOG, state=state) as process:
+        wait_until(lambda: not process.running or api.faults.thrown["Hang"] > hung)
+        process.send(number)
+        return process.finish()
 
 
-def expect_true_last_state(run: TapRun, api: FakeAPI) -> int | None:
-    """Assert that all the last STATE speaks of is out; return its bookmark."""
-    bookmark = run.bookmark("charges")
-    if bookmark is None:
-        return None
-    told = {
-        str(record["charge_id"])
-        for record in api.account.records("charges")
-        if int(record["occurred"]) <= int(bookmark)
-    }
-    assert told <= sent(run)
-    return int(bookmark)
-
-
-@pytest.mark.parametrize("batches", [False, True])
-@pytest.mark.parametrize("number", SIGNALS)
-def test_two_runs_have_every_record_whenever_the_first_was_killed(
-    api: FakeAPI, tmp_path: Path, number: signal.Signals, *, batches: bool
+@pytest.mark.parametrize("batches", [False, True], ids=["records", "batches"])
+def test_a_first_run_that_is_killed_after_every_page_goes_on_where_it_was(
+    api: FakeAPI, tmp_path: Path, *, batches: bool
 ) -> None:
-    draw = Random(f"{number} {batches}")
-    storage = {"root": tmp_path.as_uri()}
-    encoding = {"format": "jsonl", "compression": "gzip"}
-    batch_config = {"encoding": encoding, "storage": storage, "batch_size": 700} if batches else None
-    catalog = catalog_with(only=["charges"], incremental=["charges"])
-    with api:
-        config = tap_config(
-            api, start_date="2023-01-01", lookback_days=LOOKBACK, window_days=20, batch_config=batch_config
-        )
-        api.latency = 0.02
-        with start_tap(config, catalog=catalog) as process:
-            # Slow enough that the moment falls into the run: its requests alone take longer.
-            kill_at(api, process, number, draw.randrange(8, 26), draw.random() * 0.05)
-            first = process.finish()
-        assert first.exit_code == SIGNALS[number], first.stderr
-        assert not first.errors
-        assert "Traceback" not in first.stderr
-        bookmark = expect_true_last_state(first, api)
-        assert bookmark is not None
-        api.requests.clear()
-        api.latency = 0
-        second = run_tap(config, catalog=catalog, state=first.state).expect_success()
-        assert sent(first) | sent(second) == set(api.account.keys("charges"))
-    begin = bookmark - LOOKBACK * DAY
-    assert api.requests[0].params["occurred[min]"] == str(max(begin, JAN_2023))
-    assert bookmark > JAN_2023 + LOOKBACK * DAY
-    assert len(sent(first)) < RECORDS
-    assert len(sent(second)) < RECORDS
-    if batches:
-        # What a signal left open is dropped; after a kill nobody is left to do so.
-        files = {Path(urlsplit(url).path).name for run in (first, second) for url in manifests(run)}
-        left = {file.name for file in tmp_path.iterdir()} - files
-        assert not left or number == signal.SIGKILL
-
-
-def manifests(run: TapRun) -> list[str]:
-    return [url for message in run.messages if message["type"] == "BATCH" for url in message["manifest"]]
-
-
-def test_any_number_of_kills_end_with_every_record_and_bookmarks_that_only_grow(api: FakeAPI) -> None:
-    draw = Random(11)
+    settings: dict[str, Any] = {"batch_config": batch_config(tmp_path, PAGE // 2, "gzip")} if batches else {}
+    out: set[str] = set()
+    files: list[Path] = []
     state: JSON | None = None
-    keys: set[str] = set()
-    marks = [0]
-    catalog = catalog_with(only=["charges"], incremental=["charges"])
+    runs = 0
     with api:
-        config = tap_config(api, start_date="2023-01-01", lookback_days=1, window_days=15, concurrency=4)
-        for _ in range(4):
-            api.requests.clear()
-            api.latency = 0.02
-            with start_tap(config, catalog=catalog, state=state) as process:
-                kill_at(api, process, signal.SIGKILL, draw.randrange(1, 12), draw.random() * 0.03)
-                run = process.finish()
-            keys |= sent(run)
+        config = tap_config(api, page_size=PAGE, request_timeout=300, **settings)
+        for number in cycle(SIGNALS):
+            run = read_pages(api, 4, number, state, config)
+            runs += 1
+            out = expect_true_states(run, api, out=out)
+            files += batch_files(run.messages)
             state = run.state or state
-            marks += [int(bookmark_in(state, "charges") or 0)]
-        api.latency = 0
-        last = run_tap(config, catalog=catalog, state=state).expect_success()
-        assert keys | sent(last) == set(api.account.keys("charges"))
-        assert marks == sorted(marks)
-        assert int(last.bookmark("charges")) >= marks[-1]
+            if run.exit_code == 0:
+                break
+            assert run.exit_code == SIGNALS[number], run.stderr
+            assert not run.errors
+            assert "Traceback" not in run.stderr
+            # Not before the first run's end is all that is no newer out.
+            assert run.bookmark("charges") is None
+            # Two pages at the top, where nothing is new, and at least one below.
+            assert runs < RECORDS // PAGE
+        assert out == set(api.account.keys("charges"))
+    assert runs > 4
+    assert part_of(state)["unread"] == []
+    # Each run looks at the top for what is new, and sends again what the one before had sent behind its last STATE.
+    assert sum(request.records > 0 for request in api.requests) <= RECORDS // (PAGE - 5) + 3 * runs
+    # What a signal left open is dropped; after SIGKILL nobody is left to do so, but only what is whole has a name.
+    assert set(tmp_path.iterdir()) == set(files)
+
+
+class Apart(Listing):
+    """A list that is filtered by `created`, and shows another time."""
+
+    def _time_of(self, record: Record) -> float:
+        return float(record["created"])
+
+
+def subscriptions() -> Listing:
+    """Make subscriptions that are first seen up to weeks away from when they were created."""
+    times = evenly_spaced(180, JAN_2023, JAN_2024)
+    return Apart(
+        "subscriptions",
+        [
+            {"subscription_id": f"s{number}", "first_seen": time + (number * 7 % 41 - 20) * DAY, "created": time}
+            for number, time in enumerate(times)
+        ],
+    )
+
+
+@pytest.mark.parametrize("start_date", [None, "2023-03-01"])
+@pytest.mark.parametrize(
+    ("provider", "stream"), [("chargedesk", "charges"), ("chargedesk", "subscriptions"), ("generic", "charges")]
+)
+def test_a_run_that_is_killed_at_any_state_loses_nothing(
+    provider: str, stream: str, start_date: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = Provider.listing
+    capped = {"subscriptions": LARGEST_OFFSET}
+    monkeypatch.setattr(
+        Provider,
+        "listing",
+        lambda self, name: replace(facts := listing(self, name), max_offset=capped.get(name, facts.max_offset)),
+    )
+    catalog = catalog_with(only=[stream], incremental=[stream])
+    with FakeAPI({"charges": charges()[:600]}, provider=provider, max_offset=capped) as api:
+        api.account.listings["subscriptions"] = subscriptions()
+        config = tap_config(
+            api, page_size=PAGE if stream == "charges" else 20, lookback_days=3, reread_days=2, start_date=start_date
+        )
+        first = run_in_process(config, catalog=catalog).expect_success()
+        due = set(first.keys(stream))
+        assert start_date or due == set(api.account.keys(stream))
+        # The night after, all that is older is read again; two runs were missed.
+        again = run_in_process(config, catalog=catalog, state=later(first.state, days=3)).expect_success()
+        if stream == "subscriptions":
+            assert max(int(request.params["offset"]) for request in api.requests) <= LARGEST_OFFSET
+        for whole, before, kept in ((first, None, set()), (again, first.state, due)):
+            owed = due if before is None else set(whole.keys(stream))
+            expect_true_states(whole, api, stream, out=kept)
+            ends = [place for place, message in enumerate(whole.messages, 1) if message["type"] == "STATE"]
+            for end in [0, *ends]:
+                told = whole.messages[:end]
+                state = next((one["value"] for one in reversed(told) if one["type"] == "STATE"), before)
+                rest = run_in_process(config, catalog=catalog, state=state).expect_success()
+                assert not rest.logged("WARNING", "STATE")
+                expect_true_states(rest, api, stream, out=kept | sent_keys(told, stream))
+                if whole is first or told:
+                    assert owed <= sent_keys(told, stream) | set(rest.keys(stream))
+
+
+def later(state: JSON | None, *, days: float) -> JSON:
+    """Return a STATE as it will look some days later."""
+    assert state is not None
+    for part in state["bookmarks"].values():
+        part["reread_time"] -= int(days * DAY)
+    return state
 
 
 def test_a_full_table_run_that_is_killed_begins_anew(api: FakeAPI) -> None:
     catalog = catalog_with(only=["charges"])
     with api:
-        api.latency = 0.05
-        with start_tap(tap_config(api), catalog=catalog) as process:
-            kill_at(api, process, signal.SIGTERM, 4, 0)
+        config = tap_config(api, page_size=PAGE, request_timeout=300)
+        api.faults.add(Hang(None), times=None, after=4)
+        with start_tap(config, catalog=catalog) as process:
+            wait_until(lambda: api.faults.thrown["Hang"])
+            process.send(signal.SIGTERM)
             first = process.finish()
+        api.faults.clear()
         api.requests.clear()
-        api.latency = 0
-        second = run_tap(tap_config(api), catalog=catalog, state=first.state).expect_success()
+        second = run_in_process(config, catalog=catalog, state=first.state).expect_success()
     assert first.exit_code == 143
-    assert 0 < len(sent(first)) < RECORDS
+    assert 0 < len(first.keys("charges")) < RECORDS
     assert set(api.requests[0].params) == {"count", "offset"}
-    assert sent(second) == set(api.account.keys("charges"))
+    assert set(second.keys("charges")) == set(api.account.keys("charges"))
