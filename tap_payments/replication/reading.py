@@ -107,9 +107,10 @@ def read_incremental(read_span: ReadSpan, plan: Plan, *, is_filterable: bool) ->
     for span in plan.spans:
         for fetched, indexes, remaining in read_span(span):
             before = plan.state
-            times = [fetched.outline.times[index] for index in indexes]
+            due = [index for index in indexes if plan.is_due(span, fetched.outline.times[index])]
+            times = [fetched.outline.times[index] for index in due]
             state = plan.progress(span, remaining, times)
-            yield Chunk(fetched, indexes, None if state == before else state, plan.count_reread(times))
+            yield Chunk(fetched, due, None if state == before else state, plan.count_reread(times))
 
 
 def _read_whole(read_span: ReadSpan, plan: Plan) -> Iterator[Chunk]:

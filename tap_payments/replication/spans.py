@@ -102,6 +102,10 @@ class Plan:
         self._remaining: dict[Span, Sequence[Span]] = {span: [span] for span in self.spans}
         self.state = replace(state, unread=self._unread)
 
+    def is_due(self, span: Span, time: float | None) -> bool:
+        """Whether a record is due with a span: the API is asked for a second more at either end."""
+        return time is None or not self._shows_times or span.covers(time)
+
     def count_reread(self, times: Iterable[float | None]) -> int:
         """Return how many of these times are older than what the run reads as new or as its look-back."""
         since = self._reread_until
