@@ -291,15 +291,18 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         if not is_incremental:
             return read_full_table(read_span)
         state, unusable = read_state(self.stream_state, self.replication_key or "")
-        plan = Plan(
-            state,
-            started=self.sync_context.started,
-            start=settings.start,
-            lookback=settings.lookback,
-            reread_days=settings.reread_days,
-            earliest=settings.provider.earliest,
-            shows_times=self.shows_filter_time or not is_filterable,
-        )
+        try:
+            plan = Plan(
+                state,
+                started=self.sync_context.started,
+                start=settings.start,
+                lookback=settings.lookback,
+                reread_days=settings.reread_days,
+                earliest=settings.provider.earliest,
+                shows_times=self.shows_filter_time or not is_filterable,
+            )
+        except RunError as error:
+            raise RunError(f"{self.name}: {error}") from None
         for warning in filter(None, (unusable, plan.warning)):
             self.logger.warning("%s: %s", self.name, warning)
         return read_incremental(read_span, plan, is_filterable=is_filterable)

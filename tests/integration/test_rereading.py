@@ -1,25 +1,27 @@
 """Older records are read again night after night, over real HTTP, whenever runs are killed.
 
-A night later is a STATE whose re-reading is paid for up to a day earlier: nothing else of it depends on the clock.
+A night later is a STATE whose last re-reading was planned a day earlier: nothing else of it depends on the clock.
 """
 
 from __future__ import annotations
 
 import copy
-import json
 import re
 import signal
 import time
-from pathlib import Path
 from random import Random
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.fake_api import FakeAPI
 from tests.fake_api.faults import Status
 from tests.support.records import DAY, evenly_spaced, minimal_records
+from tests.support.states import batch_config, batch_files, expect_true_states, part_of, records_of
 from tests.support.tap_runs import JSON, TapProcess, TapRun, catalog_with, run_tap, start_tap, tap_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROVIDERS = ("chargedesk", "generic")
 YEAR = 365 * DAY
@@ -27,6 +29,7 @@ YEAR = 365 * DAY
 NEWEST = int(time.time()) - 5 * DAY
 OLDEST = NEWEST - 3 * YEAR
 RECORDS = 1_500
+NEWEST_OUT = evenly_spaced(RECORDS, OLDEST, NEWEST)[-1]
 REREAD_DAYS = 5
 CATALOG = catalog_with(only=["charges"], incremental=["charges"])
 SECONDS_TO_WAIT = 60
@@ -42,24 +45,17 @@ def later(state: JSON | None, *, days: float = 1) -> JSON:
     assert state is not None
     state = copy.deepcopy(state)
     for bookmark in state["bookmarks"].values():
-        if "reread_paid_until" in bookmark:
-            bookmark["reread_paid_until"] -= int(days * DAY)
+        if bookmark.get("reread_time") is not None:
+            bookmark["reread_time"] -= int(days * DAY)
     return state
 
 
 def config_of(api: FakeAPI, **settings: object) -> JSON:
-    return tap_config(api, **{"reread_days": REREAD_DAYS, "window_days": 60, **settings})
+    return tap_config(api, **{"reread_days": REREAD_DAYS, **settings})
 
 
 def read(api: FakeAPI, state: JSON | None = None, **settings: object) -> TapRun:
     return run_tap(config_of(api, **settings), catalog=CATALOG, state=state)
-
-
-def said(run: TapRun) -> JSON:
-    """Return what the last STATE says of charges."""
-    assert run.state is not None
-    bookmark: JSON = run.state["bookmarks"]["charges"]
-    return bookmark
 
 
 def times(run: TapRun) -> list[int]:
@@ -73,6 +69,10 @@ def older(run: TapRun) -> list[int]:
 
 def older_times() -> list[int]:
     return [moment for moment in evenly_spaced(RECORDS, OLDEST, NEWEST) if moment < NEWEST - 31 * DAY]
+
+
+def is_owed(moment: int, unread: list[list[int | None]]) -> bool:
+    return any((since or 0) <= moment and (until is None or moment <= until) for since, until in unread)
 
 
 def covered(messages: list[JSON]) -> dict[str, JSON]:
@@ -106,34 +106,37 @@ def test_all_that_is_older_is_read_in_even_parts_and_the_bookmark_stays(provider
 def test_the_part_of_a_night_is_all_that_is_asked_for() -> None:
     with account("chargedesk") as api:
         state = read(api).expect_success().state
+        assert part_of(state)["reread_position"] is None
         for _ in range(2):
             api.requests.clear()
-            run = read(api, later(state)).expect_success()
-            before, state = state, run.state
-        lookback = int(run.bookmark("charges")) - 30 * DAY
-        bounds = {
-            (request.params.get("occurred[min]"), request.params.get("occurred[max]")) for request in api.requests
-        }
-        assert (str(lookback), None) in bounds
-        begin, end = (one["bookmarks"]["charges"]["reread_position"] for one in (before, state) if one)
-        again = bounds - {(str(lookback), None)}
-        assert min(int(since or 0) for since, _ in again) == begin
-        assert max(int(until or 0) for _, until in again) == end
+            before = later(state)
+            run = read(api, before).expect_success()
+            state = run.state
+            begin, end = (part_of(one)["reread_position"] for one in (before, state))
+            # What the night owes is in its first STATE; each page takes its part off.
+            first = part_of(run.states[1])
+            assert first["unread"] == [[NEWEST_OUT - 30 * DAY, None], [begin, end]]
+            assert {asked["reread_position"] for asked in map(part_of, run.states[1:])} == {end}
+            bounds = [
+                tuple(request.params.get(f"occurred[{one}]") for one in ("min", "max")) for request in api.requests
+            ]
+            # Filters are a second wider, since they may leave their ends out.
+            lookback = (str(NEWEST_OUT - 30 * DAY - 1), None)
+            assert bounds[0] == lookback
+            again = {bound for bound in bounds if bound != lookback}
+            assert {since for since, _ in again} == {None if begin is None else str(begin - 1)}
+            assert max(int(until or 0) for _, until in again) == end + 1
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-@pytest.mark.parametrize(
-    "state", [None, {"bookmarks": {"charges": {"replication_key": "occurred", "replication_key_value": str(NEWEST)}}}]
-)
-def test_a_first_run_and_one_with_an_older_state_read_nothing_again(provider: str, state: JSON | None) -> None:
+def test_a_first_run_reads_nothing_again(provider: str) -> None:
     with account(provider) as api:
         begun = int(time.time())
-        run = read(api, state).expect_success()
-    assert len(run.keys("charges")) == len(set(run.keys("charges")))
-    assert len(older(run)) == (0 if state else len(older_times()))
-    assert not run.logged("re-read")
-    assert begun <= said(run)["reread_paid_until"] <= time.time()
-    assert said(run)["reread_position"] <= OLDEST
+        run = read(api).expect_success()
+    assert len(run.keys("charges")) == len(set(run.keys("charges"))) == RECORDS
+    assert not run.logged("re-read,")
+    assert begun <= part_of(run.state)["reread_time"] <= time.time()
+    assert part_of(run.state)["oldest"] == OLDEST
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -184,58 +187,41 @@ def kill_after(api: FakeAPI, process: TapProcess, number: signal.Signals, reques
 def test_a_run_that_fails_while_it_reads_again_owes_the_rest() -> None:
     with account("chargedesk") as api:
         state = later(read(api).expect_success().state, days=REREAD_DAYS)
-        refused = OLDEST + YEAR
-        api.faults.add(
-            Status(403),
-            times=None,
-            when=lambda params: "occurred[max]" in params and int(params.get("occurred[min]", 0)) > refused,
-        )
-        failed = read(api, state)
-        failed.expect_failure("charges", "403")
-        reached, owed = said(failed)["reread_position"], said(failed)["reread_paid_until"]
-        assert refused < reached < refused + YEAR
-        share = (reached - OLDEST) / (NEWEST - OLDEST)
-        assert time.time() - owed == pytest.approx((1 - share) * REREAD_DAYS * DAY, rel=0.05)
-        assert set(failed.bookmarks("charges")) == {state["bookmarks"]["charges"]["replication_key_value"]}
+        api.faults.add(Status(403), after=2)
+        failed = read(api, state).expect_failure("charges", "403")
         api.faults.clear()
+        # All is owed now, and nothing more: the time and the position have moved on.
+        owed = part_of(failed.state)["unread"]
+        assert len(owed) == 1
+        assert owed[0][0] is None
+        assert OLDEST < owed[0][1] < NEWEST - YEAR
+        assert set(failed.bookmarks("charges")) == {part_of(state)["replication_key_value"]}
         rest = read(api, failed.state).expect_success()
+        out = expect_true_states(rest, api, out=expect_true_states(failed, api, out=api.account.keys("charges")))
+    assert out == set(api.account.keys("charges"))
     assert set(older(failed)) | set(older(rest)) == set(older_times())
     assert len(older(rest)) < 0.7 * RECORDS
 
 
 def test_batches_of_older_records_are_closed_before_a_state_covers_them(tmp_path: Path) -> None:
-    batches = {
-        "encoding": {"format": "jsonl", "compression": "none"},
-        "storage": {"root": tmp_path.as_uri()},
-        "batch_size": 200,
-    }
     with account("chargedesk") as api:
         first = read(api).expect_success()
-        run = read(api, later(first.state), page_size=100, batch_config=batches).expect_success()
-    positions = [state["bookmarks"]["charges"]["reread_position"] for state in run.states]
-    assert len(set(positions)) > 2
-    assert positions == sorted(positions)
-    batched = 0
-    for message in run.messages:
-        if message["type"] == "BATCH":
-            for url in message["manifest"]:
-                lines = Path(urlsplit(url).path).read_text(encoding="utf-8").splitlines()
-                batched += sum(int(json.loads(line)["occurred"]) < NEWEST - 31 * DAY for line in lines)
-        elif message["type"] == "STATE":
-            position = message["value"]["bookmarks"]["charges"]["reread_position"]
-            assert batched >= len([one for one in older_times() if one <= position])
-
-
-def test_the_metric_of_a_batched_stream_counts_what_is_read_again(tmp_path: Path) -> None:
-    with account("chargedesk") as api:
-        first = read(api).expect_success()
-        batches = {
-            "encoding": {"format": "jsonl", "compression": "none"},
-            "storage": {"root": tmp_path.as_uri()},
-            "batch_size": 200,
-        }
-        run = read(api, later(first.state), batch_config=batches).expect_success()
-    written = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in tmp_path.iterdir())
+        run = read(api, later(first.state), page_size=100, batch_config=batch_config(tmp_path, 200)).expect_success()
+    due = [moment for moment in older_times() if moment <= part_of(run.state)["reread_position"]]
+    assert len(due) == pytest.approx(RECORDS / REREAD_DAYS, rel=0.05)
+    batched: set[int] = set()
+    counts = set()
+    # The first STATE is the one that the run was given, as the SDK writes it.
+    for message in run.messages[1:]:
+        batched |= {int(record["occurred"]) for record in records_of(message)}
+        if message["type"] == "STATE":
+            unread = part_of(message["value"])["unread"]
+            out = {moment for moment in due if not is_owed(moment, unread)}
+            assert out <= batched
+            counts.add(len(out))
+    assert len(counts) > 1
+    # The metric counts what is read again, too.
+    written = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in batch_files(run.messages))
     counted = re.findall(r'"metric":"record_count","value":(\d+)', "\n".join(run.lines))
     assert sum(map(int, counted)) == written > RECORDS / REREAD_DAYS
 
@@ -256,7 +242,7 @@ def test_the_log_tells_what_is_read_again_apart() -> None:
     assert again == pytest.approx(RECORDS / REREAD_DAYS, rel=0.05)
     assert sent == len(run.keys("charges"))
     assert requests == served
-    assert len(run.logged("INFO", "older than lookback_days", "within 5 days (reread_days)")) == 1
+    assert len(run.logged("INFO", "`lookback_days`", "within 5 days (`reread_days`)")) == 1
 
 
 def test_a_list_that_cannot_be_filtered_tells_what_is_read_again_too() -> None:
@@ -293,24 +279,42 @@ def test_what_a_bookmark_in_the_future_has_hidden_comes_by_reading_again() -> No
     assert "missed" in arrived
 
 
+BOOKMARK: JSON = {"replication_key": "occurred", "replication_key_value": str(NEWEST_OUT)}
+FORMER = {"reread_oldest": OLDEST, "reread_position": OLDEST + YEAR, "reread_paid_until": NEWEST}
+OTHER_FORMS: dict[str, tuple[JSON, bool]] = {
+    # What is in a STATE, and whether it tells what is out.
+    "another tap": (BOOKMARK, True),
+    "another tap, with what the SDK adds": (
+        {**BOOKMARK, "starting_replication_value": "1577836800", "replication_key_signpost": "2031-01-01"},
+        True,
+    ),
+    "development version": ({**BOOKMARK, **FORMER}, True),
+    "development version in its first run": ({"replication_key": "occurred", **FORMER}, False),
+    "another replication key": ({**BOOKMARK, "replication_key": "updated"}, False),
+    "words": ({**BOOKMARK, "replication_key_value": "soon"}, False),
+    "milliseconds": ({**BOOKMARK, "replication_key_value": NEWEST * 1000}, False),
+    "out of range": ({**BOOKMARK, "replication_key_value": 10**40}, False),
+    "negative": ({**BOOKMARK, **FORMER, "reread_position": -1}, True),
+    "from the future": ({**BOOKMARK, **FORMER, "reread_paid_until": "2099-01-01T00:00:00Z"}, True),
+    "spans in words": ({**BOOKMARK, "newest": NEWEST_OUT, "unread": [["soon", None]], "reread_time": NEWEST}, True),
+    "no pairs": ({**BOOKMARK, "newest": NEWEST_OUT, "unread": [[1]], "reread_position": NEWEST - YEAR}, True),
+    "no newest time": ({**BOOKMARK, "newest": "soon", "unread": [[None, OLDEST + YEAR]]}, True),
+    "no times": ({**BOOKMARK, "unread": [], "reread_position": 1e300, "reread_time": "never"}, True),
+}
+
+
 @pytest.mark.parametrize("provider", PROVIDERS)
-@pytest.mark.parametrize("key", ["reread_position", "reread_paid_until"])
-@pytest.mark.parametrize("value", [None, "never", -1, 1e300, 10**40, "2031-01-01T00:00:00Z"])
-def test_strange_values_in_a_state_leave_no_gap(provider: str, key: str, value: object) -> None:
+@pytest.mark.parametrize(("part", "tells"), OTHER_FORMS.values(), ids=OTHER_FORMS)
+def test_a_state_of_another_form_is_read_as_far_as_it_makes_sense(part: JSON, provider: str, *, tells: bool) -> None:
     with account(provider) as api:
-        state = later(read(api, reread_days=2).expect_success().state)
-        state["bookmarks"]["charges"][key] = value
-        seen: set[int] = set()
-        for _ in range(3):
-            run = read(api, state, reread_days=2).expect_success()
+        run = read(api, {"bookmarks": {"charges": part}}, reread_days=2).expect_success()
+        assert len(run.logged("WARNING", "charges: the STATE is of another version")) == 1
+        assert NEWEST_OUT in times(run)
+        # What it does not tell is read at once, and what may have changed within `reread_days`.
+        assert tells or set(older(run)) == set(older_times())
+        seen = set(older(run)) if tells else set()
+        for _ in range(2):
+            run = read(api, later(run.state), reread_days=2).expect_success()
+            assert not run.logged("WARNING", "STATE")
             seen |= set(older(run))
-            state = later(run.state)
     assert seen == set(older_times())
-
-
-@pytest.mark.parametrize("key", ["reread_oldest", "reread_position", "reread_paid_until"])
-def test_a_value_that_is_no_time_is_named_in_one_line(key: str) -> None:
-    with account("chargedesk") as api:
-        run = read(api, {"bookmarks": {"charges": {key: [1]}}})
-    run.expect_failure("the state", f"`bookmarks.charges.{key}`", "time")
-    assert not api.requests
