@@ -86,7 +86,7 @@ def test_only_the_total_of_a_whole_list_sets_the_share_done(provider: str, *, in
         for _ in stream.chunks():
             pass
         tap.sync_context.progress.close()
-    # The total of a window says nothing of the others.
+    # The total of a span says nothing of the others.
     assert stream._counts.total == (None if incremental else 30)  # noqa: SLF001 - what the line of progress is made of
 
 

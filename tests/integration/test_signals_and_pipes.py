@@ -20,7 +20,8 @@ import pytest
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Fault, Hang, Status
 from tests.support.in_process import expect_one_error, run_in_process
-from tests.support.tap_runs import TAP, bookmark_in, catalog_with, environment, start_tap, tap_config
+from tests.support.states import batch_config, batch_files, expect_true_states
+from tests.support.tap_runs import TAP, TapRun, catalog_with, environment, start_tap, tap_config
 from tests.support.waiting import SOON, wait_until
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def test_every_wait_ends_with_a_signal(
     with FakeAPI(make_account(charges=40)) as api:
         page = 1 if fault else 0
         if fault:
-            api.faults.add(fault, times=None, when=lambda params: int(params["offset"]) >= 10)
+            api.faults.add(fault, times=None, when=lambda params: params["offset"] != "0")
         process = start_tap(
             tap_config(api, page_size=10, concurrency=concurrency, **settings),
             catalog=catalog_with(only=["charges"]),
@@ -69,44 +70,25 @@ def test_every_wait_ends_with_a_signal(
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("batch", [False, True], ids=["records", "batches"])
 def test_the_last_state_is_true(number: signal.Signals, tmp_path: Path, *, batch: bool) -> None:
-    settings: Settings = {"page_size": 10, "window_days": 90, "request_timeout": 300}
+    settings: Settings = {"page_size": 10, "request_timeout": 300}
     if batch:
-        settings["batch_config"] = {
-            "encoding": {"format": "jsonl", "compression": "none"},
-            "storage": {"root": tmp_path.as_uri()},
-            "batch_size": 7,
-        }
+        settings["batch_config"] = batch_config(tmp_path, 7)
     with FakeAPI(make_account(charges=300), provider="chargedesk") as api:
-        times = sorted(int(record["occurred"]) for record in api.account.records("charges"))
-        middle = times[len(times) // 2]
-        api.faults.add(Hang(None), times=None, when=lambda params: int(params.get("occurred[min]", 0)) > middle)
+        api.faults.add(Hang(None), times=None, after=20)
         process = start_tap(
             tap_config(api, **settings), catalog=catalog_with(only=["charges"], incremental=["charges"])
         )
         wait_until(lambda: api.faults.thrown["Hang"])
         process.send(number)
         run = process.finish(timeout=SOON)
+        out = expect_true_states(run, api)
     assert run.exit_code == SIGNALS[number]
     assert run.errors == []
-    out: set[str] = set()
-    promoted = 0
-    files = []
-    for message in run.messages:
-        if message["type"] == "RECORD":
-            out.add(message["record"]["charge_id"])
-        elif message["type"] == "BATCH":
-            for url in message["manifest"]:
-                files.append(url.rsplit("/", 1)[1])
-                lines = (tmp_path / files[-1]).read_text(encoding="utf-8").splitlines()
-                out.update(json.loads(line)["charge_id"] for line in lines)
-        elif message["type"] == "STATE" and (bookmark := bookmark_in(message["value"], "charges")):
-            promoted += 1
-            due = {one["charge_id"] for one in api.account.records("charges") if int(one["occurred"]) <= int(bookmark)}
-            assert due <= out
     assert run.messages[-1]["type"] == "STATE"
-    assert promoted > 2
+    assert len(run.states) > 10
     assert 100 < len(out) < 300
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(files), "files that nobody was told of are gone"
+    files = {path.name for path in batch_files(run.messages)}
+    assert {path.name for path in tmp_path.iterdir()} == files, "files that nobody was told of are gone"
 
 
 @contextmanager
@@ -186,7 +168,7 @@ def test_a_signal_ends_a_run_whose_target_does_not_read(
 ) -> None:
     with (
         FakeAPI(make_account(charges=3_000), provider="chargedesk") as api,
-        piped(api, tmp_path, incremental=incremental, page_size=50, window_days=30) as process,
+        piped(api, tmp_path, incremental=incremental, page_size=50) as process,
     ):
         stand_still(api, process)
         process.send_signal(number)
@@ -197,15 +179,10 @@ def test_a_signal_ends_a_run_whose_target_does_not_read(
         output = process.stdout.read()
     # The last line may be cut, which targets refuse.
     messages = [json.loads(line) for line in output.split(b"\n")[:-1]]
-    times = {one["charge_id"]: int(one["occurred"]) for one in api.account.records("charges")}
-    out: set[str] = set()
-    for message in messages:
-        if message["type"] == "RECORD":
-            out.add(message["record"]["charge_id"])
-        elif message["type"] == "STATE" and (bookmark := bookmark_in(message["value"], "charges")):
-            assert {key for key, occurred in times.items() if occurred <= int(bookmark)} <= out
-    assert 0 < len(out) < 3_000
-    assert any(message["type"] == "STATE" for message in messages) is bool(incremental)
+    run = TapRun(SIGNALS[number], messages, "")
+    expect_true_states(run, api)
+    assert 0 < len(run.keys("charges")) < 3_000
+    assert bool(run.states) is bool(incremental)
     assert "Stopped by signal" in log_text(tmp_path)
     assert "| ERROR" not in log_text(tmp_path)
 
@@ -232,7 +209,7 @@ def test_the_last_state_goes_out_behind_records_that_a_slow_target_reads(tmp_pat
 def test_a_signal_ends_a_run_whose_log_nobody_reads(number: signal.Signals, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     with FakeAPI(make_account(charges=20_000)) as api:
-        config.write_text(json.dumps(tap_config(api, page_size=1)), encoding="utf-8")
+        config.write_text(json.dumps(tap_config(api, page_size=2)), encoding="utf-8")
         command = [sys.executable, "-m", "tap_payments", "--config", str(config)]
         process = subprocess.Popen(
             command, env=environment({"LOGLEVEL": "DEBUG"}), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -258,7 +235,7 @@ def test_a_signal_ends_a_run_whose_log_nobody_reads(number: signal.Signals, tmp_
 )
 def test_signals_after_the_first_are_ignored(numbers: tuple[signal.Signals, ...], pause: float) -> None:
     with FakeAPI(make_account(charges=40)) as api:
-        api.faults.add(Hang(None), times=None, when=lambda params: int(params["offset"]) >= 10)
+        api.faults.add(Hang(None), times=None, when=lambda params: params["offset"] != "0")
         process = start_tap(
             tap_config(api, page_size=10, request_timeout=300), catalog=catalog_with(only=["charges"]), state=STATE
         )
@@ -471,8 +448,8 @@ def test_a_full_disk_where_batches_are_stored_is_named(tmp_path: Path, monkeypat
 
 def test_a_request_that_hangs_keeps_no_failed_run_from_ending() -> None:
     with FakeAPI(make_account(charges=80)) as api:
-        api.faults.add(Status(400), times=None, when=lambda params: params["offset"] == "20")
-        api.faults.add(Hang(None), times=None, when=lambda params: int(params["offset"]) > 20)
+        api.faults.add(Status(400), times=None, when=lambda params: params["offset"] == "8")
+        api.faults.add(Hang(None), times=None, when=lambda params: int(params["offset"]) > 8)
         process = start_tap(
             tap_config(api, page_size=10, concurrency=8, request_timeout=300),
             catalog=catalog_with(only=["charges"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tap_payments.output.progress import StreamProgress, describe_span
-from tap_payments.records.chunk import Chunk
+from tap_payments.replication.reading import Chunk
 from tests.support.simulated_lists import fetched_page
 
 PAGE = fetched_page([(3, "c"), (2, "b"), (1, "a")])
@@ -47,17 +47,12 @@ def test_a_share_is_never_out_of_bounds(records: int, total: int) -> None:
 
 def test_re_read_records_are_part_of_the_total() -> None:
     counts = StreamProgress("charges", requests=9, reached=300)
-    chunks = [
-        Chunk(PAGE, [0, 1, 2]),
-        Chunk(PAGE, [0, 1], is_reread=True),
-        Chunk(reached=86_400, is_reread=True),
-        Chunk(PAGE, [2], is_reread=True),
-        Chunk(is_reread=True),
-    ]
+    chunks = [Chunk(PAGE, [0, 1, 2]), Chunk(PAGE, [0, 1], reread=1), Chunk(), Chunk(PAGE, [2], reread=1)]
     lines = [counts.describe(counts.begun) for _ in counts.count(chunks)]
-    assert lines[1] == "charges: 3 records, 9 requests, reached 1970-01-01T00:05:00Z"
-    assert lines[3] == "charges: 5 records, 2 of them re-read, 9 requests, reached 1970-01-02T00:00:00Z"
-    assert counts.describe_counts() == "6 records, 3 of them re-read, 9 requests"
+    assert lines[0] == "charges: 0 records, 9 requests, reached 1970-01-01T00:05:00Z"
+    assert lines[1] == "charges: 3 records, 9 requests, reached 1970-01-01T00:00:01Z"
+    assert lines[3] == "charges: 5 records, 1 of them re-read, 9 requests, reached 1970-01-01T00:00:01Z"
+    assert counts.describe_counts() == "6 records, 2 of them re-read, 9 requests"
 
 
 def test_a_summary_has_no_zeros_but_that_of_the_records() -> None:

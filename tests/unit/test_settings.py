@@ -63,7 +63,6 @@ WRONG: dict[str, list[Any]] = {
     "request_timeout": [*NO_NUMBER, 0, -1, 3601],
     "start_date": [*NO_TEXT, BODY_MARKER, "2024-13-01", "01/02/2024", "2024", "1700000000", TOMORROW, "0000-01-01"],
     "lookback_days": [*NO_NUMBER, -1, 36_501],
-    "window_days": [*NO_NUMBER, 0, -1, 36_501],
     "reread_days": [*NO_NUMBER, -1, 36_501],
     "user_agent": [*NO_TEXT, "a\r\nX-Evil: " + BODY_MARKER, "agent-ü"],
 }
