@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from tap_payments.errors import RunError
+from tap_payments.errors import StreamError
 from tap_payments.replication.full_table import FullTable
 from tap_payments.replication.incremental import Incremental, Range
 
@@ -93,7 +93,7 @@ def plan_reading(  # noqa: PLR0913 - the facts that decide, given by name
                 f"{late}, so that changes before the look-back (`lookback_days`) would be missed: set `reread_days`, "
                 "or run a --full-refresh"
             )
-            raise RunError(msg)
+            raise StreamError(msg)
         log(
             f"{late}, and is set back to it: changes before the look-back (`lookback_days`) come by re-reading only, "
             f"within {days:g} days (`reread_days`), or at once with a --full-refresh",

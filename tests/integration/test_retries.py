@@ -184,7 +184,7 @@ def test_too_long_a_wait_fails_and_names_the_time_to_run_again(
     api.faults.add(Status(status, {"Retry-After": header}), times=None)
     run = read(api)
     expect_one_error(run, f"answered {status} ", "run again after ")
-    assert re.search(r"run again after \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", run.lines[-1])
+    assert re.search(r"run again after \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", run.errors[0])
     assert len(api.requests) == 1
     assert waits.asked == []
 
