@@ -241,8 +241,8 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         """Return the error that fails the stream, with its name and path before what happened."""
         return StreamError(f"{self._request_name} {what}")
 
-    @override
-    def sync(self, context: Context | None = None) -> None:  # type: ignore[misc]  # final, but only here one stream ends
+    @override  # type: ignore[misc]  # final, but nothing else of the SDK sees one stream end
+    def sync(self, context: Context | None = None) -> None:
         """Sync the stream; where the run goes on without it, log why it failed and write a true STATE."""
         failed = self.sync_context.progress.failed
         try:
