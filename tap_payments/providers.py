@@ -32,20 +32,16 @@ class Provider:
     """One payments API: the defaults of the settings that depend on it, and its lists.
 
     Attributes:
-        base_url: Default of the setting of that name.
+        base_url: Default of the setting of that name; None where it must be set.
         limit_param: Default of the setting of that name.
-        page_overlap: Default of the setting of that name.
         requests_per_minute: Default of the setting of that name; None is no limit.
-        base_url_is_example: Whether that address is an example, which no real account is at.
         earliest: The Unix second before which records are too few to be worth windows of their own.
         listings: The lists by stream name; a stream that is not named has neither filter nor cap.
     """
 
-    base_url: str
+    base_url: str | None
     limit_param: str
-    page_overlap: int
     requests_per_minute: int | None
-    base_url_is_example: bool = False
     earliest: int = 0
     listings: Mapping[str, Listing] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -57,18 +53,15 @@ class Provider:
 PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     {
         "generic": Provider(
-            base_url="https://api.example.com/v1/",
+            base_url=None,
             limit_param="limit",
-            page_overlap=0,
             requests_per_minute=None,
-            base_url_is_example=True,
         ),
         # Filters and largest offsets are those of ChargeDesk's public documentation; the pace is that of another
         # program that reads it, since the API publishes no limit.
         "chargedesk": Provider(
             base_url="https://api.chargedesk.com/v1/",
             limit_param="count",
-            page_overlap=1,
             requests_per_minute=60,
             earliest=1_262_304_000,  # 2010-01-01T00:00:00Z
             listings=MappingProxyType(

@@ -29,10 +29,10 @@ PARAMETER_OR_EMPTY = r"^[A-Za-z0-9_.\[\]-]*$(?!\n)"
 HEADER = r"^ *[!-~][ -~]*$(?!\n)"
 
 
-def _defaults(setting: str, form: str = "`{}`") -> str:
+def _defaults(setting: str, none: str = "none", form: str = "`{}`") -> str:
     """Describe a default that depends on the provider."""
     shown = {
-        name: "no limit" if (value := getattr(provider, setting)) is None else form.format(value)
+        name: none if (value := getattr(provider, setting)) is None else form.format(value)
         for name, provider in PROVIDERS.items()
     }
     generic = shown.pop("generic")
@@ -46,7 +46,7 @@ SETTINGS = th.PropertiesList(
         title="Provider",
         description=(
             "The payments API to read: `generic`, or `chargedesk` for ChargeDesk. It sets the defaults of `base_url`, "
-            "`limit_param`, `page_overlap` and `requests_per_minute`."
+            "`limit_param` and `requests_per_minute`."
         ),
         default="generic",
         allowed_values=list(PROVIDERS),
@@ -56,7 +56,8 @@ SETTINGS = th.PropertiesList(
         th.StringType(pattern=NOT_BLANK),
         title="Base URL",
         description=(
-            "Where the API is, version included. `https` only, but for a loopback host. " + _defaults("base_url")
+            "URL of the API, version included. `https` only, except for a loopback host. "
+            + _defaults("base_url", "none, it must be set")
         ),
     ),
     th.Property(
@@ -104,16 +105,16 @@ SETTINGS = th.PropertiesList(
         title="Page overlap",
         description=(
             "Records that two neighbouring pages share, so that a list that moves while it is read loses none; less "
-            "than `page_size`. " + _defaults("page_overlap", "{}")
+            "than `page_size`. 0 is for an API that takes only whole pages as offsets; records that move may be missed."
         ),
+        default=1,
     ),
     th.Property(
         "check_total",
         th.BooleanType,
         title="Check the total",
         description=(
-            "Whether an end of a list that the API's own `total_count` contradicts is refused. Set it to false where "
-            "the API's totals are inexact."
+            "Fail if a list ends before its own `total_count`. Set it to false where the API's totals are inexact."
         ),
         default=True,
     ),
@@ -122,8 +123,8 @@ SETTINGS = th.PropertiesList(
         th.DecimalType(exclusive_minimum=0, maximum=1_000_000),
         title="Requests a minute",
         description=(
-            "The most requests to send in a minute, over all streams of a run. "
-            + _defaults("requests_per_minute", "{}")
+            "Maximum requests a minute, over all streams of a run. "
+            + _defaults("requests_per_minute", "no limit", "{}")
         ),
     ),
     th.Property(
@@ -136,10 +137,10 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "max_retries",
         th.IntegerType(minimum=0, maximum=100),
-        title="Most retries",
+        title="Maximum retries",
         description=(
-            "How often a request that failed for now (429, 500, 502, 503, 504, a timeout, a broken answer) is tried "
-            "again."
+            "How often a request is sent again after a failure that may pass (429, 500, 502, 503, 504, a timeout, a "
+            "broken response)."
         ),
         default=3,
     ),
@@ -148,8 +149,8 @@ SETTINGS = th.PropertiesList(
         th.DecimalType(minimum=0, maximum=300),
         title="Backoff factor",
         description=(
-            "Retries wait `backoff_factor * 2**n` seconds, n counting from 0, or as long as the API asks where that is "
-            "longer."
+            "Retries wait `backoff_factor * 2**n` seconds, n counting from 0, and up to a tenth more, or as long as "
+            "the API asks if that is longer."
         ),
         default=2,
     ),
@@ -158,8 +159,7 @@ SETTINGS = th.PropertiesList(
         th.DecimalType(exclusive_minimum=0, maximum=3600),
         title="Request timeout",
         description=(
-            "Seconds to wait for a connection, and between two parts of an answer. A whole answer may take ten times "
-            "that."
+            "Seconds to wait for a connection, and between two parts of a response. A body may take ten times that."
         ),
         default=60,
     ),
@@ -203,8 +203,8 @@ SETTINGS = th.PropertiesList(
         th.StringType,
         title="Invalid values",
         description=(
-            "What to do with a value that cannot be made its declared type: `error` ends the run, `null` loads null in "
-            "its place, with a warning for each field and a count at the end. In YAML and JSON, null is written in "
+            "What to do with a value that cannot be made its declared type: `error` fails the stream, `null` loads "
+            "null in its place, with a warning for each field and a count at the end. In YAML and JSON, null is written in "
             "quotes."
         ),
         default="error",
@@ -237,8 +237,8 @@ SETTINGS = th.PropertiesList(
         th.StringType,
         title="Hash key",
         description=(
-            "Secret key of the hashes, for `personal_data: hash`; with `drop` it hashes `customer_id` of `customers`, "
-            "which is a key and stays."
+            "Secret key of the hashes, for `personal_data: hash`. With `drop`, `customers.customer_id` stays because "
+            "it is the key; it is hashed if `hash_key` is set."
         ),
         secret=True,
     ),
@@ -299,13 +299,13 @@ class Settings:
         start = read_time(iso_time(config.get("start_date", "")))
         return cls(
             provider=provider,
-            base_url=config.get("base_url", provider.base_url).strip().rstrip("/") + "/",
+            base_url=config.get("base_url", provider.base_url or "").strip().rstrip("/") + "/",
             username=config["username"],
             password=config["password"],
             page_size=int(config["page_size"]),
             limit_param=config.get("limit_param", provider.limit_param),
             offset_param=config["offset_param"],
-            page_overlap=int(config.get("page_overlap", provider.page_overlap)),
+            page_overlap=int(config["page_overlap"]),
             check_total=config["check_total"],
             requests_per_minute=None if pace is None else float(pace),
             concurrency=int(config["concurrency"]),

@@ -83,6 +83,8 @@ def check_config(config: dict[str, Any], schema: Mapping[str, Any]) -> list[str]
 
 def find_conflicts(settings: declared.Settings, config: Mapping[str, Any]) -> Iterator[str]:
     """Yield which settings do not go together, where each is valid by itself."""
+    if settings.base_url == "/":
+        yield "setting `base_url` is missing: it is required, except with `provider: chargedesk`"
     if settings.page_overlap >= settings.page_size:
         yield "setting `page_overlap` must be less than `page_size`"
     if settings.limit_param == settings.offset_param:

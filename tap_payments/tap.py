@@ -244,7 +244,6 @@ class TapPayments(Tap):
 
     def graceful_end(self) -> AbstractContextManager[None]:
         """Flush the output and write a last STATE however the run ends."""
-        self._warn_of_example_url()
         return graceful_end(
             self._signals,
             writer=self.message_writer if isinstance(self.message_writer, BufferedWriter) else None,
@@ -252,15 +251,6 @@ class TapPayments(Tap):
             logger=self.logger,
             state=lambda: self.state,
         )
-
-    def _warn_of_example_url(self) -> None:
-        """Log a WARNING where no address is set and the provider has only an example of one."""
-        provider = self.settings.provider
-        if self.config.get("base_url") is None and provider.base_url_is_example:
-            self.logger.warning(
-                "setting `base_url` is not set, so the example's address, %s, is read: set it to your API's",
-                provider.base_url,
-            )
 
     @override
     def _setup_signal_handlers(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -20,6 +21,8 @@ Fetched = TypeVar("Fetched")
 
 # Seconds after which waiting is left to whoever starts the runs.
 MAX_WAIT = 300
+# Largest share of a backoff that is added to it.
+JITTER = 0.1
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class RetryPolicy:
     def wait_after(self, error: TransientError, tries: int) -> float:
         """Return the seconds to wait: the longer of the backoff and what the API asks for."""
         backoff = min(self.backoff_factor * 2.0 ** (tries - 1), MAX_WAIT)
+        # Many accounts on one schedule must not come back in step.
+        backoff = min(backoff * random.uniform(1, 1 + JITTER), MAX_WAIT)  # noqa: S311 - no secret
         return max(backoff, error.retry_after or 0.0)
 
 

@@ -69,7 +69,7 @@ def plan_reading(  # noqa: PLR0913 - the facts that decide, given by name
         log: Logs a fact once.
     """
     if not settings.page_overlap:
-        log("page_overlap is 0: records that move while their list is read may be missed")
+        log("page_overlap is 0: records that move while their list is read may be missed", level=logging.WARNING)
     if bookmark is None:
         if settings.start is not None:
             log("start_date means nothing to FULL_TABLE streams: they are read whole")

@@ -44,7 +44,9 @@ def test_an_invalid_value_becomes_null_where_that_is_asked_for(*, unmodified: bo
     deselect = [] if unmodified else ["charges.company"]
     with FakeAPI() as api:
         api.faults.add(Body(f'{{"data":[{wire}]}}'.encode()))
-        run = run_in_process(tap_config(api, **NULL), catalog=catalog_with(only=["charges"], deselect=deselect))
+        run = run_in_process(
+            tap_config(api, offset_param="", **NULL), catalog=catalog_with(only=["charges"], deselect=deselect)
+        )
     assert run.expect_success().records("charges") == [
         {"charge_id": "a", "amount": None, "is_paid": None},
         {"charge_id": "b", "amount": "1.00"},

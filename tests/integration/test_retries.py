@@ -76,7 +76,7 @@ def api() -> Iterator[FakeAPI]:
 
 def read(api: FakeAPI, **settings: object) -> InProcessRun:
     """Read the charges with the waits that are the default."""
-    given = {"page_size": 10, "backoff_factor": None, **settings}
+    given = {"page_size": 10, "page_overlap": 0, "backoff_factor": None, **settings}
     return run_in_process(tap_config(api, **given), catalog=catalog_with(only=["charges"]))
 
 
@@ -172,7 +172,7 @@ def test_the_backoff_alone_is_up_to_a_tenth_longer(
 ) -> None:
     monkeypatch.setattr(fetcher, "JITTER", 0.1)
     for drawn, expected in ((0.0, shortest), (1.0, longest)):
-        monkeypatch.setattr("random.random", lambda drawn=drawn: drawn)
+        monkeypatch.setattr("random.uniform", lambda low, high, drawn=drawn: low + drawn * (high - low))
         waits.one.clear()
         api.faults.add(Status(503, {"Retry-After": header}), times=3)
         expect_all(read(api), api)

@@ -49,7 +49,7 @@ def test_every_wait_ends_with_a_signal(
         if fault:
             api.faults.add(fault, times=None, when=lambda params: int(params["offset"]) >= 10)
         process = start_tap(
-            tap_config(api, page_size=10, concurrency=concurrency, **settings),
+            tap_config(api, page_size=10, page_overlap=0, concurrency=concurrency, **settings),
             catalog=catalog_with(only=["charges"]),
             state=STATE,
         )
@@ -232,7 +232,7 @@ def test_the_last_state_goes_out_behind_records_that_a_slow_target_reads(tmp_pat
 def test_a_signal_ends_a_run_whose_log_nobody_reads(number: signal.Signals, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     with FakeAPI(make_account(charges=20_000)) as api:
-        config.write_text(json.dumps(tap_config(api, page_size=1)), encoding="utf-8")
+        config.write_text(json.dumps(tap_config(api, page_size=1, page_overlap=0)), encoding="utf-8")
         command = [sys.executable, "-m", "tap_payments", "--config", str(config)]
         process = subprocess.Popen(
             command, env=environment({"LOGLEVEL": "DEBUG"}), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -260,7 +260,9 @@ def test_signals_after_the_first_are_ignored(numbers: tuple[signal.Signals, ...]
     with FakeAPI(make_account(charges=40)) as api:
         api.faults.add(Hang(None), times=None, when=lambda params: int(params["offset"]) >= 10)
         process = start_tap(
-            tap_config(api, page_size=10, request_timeout=300), catalog=catalog_with(only=["charges"]), state=STATE
+            tap_config(api, page_size=10, page_overlap=0, request_timeout=300),
+            catalog=catalog_with(only=["charges"]),
+            state=STATE,
         )
         wait_until(lambda: api.faults.thrown["Hang"])
         for number in numbers:
@@ -474,7 +476,7 @@ def test_a_request_that_hangs_keeps_no_failed_run_from_ending() -> None:
         api.faults.add(Status(400), times=None, when=lambda params: params["offset"] == "20")
         api.faults.add(Hang(None), times=None, when=lambda params: int(params["offset"]) > 20)
         process = start_tap(
-            tap_config(api, page_size=10, concurrency=8, request_timeout=300),
+            tap_config(api, page_size=10, page_overlap=0, concurrency=8, request_timeout=300),
             catalog=catalog_with(only=["charges"]),
         )
         expect_one_error(process.finish(timeout=SOON), "400 Bad Request")
