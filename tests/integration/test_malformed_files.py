@@ -237,7 +237,7 @@ def test_no_odd_value_in_a_catalog_is_an_internal_error(data: st.DataObject) -> 
             container, key = data.draw(st.sampled_from(found))
             container[key] = copy.deepcopy(data.draw(ODD))
     before = json.dumps(catalog)
-    begin(lambda: TapPayments(config={"username": "u"}, catalog=catalog))
+    begin(lambda: TapPayments(config={"username": "u", "provider": "chargedesk"}, catalog=catalog))
     assert json.dumps(catalog) == before
 
 
@@ -258,4 +258,4 @@ def test_no_odd_value_in_a_state_is_an_internal_error(data: st.DataObject) -> No
             container, key = data.draw(st.sampled_from(found))
             container[key] = copy.deepcopy(data.draw(ODD))
     catalog = catalog_with(incremental=["charges"])
-    begin(lambda: TapPayments(config={"username": "u"}, catalog=catalog, state=state))
+    begin(lambda: TapPayments(config={"username": "u", "provider": "chargedesk"}, catalog=catalog, state=state))

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from tap_payments.output.progress import describe_estimate
-from tap_payments.pagination.pages import PageLengths, PageToken, PagingRules
 from tap_payments.pagination.reading import new_paginator, read_pages
-from tap_payments.providers import PROVIDERS
 from tap_payments.records.chunk import ReplicationState
 from tap_payments.replication.full_table import FullTable
 from tap_payments.replication.incremental import Incremental, Range
+
+from tap_payments.output.progress import describe_estimate
+from tap_payments.pagination.pages import PageLengths, PageToken, PagingRules
+from tap_payments.providers import PROVIDERS
 from tests.support.simulated_lists import fetched_page
 
 if TYPE_CHECKING:

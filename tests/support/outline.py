@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 
 def Page(  # noqa: N802 - stands for the class
-    keys: Sequence[str], times: Sequence[float | None], total: int | None = None, has_more: bool = False  # noqa: FBT001, FBT002
+    keys: Sequence[str],
+    times: Sequence[float | None],
+    total: int | None = None,
+    has_more: bool = False,  # noqa: FBT001, FBT002
 ) -> PageOutline:
     return PageOutline(keys, times, times, total, has_more)

@@ -269,7 +269,7 @@ class Reading:
     def check(self, paginator: object) -> None:
         """Check that what is said to be out is out, while the list stands still and comes by the filter's time."""
         api, remaining = self.api, paginator.remaining  # type: ignore[attr-defined]
-        if paginator.facts.warnings or api.changes.chance or not api.walks and not api.filterable:
+        if paginator.facts.warnings or api.changes.chance or (not api.walks and not api.filterable):
             return
         if api.ascending or api.ignores_filter or api.ignores_offset or api.lies != Lies():
             return

@@ -9,12 +9,12 @@ from statistics import mean
 from typing import Any
 
 import pytest
-
 from tap_payments.records.chunk import ReplicationState, RereadState
-from tap_payments.records.timestamps import Window
 from tap_payments.replication.bookmark import Bookmark
 from tap_payments.replication.incremental import Incremental, Range
 from tap_payments.replication.rereading import Older, Rereading
+
+from tap_payments.records.timestamps import Window
 from tests.support.nightly_requests import incremental
 from tests.support.simulated_lists import SimulatedList
 

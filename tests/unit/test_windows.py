@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tap_payments.replication.windows import Span, Windows
 
 from tap_payments.records.timestamps import Window
-from tap_payments.replication.windows import Span, Windows
 
 DAY = 86_400
 NOW = 1_700_000_000
