@@ -1,0 +1,127 @@
+"""State of an INCREMENTAL stream: what is out, and what is still to be read."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import ceil, floor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tap_payments.records.timestamps import read_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
+TIMES = ("replication_key_value", "newest", "oldest", "reread_position", "reread_time")
+KEYS = {"unread", *TIMES}
+# Names that development versions had for the same.
+FORMER_NAMES = {"oldest": "reread_oldest", "reread_time": "reread_paid_until"}
+UNUSABLE = (
+    "the STATE is of another version or replication key, or has values that are not times: "
+    "what it does not tell is read again"
+)
+
+
+class Span(NamedTuple):
+    """A span of whole Unix seconds, both inclusive; a time with a fraction belongs to the second before it.
+
+    Attributes:
+        since: The oldest second; None where the span is open at the bottom.
+        until: The newest second; None where it is open at the top.
+    """
+
+    since: int | None
+    until: int | None
+
+    def covers(self, time: float) -> bool:
+        """Whether a time is in the span."""
+        return (self.since is None or self.since <= time) and (self.until is None or floor(time) <= self.until)
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """How far the replication of a stream is, in Unix seconds.
+
+    At every STATE, each record that the list had when it was read, no newer than `newest` and in no span of `unread`,
+    is out.
+
+    Attributes:
+        replication_key_value: The `newest` of the last run that came to its end; None before there is one.
+        newest: The newest time that is out; None where there is none.
+        oldest: The time of the oldest record; None where it is not known.
+        unread: Spans that are not out, newest first: what is due, and what lies before `start_date`.
+        reread_position: Where re-reading goes on; None is the oldest record.
+        reread_time: The start of the last run that added to `unread` what is to be re-read; None where none has.
+    """
+
+    replication_key_value: int | None = None
+    newest: int | None = None
+    oldest: int | None = None
+    unread: tuple[Span, ...] = ()
+    reread_position: int | None = None
+    reread_time: int | None = None
+
+
+def read_state(saved: Mapping[str, Any], key: str) -> tuple[StreamState, str | None]:
+    """Read the state of a stream, as far as it can be used; the rest begins anew.
+
+    Args:
+        saved: The stream's part of a STATE, of whatever form.
+        key: The replication key.
+
+    Returns:
+        The state, and a warning where not all of it can be used.
+    """
+    if not KEYS & saved.keys():
+        return StreamState(), None
+    if saved.get("replication_key") not in (None, key):
+        return StreamState(), UNUSABLE
+    found = {name: saved.get(name, saved.get(FORMER_NAMES.get(name, ""))) for name in TIMES}
+    times = {name: _read_second(value) for name, value in found.items()}
+    unread = _read_spans(saved.get("unread"))
+    usable = KEYS <= saved.keys() and all(times[name] is not None or found[name] is None for name in TIMES)
+    bookmark = times["replication_key_value"]
+    if unread is None:
+        # All that is no newer than the bookmark is out, but not what was due to be re-read.
+        usable, times["newest"] = False, bookmark
+        if "unread" in saved:
+            times["reread_position"] = times["reread_time"] = None
+    elif times["newest"] is None:
+        times["newest"] = bookmark
+    return StreamState(unread=unread or (), **times), None if usable else UNUSABLE
+
+
+def write_state(state: StreamState, saved: MutableMapping[str, Any], key: str, *, as_text: bool) -> None:
+    """Write the state of a stream; every key, since what merges states, as Meltano does, deletes none.
+
+    Args:
+        state: The state.
+        saved: The stream's part of a STATE; changed in place.
+        key: The replication key.
+        as_text: Whether the replication key is declared a string, and so its value is one.
+    """
+    bookmark = state.replication_key_value
+    saved.update(asdict(state), replication_key=key, unread=[list(span) for span in state.unread])
+    if as_text and bookmark is not None:
+        saved["replication_key_value"] = str(bookmark)
+
+
+def _read_second(value: object) -> int | None:
+    time = read_time(value)
+    return None if time is None else floor(time)
+
+
+def _read_spans(value: object) -> tuple[Span, ...] | None:
+    """Return spans, with lower ends rounded down and upper ends up; None where one of them is none."""
+    if not isinstance(value, list):
+        return None
+    spans = []
+    for pair in value:
+        if not isinstance(pair, list) or len(pair) != len(Span._fields):
+            return None
+        since, until = (None if end is None else read_time(end) for end in pair)
+        if (since is None, until is None) != (pair[0] is None, pair[1] is None):
+            return None
+        if since is not None and until is not None and since > until:
+            return None
+        spans.append(Span(None if since is None else floor(since), None if until is None else ceil(until)))
+    return tuple(spans)
