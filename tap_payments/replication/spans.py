@@ -117,8 +117,11 @@ class Plan:
             newest = self._newest if self._shows_times else self._started - CLOCK_MARGIN
             state = replace(state, newest=_newer(state.newest, newest))
         if span.since in {None, self._start} and not remaining and self._shows_times:
-            known = [second for second in (self._oldest, span.until) if second is not None]
-            state = replace(state, oldest=floor(min(known)) if known else state.oldest)
+            # A first run that goes on finds nothing more where the last record that it read has been deleted. Later
+            # the oldest time never rises: that would slow re-reading down in the middle of a round.
+            found = None if self._oldest is None or not span.covers(self._oldest) else floor(self._oldest)
+            known = (found, span.until if state.replication_key_value is None else state.oldest)
+            state = replace(state, oldest=min((second for second in known if second is not None), default=None))
         if not any(self._remaining.values()):
             state = replace(state, replication_key_value=_newer(state.replication_key_value, state.newest))
         self.state = state
@@ -131,13 +134,12 @@ class Plan:
 
 def _clamp(state: StreamState, started: int, reread_days: float) -> tuple[StreamState, str | None]:
     """Set times from the future back to the start of the run: they would keep it from reading anything until then."""
-    past = {
-        name: None if second is None else min(second, started)
-        for name in ("replication_key_value", "newest", "reread_time")
-        for second in [getattr(state, name)]
-    }
-    clamped = replace(state, **past)
-    if clamped.newest == state.newest:
+    bookmark, newest, reread_time = (
+        None if second is None else min(second, started)
+        for second in (state.replication_key_value, state.newest, state.reread_time)
+    )
+    clamped = replace(state, replication_key_value=bookmark, newest=newest, reread_time=reread_time)
+    if newest == state.newest:
         return clamped, None
     late = "the bookmark in the STATE is later than the start of this run"
     if not reread_days:
@@ -185,7 +187,7 @@ def _reread(
 
 
 def _newer(second: int | None, time: float | None) -> int | None:
-    return floor(max(second, time)) if second is not None and time is not None else second if time is None else floor(time)
+    return max((floor(known) for known in (second, time) if known is not None), default=None)
 
 
 def _bottom(span: Span) -> float:

@@ -78,7 +78,7 @@ def read_state(saved: Mapping[str, Any], key: str) -> tuple[StreamState, str | N
     found = {name: saved.get(name, saved.get(FORMER_NAMES.get(name, ""))) for name in TIMES}
     times = {name: _read_second(value) for name, value in found.items()}
     unread = _read_spans(saved.get("unread"))
-    usable = KEYS <= saved.keys() and all(times[name] is not None or found[name] is None for name in TIMES)
+    usable = saved.keys() >= KEYS and all(times[name] is not None or found[name] is None for name in TIMES)
     bookmark = times["replication_key_value"]
     if unread is None:
         # All that is no newer than the bookmark is out, but not what was due to be re-read.
