@@ -321,7 +321,8 @@ def fill(account: Account, count: int, age: int) -> None:
         time = rng.randint(begin, TODAY)
         if rng.random() < 0.5:
             time = min(rng.choice(busy) + rng.randint(0, rng.choice((2, 5 * DAY))), TODAY)
-        account.insert(time + rng.choice((0, 0, 0.5)), changed=-1)
+        # By the API's clock nothing comes from the future.
+        account.insert(time + rng.choice((0, 0, 0.5)) + min(account.skew, 0), changed=-1)
 
 
 def live_for(account: Account, nights: int, *, missed: float, killed: float, fickle: bool) -> None:
