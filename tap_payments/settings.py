@@ -195,7 +195,7 @@ SETTINGS = th.PropertiesList(
         title="Invalid values",
         description=(
             "What to do with a value that cannot be made its declared type: `error` fails the stream, `null` loads "
-            "null in its place, with a warning for each field and a count at the end. In YAML and JSON, null is written in "
+            "null in its place, with a warning for each field and a count at the end. In YAML and JSON, write null in "
             "quotes."
         ),
         default="error",

@@ -162,7 +162,7 @@ def test_the_wait_is_the_longer_of_backoff_and_retry_after(
 @pytest.mark.parametrize(
     ("header", "shortest", "longest"), [("0", [2, 4, 8], [2.2, 4.4, 8.8]), ("7", [7, 7, 8], [7, 7, 8.8])]
 )
-def test_the_backoff_alone_is_up_to_a_tenth_longer(
+def test_the_backoff_alone_is_up_to_a_tenth_longer(  # noqa: PLR0913, PLR0917 - cases and fixtures
     header: str,
     shortest: list[float],
     longest: list[float],

@@ -24,6 +24,7 @@ from tap_payments.pagination.paginator import MAX_STALLED
 from tests.support.outline import outline
 
 if TYPE_CHECKING:
+    from tap_payments.pagination.paginator import ListPaginator
     from tap_payments.records.page import PageOutline
 
 EXAMPLES = os.environ.get("PAGINATOR_EXAMPLES")
@@ -269,9 +270,9 @@ class Reading:
         self.notes = " ".join(facts.notes)
         return self
 
-    def check(self, paginator: object) -> None:
+    def check(self, paginator: ListPaginator) -> None:
         """Check that what is said to be out is out, while the list stands still and comes by the filter's time."""
-        api, remaining = self.api, paginator.remaining  # type: ignore[attr-defined]
+        api, remaining = self.api, paginator.remaining
         if paginator.facts.warnings or api.changes.chance or (not api.walks and not api.filterable):
             return
         if api.ascending or api.ignores_filter or api.ignores_offset or api.lies != Lies():

@@ -22,8 +22,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tap_payments.errors import RunError
-from tap_payments.replication.spans import CLOCK_MARGIN, DAY, Plan, clip, merge
 from tap_payments.pagination.pages import Span
+from tap_payments.replication.spans import CLOCK_MARGIN, DAY, Plan, clip, merge
 from tap_payments.replication.state import KEYS, StreamState, read_state, write_state
 
 if TYPE_CHECKING:
