@@ -36,6 +36,9 @@ RECORDS: list[dict[str, Any]] = [
     {"mixed": [], "numbers": [], "flags": [], "day": "0001-01-01", "at": "2024-02-29T23:59:59Z", "clock": "00:00"},
     {"text": "before\0after", "words": ["one\0two"], "thing": {"nul": "three\0four"}},
     {"thing": {"big": 10**25, "small": 1.25e-7, "none": None, "": " "}, "things": ["\t", "\\"], "unknown": "dropped"},
+    # In UTC these are in the year 10000 and in 1 BC, which Python does not have.
+    {"at": "9999-12-31T23:59:59-05:00"},
+    {"at": "0001-01-01T00:00:00.5+14:00"},
 ]
 
 
@@ -99,7 +102,10 @@ def test_files_of_batches_are_loaded_as_records(
     of_batches = as_records[0] + json.dumps({**batch, "manifest": manifest}).encode() + b"\n"
     for schema, lines in zip(schemas, (b"".join(as_records), of_batches), strict=True):
         loader.load(postgres, schema, lines)
-    # When a record was extracted is not in the file.
+    # When a record was extracted is not in the file, so it is when its message came.
+    never = sql.SQL("SELECT count(*) FROM {} WHERE _sdc_extracted_at IS NULL")
+    with postgres.connect() as connection:
+        assert connection.execute(never.format(sql.Identifier(schemas[1], "things"))).fetchone() == (0,)
     as_wanted, as_found = (table(postgres, schema, "things", without=("_sdc_extracted_at",)) for schema in schemas)
     assert as_found == as_wanted
     assert len(as_found[1]) == len(RECORDS)

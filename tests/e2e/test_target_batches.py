@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 import time
 from contextlib import contextmanager
 from functools import partial
@@ -11,13 +14,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg import sql
 
+from tests.fake_api.data import make_account
+from tests.fake_api.server import FakeAPI
 from tests.support.loaders import BATCH, EXACT, SECONDS_TO_LOAD, count, messages, send, state_from, state_line
+from tests.support.meltano import end
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
+    from tests.e2e.conftest import ProjectMaker
+    from tests.fake_api.log import LoggedRequest
     from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.meltano
@@ -30,10 +38,10 @@ LONG = 100_000
 until = partial(wait_until, seconds=SECONDS_TO_LOAD)
 
 
-def exists(postgres: Postgres, schema: str) -> bool:
-    """Return whether the table of the `messages` is there."""
+def exists(postgres: Postgres, schema: str, name: str = "things") -> bool:
+    """Return whether a table is there, by itself that of the `messages`."""
     with postgres.connect() as connection:
-        return connection.execute("SELECT to_regclass(%s)", [f"{schema}.things"]).fetchone() != (None,)
+        return connection.execute("SELECT to_regclass(%s)", [f"{schema}.{name}"]).fetchone() != (None,)
 
 
 def is_waited_for(postgres: Postgres, schema: str) -> bool:
@@ -85,6 +93,17 @@ def test_the_state_goes_out_when_all_before_it_is_loaded(postgres: Postgres) -> 
         assert [count(postgres, "state", name) for name in ("things", "others")] == [len(records), 2]
 
 
+def test_a_state_goes_out_as_it_came(postgres: Postgres) -> None:
+    state = (
+        b'{"at": 1700000000.5, "digits": 0.12345678901234567890, "whole": 12345678901234567890123, "half": "\\ud83d"}'
+    )
+    with EXACT.start(postgres, "fractions") as process:
+        lines = [messages([{}]), b'{"type": "STATE", "value": ' + state + b"}\n"]
+        told, said = process.communicate(b"".join(lines), SECONDS_TO_LOAD)
+    assert process.returncode == 0, said
+    assert json.loads(told, parse_float=str) == json.loads(state, parse_float=str)
+
+
 def test_a_batch_is_merged_beside_the_reading_of_the_next(postgres: Postgres) -> None:
     schema, *records = messages([{"text": "long" * LONG}] * (2 * BATCH)).splitlines(keepends=True)
     with EXACT.start(postgres, "beside") as process, locked(postgres, "beside", process, schema):
@@ -107,6 +126,8 @@ def test_the_end_waits_for_what_is_merged(postgres: Postgres, *, stopped: bool) 
             if stopped:
                 # By then the last line is read.
                 time.sleep(1)
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.5)
                 process.terminate()
             else:
                 assert process.stdin is not None
@@ -140,7 +161,8 @@ def test_a_load_that_is_stopped_says_that_a_batch_was_not_merged(postgres: Postg
         process.terminate()
         told, said = process.communicate(timeout=SECONDS_TO_LOAD)
     assert told == b""
-    assert b"A batch of 'things' could not be merged" in said
+    assert b"of_a_stranger" in said
+    assert process.returncode != 0
     assert count(postgres, "unsaid", "things") == 0
 
 
@@ -162,7 +184,7 @@ def test_a_load_that_fails_beside_a_merge_names_its_own_error(postgres: Postgres
         until(lambda: is_waited_for(postgres, "fails"))
         stranger = {"type": "RECORD", "stream": "strangers", "record": {}}
         told, said = process.communicate(json.dumps(stranger).encode() + b"\n", SECONDS_TO_LOAD)
-    assert process.returncode != 0
+    assert process.returncode == 1
     assert told == b""
     assert b"strangers" in said.splitlines()[-1]
 
@@ -175,3 +197,26 @@ def test_without_a_key_each_batch_lets_the_state_out(postgres: Postgres) -> None
         send(process, *lines)
         assert state_from(process) == state
         assert count(postgres, "keyless", "things") == BATCH
+
+
+def test_ctrl_c_to_meltano_stores_what_the_loader_has_read(make_project: ProjectMaker, postgres: Postgres) -> None:
+    released = threading.Event()
+
+    def hold(_: FakeAPI, request: LoggedRequest, __: dict[str, str]) -> None:
+        if int(request.params.get("offset", 0)) >= 1_000:
+            released.wait(SECONDS_TO_LOAD)
+
+    with FakeAPI(make_account(charges=2_000)) as api:
+        api.before_each(hold)
+        process = make_project("ctrl_c", api).start("run", "tap-payments", "target-postgres")
+        try:
+            until(lambda: exists(postgres, "ctrl_c", "charges"))
+            # By then the records before are read.
+            time.sleep(2)
+            # It goes to all processes of the terminal, and Meltano sends SIGTERM to its plugins.
+            os.killpg(process.pid, signal.SIGINT)
+            until(lambda: count(postgres, "ctrl_c", "charges"))
+        finally:
+            released.set()
+            end(process)
+    assert count(postgres, "ctrl_c", "charges") >= 500

@@ -117,10 +117,10 @@ PROPERTIES: dict[str, dict[str, Any]] = {
 NOTHING: dict[str, Any] = dict.fromkeys(PROPERTIES)
 
 
-def messages(records: Iterable[dict[str, Any]], *, keyed: bool = True) -> bytes:
-    """Write what a tap would, with every field in every other record and few in the rest."""
+def messages(records: Iterable[dict[str, Any]], *, keyed: bool = True, more: Iterable[str] = ()) -> bytes:
+    """Write what a tap would, with every field in every other record and few in the rest; `more` fields are texts."""
     key = ["id"] if keyed else []
-    schema = {"type": "object", "properties": PROPERTIES}
+    schema = {"type": "object", "properties": PROPERTIES | dict.fromkeys(more, PROPERTIES["text"])}
     lines: list[dict[str, Any]] = [{"type": "SCHEMA", "stream": "things", "schema": schema, "key_properties": key}]
     for line, record in enumerate(records):
         whole = NOTHING if line % 2 else {}
