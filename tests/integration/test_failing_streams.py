@@ -91,7 +91,9 @@ def test_the_state_of_a_stream_that_fails_stays_true(api: FakeAPI) -> None:
     api.faults.add(Status(403), times=None, stream="charges")
     run = run_in_process(tap_config(api), catalog=catalog, state=before).expect_failure("charges", "403")
     assert run.state is not None
-    assert run.state["bookmarks"]["charges"] == before["bookmarks"]["charges"]
+    # Null counts as missing in a state that is read.
+    known = {key: value for key, value in before["bookmarks"]["charges"].items() if value is not None}
+    assert run.state["bookmarks"]["charges"] == known
     assert run.bookmark("customers") is not None
     # Many targets forget their STATE at each RECORD.
     kinds = [message["type"] for message in run.messages]

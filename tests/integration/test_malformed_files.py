@@ -168,7 +168,7 @@ def test_a_malformed_state_is_named_in_one_line(case: str) -> None:
     ],
 )
 def test_null_in_a_state_is_as_good_as_missing(state: JSON) -> None:
-    with FakeAPI(make_account(charges=3)) as api:
+    with FakeAPI(make_account(charges=3), provider="chargedesk") as api:
         catalog = catalog_with(incremental=["charges"])
         run = run_in_process(tap_config(api), catalog=catalog, state=state).expect_success()
         assert run.keys("charges") == api.account.keys("charges")

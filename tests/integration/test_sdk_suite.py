@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 SIZES = {"charges": 700, "products": 30, "customers": 120, "subscriptions": 40}
 # The classes take their settings when they are made, and read them when they run: the address is put in between.
-GENERIC: dict[str, Any] = {"provider": "generic", "username": "generic", "password": "secret"}
+GENERIC: dict[str, Any] = {
+    "provider": "generic",
+    "base_url": "https://api.example.com/v1/",
+    "username": "generic",
+    "password": "secret",
+}
 CHARGEDESK: dict[str, Any] = {"provider": "chargedesk", "username": "sk_test", "requests_per_minute": 1_000_000}
 
 
