@@ -89,7 +89,7 @@ lint: lint-code lint-config ## Check style, types, and configuration files again
 lint-code: .venv/.done ## Check style and types.
 	$(RUN) ruff check
 	$(RUN) ruff format --check
-	$(RUN) mypy tap_payments tests scripts benchmarks demo orchestrate/dags/*.py load/*/*.py
+	$(RUN) mypy tap_payments tests scripts benchmarks demo orchestrate/dags/*.py load/*/*/*.py
 
 lint-config: .venv/.done ## Check meltano.yml, the workflows and the hooks against their schemas.
 	$(CHECK) vendor.meltano meltano.yml

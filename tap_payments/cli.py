@@ -8,19 +8,16 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
-from singer_sdk.exceptions import ConfigValidationError, MappingError
 from singer_sdk.helpers._util import load_json
 from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.singerlib import StateMessage
 from typing_extensions import override
 
-from tap_payments.errors import RunError, StoppedError
+from tap_payments.errors import RunError, StoppedError, describe_error
 from tap_payments.output.stdout import Stdout, open_stdout
 
 if TYPE_CHECKING:
@@ -50,31 +47,12 @@ class PaymentsCommand(SingerCommand):
         try:
             open_stdout()
             return super().main(*args, **kwargs)
-        except (RunError, ConfigValidationError) as error:
-            message = str(error)
-        except MappingError as error:
-            message = f"setting `stream_maps` must hold maps that the SDK can read: {type(error).__name__}"
-        except Exception as error:  # noqa: BLE001 - its text may hold anything, so only its kind and place are logged
-            message = f"internal error: {_place(error)}"
+        except Exception as error:  # noqa: BLE001 - every error is reported in one line
+            message = describe_error(error)
         finally:
             StopSignals.ignore()
-        self.logger.error("%s", _one_line(message))
+        self.logger.error("%s", message)
         sys.exit(1)
-
-
-def _one_line(message: str) -> str:
-    """Keep what an API put into a key or the name of a field from looking like more lines."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in message)
-
-
-def _place(error: Exception) -> str:
-    """Return the kind of an error and the line of the package that it came up in, and nothing of its text."""
-    package, place = Path(__file__).parent, "an unknown place"
-    for frame in traceback.extract_tb(error.__traceback__):
-        file = Path(frame.filename)
-        if file.is_relative_to(package):
-            place = f"{file.relative_to(package).as_posix()}:{frame.lineno}"
-    return f"{type(error).__name__} in {place}"
 
 
 class StopSignals:
@@ -144,8 +122,10 @@ def graceful_end(
 
     Raises:
         SystemExit: If a signal ended the run; the code is 128 and its number.
+        RunError: If a stream failed.
     """
     signals.install()
+    progress.failed = []
     try:
         yield
     except StoppedError:
@@ -166,6 +146,8 @@ def graceful_end(
         progress.close()
     if signals.received is not None:
         sys.exit(128 + signals.received)
+    if progress.failed:
+        raise RunError(f"streams that failed: {', '.join(progress.failed)}; the ERROR line of each says why")
 
 
 def read_object(option: str, file: IO[str] | None) -> dict[str, Any] | None:

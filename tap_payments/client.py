@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from abc import ABC
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -24,7 +25,7 @@ from tap_payments.api.fetcher import PageFetcher, RetryPolicy
 from tap_payments.api.prefetch import Prefetcher
 from tap_payments.api.responses import check_status, parse_page
 from tap_payments.api.transport import ThreadSession, send
-from tap_payments.errors import RunError, UnreadableListError, UnwritableRecordError
+from tap_payments.errors import RunError, StoppedError, StreamError, UnreadableListError, UnwritableRecordError
 from tap_payments.output.activate_version import describe_refusal
 from tap_payments.output.batches import Batches, Manifest
 from tap_payments.output.writer import BufferedWriter
@@ -235,9 +236,28 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         """Stream and path, as messages name them."""
         return f"{self.name}: /" + self.get_url(None).split("://", 1)[1].split("/", 1)[1]
 
-    def failure(self, what: str) -> RunError:
-        """Return the error that ends the run, with stream and path before what happened."""
-        return RunError(f"{self._request_name} {what}")
+    def failure(self, what: str) -> StreamError:
+        """Return the error that fails the stream, with its name and path before what happened."""
+        return StreamError(f"{self._request_name} {what}")
+
+    @override  # type: ignore[misc]  # final, but nothing else of the SDK sees one stream end
+    def sync(self, context: Context | None = None) -> None:
+        """Sync the stream; where the run goes on without it, log why it failed and write a true STATE."""
+        failed = self.sync_context.progress.failed
+        try:
+            super().sync(context)
+        except (RunError, StoppedError):
+            raise
+        except Exception as error:
+            if failed is None:
+                raise
+            # What reads pages ends here, not whenever the error is forgotten.
+            traceback.clear_frames(error.__traceback__)
+            name = "" if isinstance(error, StreamError) else f"{self.name}: "
+            self.logger.error("%s%s", name, errors.describe_error(error))  # noqa: TRY400 - one line, no traceback
+            failed.append(self.name)
+            self._ensure_state()
+            self._write_state_message()
 
     # The pages.
 
@@ -447,7 +467,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             what = f"which `stream_maps` cannot be applied to ({type(error).__name__}): check its expressions"
             raise self.failure(f"sent record {self._protection.show_sent_key(key)}, {what}") from None
 
-    def _unwritable(self, record: Record) -> RunError:
+    def _unwritable(self, record: Record) -> StreamError:
         key = record.get(self.primary_keys[0], "")
         return self.failure(
             f"sent record {self._protection.show_sent_key(key)}, which JSON cannot carry: it is nested too deeply"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
-from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+from singer_sdk.exceptions import ConfigValidationError, FatalAPIError, MappingError, RetriableAPIError
 from typing_extensions import override
 
 # What to do about a status. `docs/troubleshooting.md` lists the same, word for word.
@@ -42,12 +44,20 @@ class RunError(FatalAPIError):
     """Ends the run; the text is its one ERROR line, without anything secret."""
 
 
+class StreamError(FatalAPIError):
+    """Fails one stream; the text is its one ERROR line, without anything secret."""
+
+
 class StoppedError(Exception):
     """The run was stopped while it waited."""
 
 
 class RequestError(FatalAPIError):
     """A request failed, and would fail again; the text follows the name of what was requested."""
+
+
+class RefusedCredentialsError(RequestError):
+    """The API refused the credentials, with which every other stream would fail too."""
 
 
 class TransientError(RetriableAPIError):
@@ -149,6 +159,28 @@ def show_key(key: object) -> str:
     """Return a record's key as messages show it; one that arrived as an object or array may hold anything."""
     text = str(key)
     return OBJECT_KEY if text[:1] in {"{", "["} else text[:100]
+
+
+def describe_error(error: Exception) -> str:
+    """Return the one line that reports an error; of one that is not known, its kind and place alone."""
+    if isinstance(error, RunError | StreamError | ConfigValidationError):
+        message = str(error)
+    elif isinstance(error, MappingError):
+        message = f"setting `stream_maps` must hold maps that the SDK can read: {type(error).__name__}"
+    else:
+        message = f"internal error: {_place(error)}"
+    # What an API put into a key or the name of a field must not look like more lines.
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in message)
+
+
+def _place(error: Exception) -> str:
+    """Return the kind of an error and the line of the package that it came up in, and nothing of its text."""
+    package, place = Path(__file__).parent, "an unknown place"
+    for frame in traceback.extract_tb(error.__traceback__):
+        file = Path(frame.filename)
+        if file.is_relative_to(package):
+            place = f"{file.relative_to(package).as_posix()}:{frame.lineno}"
+    return f"{type(error).__name__} in {place}"
 
 
 def describe_status(status: int) -> str:

@@ -149,8 +149,8 @@ SETTINGS = th.PropertiesList(
         th.DecimalType(minimum=0, maximum=300),
         title="Backoff factor",
         description=(
-            "Retries wait `backoff_factor * 2**n` seconds, n counting from 0, and up to a tenth more, or as long as the "
-            "API asks if that is longer."
+            "Retries wait `backoff_factor * 2**n` seconds, n counting from 0, and up to a tenth more, or as long as "
+            "the API asks if that is longer."
         ),
         default=2,
     ),
@@ -194,8 +194,8 @@ SETTINGS = th.PropertiesList(
         th.StringType,
         title="Invalid values",
         description=(
-            "What to do with a value that cannot be made its declared type: `error` ends the run, `null` loads null in "
-            "its place, with a warning for each field and a count at the end. In YAML and JSON, null is written in "
+            "What to do with a value that cannot be made its declared type: `error` fails the stream, `null` loads "
+            "null in its place, with a warning for each field and a count at the end. In YAML and JSON, write null in "
             "quotes."
         ),
         default="error",
@@ -228,8 +228,8 @@ SETTINGS = th.PropertiesList(
         th.StringType,
         title="Hash key",
         description=(
-            "Secret key of the hashes, for `personal_data: hash`. With `drop`, `customers.customer_id` stays because it "
-            "is the key; it is hashed if `hash_key` is set."
+            "Secret key of the hashes, for `personal_data: hash`. With `drop`, `customers.customer_id` stays because "
+            "it is the key; it is hashed if `hash_key` is set."
         ),
         secret=True,
     ),

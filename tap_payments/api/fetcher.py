@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from tap_payments.errors import RequestError, RunError, TransientError
+from tap_payments.errors import RefusedCredentialsError, RequestError, RunError, StreamError, TransientError
 from tap_payments.records.timestamps import describe
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class RetryPolicy:
     Attributes:
         max_retries: Tries after the first one.
         backoff_factor: Seconds to wait before the first of them; each later one waits twice as long.
-        tries_once: Whether a failure ends the run at once, as a test of the connection does.
+        tries_once: Whether the first failure is final, as a test of the connection does.
     """
 
     max_retries: int
@@ -58,7 +58,7 @@ class RequestCounts(Protocol):
 
 
 class PageFetcher(Generic[Token, Fetched]):
-    """Requests a page again while that may help, and ends the run where it does not."""
+    """Requests a page again while that may help, and fails the stream where it does not."""
 
     def __init__(  # noqa: PLR0913 - the parts that it is made of, given by name
         self,
@@ -97,7 +97,8 @@ class PageFetcher(Generic[Token, Fetched]):
 
         Raises:
             TransientError: If a guess failed.
-            RunError: If the page cannot be had.
+            StreamError: If the page cannot be had.
+            RunError: If the credentials are refused.
             StoppedError: If the run is to stop.
         """
         tries = 0 if failed is None else failed.tries - 1
@@ -109,7 +110,8 @@ class PageFetcher(Generic[Token, Fetched]):
             try:
                 return self._request(token)
             except RequestError as error:
-                raise RunError(f"{self._name} {error}") from None
+                failure = RunError if isinstance(error, RefusedCredentialsError) else StreamError
+                raise failure(f"{self._name} {error}") from None
             except TransientError as error:
                 if guess:
                     if error.pauses_all:
@@ -118,16 +120,16 @@ class PageFetcher(Generic[Token, Fetched]):
                 failed = error
 
     def _wait_to_retry(self, error: TransientError, tries: int) -> None:
-        """Wait after a try that failed, or end the run."""
+        """Wait after a try that failed, or fail the stream."""
         wait = self._retries.wait_after(error, tries)
         if wait > MAX_WAIT:
             back = describe(time.time() + wait)
-            raise RunError(f"{self._name} {error.reason} and asks to wait {wait:.0f} s: run again after {back}")
+            raise StreamError(f"{self._name} {error.reason} and asks to wait {wait:.0f} s: run again after {back}")
         if self._retries.tries_once:
-            raise RunError(f"{self._name} {error.reason}, and --test tries once: {error.advice}")
+            raise StreamError(f"{self._name} {error.reason}, and --test tries once: {error.advice}")
         if tries > self._retries.max_retries:
             times = f", {tries} times in a row" if tries > 1 else ""
-            raise RunError(f"{self._name} {error.reason}{times}: {error.advice}")
+            raise StreamError(f"{self._name} {error.reason}{times}: {error.advice}")
         self._logger.warning(
             "%s %s; trying again in %.12g s (%d of %d)",
             self._name,

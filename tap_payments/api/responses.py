@@ -10,6 +10,7 @@ from tap_payments.api.transport import read_retry_after
 from tap_payments.errors import (
     ContradictionError,
     MalformedBodyError,
+    RefusedCredentialsError,
     RequestError,
     TransientError,
     UnexpectedBodyError,
@@ -44,7 +45,8 @@ def check_status(response: requests.Response, what: str, *, retried: Collection[
             retry_after=read_retry_after(response.headers.get("Retry-After")),
             pauses_all=status == HTTPStatus.TOO_MANY_REQUESTS,
         )
-    raise RequestError(f"{what}: {errors.advise(status)}")
+    failure = RefusedCredentialsError if status == HTTPStatus.UNAUTHORIZED else RequestError
+    raise failure(f"{what}: {errors.advise(status)}")
 
 
 def parse_page(

@@ -167,6 +167,8 @@ class Progress:
         self._current: StreamProgress | None = None
         self._ended = threading.Event()
         self._redirection = ExitStack()
+        #: The streams that failed; None where the first failure ends the run.
+        self.failed: list[str] | None = None
 
     def begin(self, stream: str) -> StreamProgress:
         """Return the counts of a stream, which is under way from now on."""
@@ -201,8 +203,9 @@ class Progress:
     def summarize(self) -> None:
         """Log what the run did, in one line a stream."""
         self.close()
-        for counts in self._streams.values():
-            self._logger.info("Run complete. %s", counts.summarize())
+        for name, counts in self._streams.items():
+            if name not in (self.failed or ()):
+                self._logger.info("Run complete. %s", counts.summarize())
 
     def _report(self) -> None:
         while not self._ended.wait(INTERVAL):

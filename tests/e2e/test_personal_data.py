@@ -81,3 +81,17 @@ def test_a_field_that_schema_declares_is_loaded(api: FakeAPI, postgres: Postgres
     assert "customer_ip" not in warehouse.types("charges")
     assert log.count("does not declare") == 1
     assert "(`customer_ip`)" in log
+
+
+def test_tables_are_dropped_before_personal_data_changes(api: FakeAPI, postgres: Postgres) -> None:
+    pipe(tap_config(api), postgres, "changed_setting")
+    hashed = tap_config(api, personal_data="hash", hash_key=KEY)
+    names = ", ".join(f"changed_setting.{name}" for name in ("charges", "customers", "subscriptions", "products"))
+    with postgres.connect() as connection:
+        connection.execute(f"TRUNCATE {names}".encode())
+        with pytest.raises(AssertionError, match="Altering columns is not supported"):
+            pipe(hashed, postgres, "changed_setting")
+        connection.execute(f"DROP TABLE {names}".encode())
+    _, warehouse = pipe(hashed, postgres, "changed_setting")
+    assert len(warehouse.rows("charges")) == 120
+    assert warehouse.types("charges")["metadata"] == "text"

@@ -46,9 +46,11 @@ def test_an_empty_list_is_no_command_to_delete_everything(deselect: tuple[str, .
 
 def test_a_list_that_was_not_read_to_its_end_activates_nothing() -> None:
     with FakeAPI(make_account(charges=25, customers=3)) as api:
-        api.faults.add(Status(403), when=lambda params: params["offset"] != "0")
+        api.faults.add(Status(403), times=2, when=lambda params: params["offset"] != "0")
         run = read(api).expect_failure("charges", "403")
+    assert run.failed == ["charges", "customers"]
     assert run.records("charges")
+    assert run.records("customers")
     assert not activated(run)
 
 

@@ -54,7 +54,7 @@ def test_a_trickle_that_persists_is_one_error(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])
 def test_a_gzip_bomb_is_refused_while_it_is_read(tmp_path: Path, *, chunked: bool) -> None:
     with FakeAPI(make_account(charges=5)) as api:
-        api.faults.add(Bomb(1024, chunked=chunked), times=None)
+        api.faults.add(Bomb(1024, chunked=chunked), times=None, stream="charges")
         config = tmp_path / "config.json"
         config.write_text(json.dumps(tap_config(api)), encoding="utf-8")
         report = tmp_path / "report"
@@ -65,9 +65,10 @@ def test_a_gzip_bomb_is_refused_while_it_is_read(tmp_path: Path, *, chunked: boo
             process = subprocess.run(command, env=environment(), stderr=stderr, check=False)
     assert process.returncode == 1
     log = (tmp_path / "stderr").read_text(encoding="utf-8").splitlines()
-    assert [line for line in log if "| ERROR" in line] == log[-1:]
-    assert f"charges: /v1/charges answered with more than 256 MiB: {errors.SIZE_ADVICE}" in log[-1]
-    assert len(api.requests) == 1
+    cause, last = [line for line in log if "| ERROR" in line]
+    assert f"charges: /v1/charges answered with more than 256 MiB: {errors.SIZE_ADVICE}" in cause
+    assert last == log[-1]
+    assert len(api.requests_for("charges")) == 1
     assert json.loads(report.read_bytes())["peak"] < MAX_MEMORY
 
 

@@ -111,7 +111,7 @@ def test_a_bad_page_in_the_middle_ends_the_run_behind_the_good_ones(case: str, c
     body = BROKEN[case] if case in BROKEN else WRONG[case].replace("KEY", "charge_id").encode()
     with FakeAPI(make_account(charges=30)) as api:
         api.faults.add(Body(body), times=None, when=lambda params: params["offset"] == "20")
-        run = read_stream(api, "charges", page_size=10, concurrency=concurrency)
+        run = read_stream(api, "charges", page_size=10, page_overlap=0, concurrency=concurrency)
         expect_one_error(run, "charges: /v1/charges ")
         assert run.keys("charges") == api.account.keys("charges")[:20]
 
@@ -120,7 +120,7 @@ def test_a_bad_page_in_the_middle_ends_the_run_behind_the_good_ones(case: str, c
 def test_a_broken_body_that_passes_loses_nothing(fault: Fault) -> None:
     with FakeAPI(make_account(charges=30)) as api:
         api.faults.add(fault, times=3, when=lambda params: params["offset"] == "10")
-        run = read_stream(api, "charges", page_size=10)
+        run = read_stream(api, "charges", page_size=10, page_overlap=0)
         run.expect_success()
         assert run.keys("charges") == api.account.keys("charges")
         assert len(api.requests) == 4 + 3

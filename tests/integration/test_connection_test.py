@@ -11,6 +11,7 @@ from tap_payments import client, errors
 from tap_payments.api import transport
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Drop, Fault, Hang, Status, Trickle
+from tests.fake_api.providers import STREAMS
 from tests.support.in_process import InProcessRun, expect_one_error, invoke_in_process
 from tests.support.tap_runs import tap_config
 
@@ -73,7 +74,7 @@ def test_a_silent_host_is_reported_after_one_timeout(tmp_path: Path, monkeypatch
         api.faults.add(Hang(None), times=None)
         run = run_test(api, tmp_path)
     expect_one_error(run, "did not answer within 0.5 s, and --test tries once", errors.TIMEOUT_ADVICE)
-    assert len(api.requests) == 1
+    assert len(api.requests) == len(STREAMS), "once for each stream"
 
 
 def test_a_shorter_timeout_stays(tmp_path: Path) -> None:
@@ -101,5 +102,15 @@ def test_a_test_tries_once(
         api.faults.add(fault, times=None)
         run = run_test(api, tmp_path, concurrency=concurrency, request_timeout=1)
     expect_one_error(run, words)
-    assert len(api.requests) == 1
+    assert len(api.requests) == len(STREAMS), "once for each stream"
     assert not run.logged("trying again")
+
+
+def test_every_stream_that_fails_is_named(tmp_path: Path) -> None:
+    with FakeAPI(make_account(charges=40, subscriptions=3)) as api:
+        for stream in ("charges", "products"):
+            api.faults.add(Status(403), times=None, stream=stream)
+        run = run_test(api, tmp_path)
+    run.expect_failure("charges", "403").expect_failure("products", "403")
+    assert run.failed == ["charges", "products"]
+    assert len(run.records("subscriptions")) == 1

@@ -44,7 +44,9 @@ def test_an_invalid_value_becomes_null_where_that_is_asked_for(*, unmodified: bo
     deselect = [] if unmodified else ["charges.company"]
     with FakeAPI() as api:
         api.faults.add(Body(f'{{"data":[{wire}]}}'.encode()))
-        run = run_in_process(tap_config(api, **NULL), catalog=catalog_with(only=["charges"], deselect=deselect))
+        run = run_in_process(
+            tap_config(api, offset_param="", **NULL), catalog=catalog_with(only=["charges"], deselect=deselect)
+        )
     assert run.expect_success().records("charges") == [
         {"charge_id": "a", "amount": None, "is_paid": None},
         {"charge_id": "b", "amount": "1.00"},
@@ -94,7 +96,7 @@ def test_a_replication_key_is_never_made_null(setting: JSON) -> None:
             tap_config(api, **setting), catalog=catalog_with(only=["customers"], incremental=["customers"])
         )
     expect_one_error(run, "customers: /v1/customers ", "key-1", "`first_seen`", KEY_VALUE_ADVICE)
-    assert VALUE_ADVICE not in run.lines[-1]
+    assert VALUE_ADVICE not in run.errors[0]
     assert run.records("customers") == []
 
 

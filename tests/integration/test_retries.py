@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_payments import errors
+from tap_payments.api import fetcher
 from tap_payments.api.fetcher import MAX_WAIT
 from tap_payments.api.rate_limiter import RateLimiter
 from tests.fake_api import FakeAPI, make_account
@@ -60,6 +61,7 @@ class Waits:
 def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
     """Replace waits by a record of their lengths."""
     waits = Waits()
+    monkeypatch.setattr(fetcher, "JITTER", 0)
     monkeypatch.setattr(RateLimiter, "wait", lambda _, seconds: waits.one.append(seconds))
     monkeypatch.setattr(RateLimiter, "pause", lambda _, seconds: waits.all.append(seconds))
     return waits
@@ -74,7 +76,7 @@ def api() -> Iterator[FakeAPI]:
 
 def read(api: FakeAPI, **settings: object) -> InProcessRun:
     """Read the charges with the waits that are the default."""
-    given = {"page_size": 10, "backoff_factor": None, **settings}
+    given = {"page_size": 10, "page_overlap": 0, "backoff_factor": None, **settings}
     return run_in_process(tap_config(api, **given), catalog=catalog_with(only=["charges"]))
 
 
@@ -157,6 +159,26 @@ def test_the_wait_is_the_longer_of_backoff_and_retry_after(
     assert bool(waits.all) == (status == 429)
 
 
+@pytest.mark.parametrize(
+    ("header", "shortest", "longest"), [("0", [2, 4, 8], [2.2, 4.4, 8.8]), ("7", [7, 7, 8], [7, 7, 8.8])]
+)
+def test_the_backoff_alone_is_up_to_a_tenth_longer(  # noqa: PLR0913, PLR0917 - cases and fixtures
+    header: str,
+    shortest: list[float],
+    longest: list[float],
+    api: FakeAPI,
+    waits: Waits,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fetcher, "JITTER", 0.1)
+    for drawn, expected in ((0.0, shortest), (1.0, longest)):
+        monkeypatch.setattr("random.uniform", lambda low, high, drawn=drawn: low + drawn * (high - low))
+        waits.one.clear()
+        api.faults.add(Status(503, {"Retry-After": header}), times=3)
+        expect_all(read(api), api)
+        assert waits.one == pytest.approx(expected)
+
+
 def test_retry_after_may_be_a_date(api: FakeAPI, waits: Waits) -> None:
     api.faults.add(Status(503, {"Retry-After": formatdate(time.time() + 250, usegmt=True)}), times=1)
     expect_all(read(api), api)
@@ -184,7 +206,7 @@ def test_too_long_a_wait_fails_and_names_the_time_to_run_again(
     api.faults.add(Status(status, {"Retry-After": header}), times=None)
     run = read(api)
     expect_one_error(run, f"answered {status} ", "run again after ")
-    assert re.search(r"run again after \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", run.lines[-1])
+    assert re.search(r"run again after \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", run.errors[0])
     assert len(api.requests) == 1
     assert waits.asked == []
 

@@ -182,15 +182,20 @@ def test_as_a_process(api: FakeAPI) -> None:
     assert run.messages == []
 
 
-@pytest.mark.parametrize("provider", ["generic", None, "chargedesk"])
-def test_the_examples_address_is_read_with_a_warning(provider: str | None) -> None:
+@pytest.mark.parametrize("provider", ["generic", None])
+@pytest.mark.parametrize("test", [[], ["--test"]])
+def test_credentials_go_to_no_example(provider: str | None, test: list[str], tmp_path: Path) -> None:
     with FakeAPI() as api:
-        config = tap_config(api, provider=provider, base_url=None, max_retries=0)
+        file = tmp_path / "config.json"
+        file.write_text(json.dumps(tap_config(api, provider=provider, base_url=None)), encoding="utf-8")
+        line = expect_refused(invoke_in_process("--config", str(file), *test), "base_url")
+    assert "required" in line
+    assert "`provider: chargedesk`" in line
+
+
+def test_a_provider_with_an_address_needs_none(tmp_path: Path) -> None:
+    with FakeAPI() as api:
+        config = tap_config(api, provider="chargedesk", base_url=None, max_retries=0)
         # A proxy that lets nothing through, so that no test asks a host that is not ours.
         run = run_tap(config, env={"HTTPS_PROXY": api.url, "NO_PROXY": ""})
-        named = run_tap({**config, "base_url": "https://payments.example/v1/"}, env={"HTTPS_PROXY": api.url})
-        read = run_tap(tap_config(api)).expect_success()
-    warnings = run.expect_failure("`base_url`").logged("WARNING", "`base_url`", "example")
-    assert len(warnings) == (provider != "chargedesk")
-    assert not named.expect_failure("`base_url`").logged("WARNING")
-    assert not read.logged("WARNING")
+    assert run.failed == ["charges", "customers", "products", "subscriptions"]

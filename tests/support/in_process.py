@@ -134,7 +134,7 @@ def read_served_records(
     """Read a list whose only page holds these records, given as the text between the brackets of `data`."""
     with FakeAPI() as api:
         api.faults.add(Body(f'{{"data":[{records}]}}'.encode("utf-8", "surrogatepass")), stream=stream)
-        return read_stream(api, stream, undeclared=undeclared, **settings)
+        return read_stream(api, stream, undeclared=undeclared, offset_param="", **settings)
 
 
 def read_served_field(

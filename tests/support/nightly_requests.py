@@ -11,26 +11,25 @@ from dataclasses import dataclass, field
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from tap_payments.output.progress import describe_estimate
-from tap_payments.pagination.pages import PageLengths, PageToken, PagingRules
-from tap_payments.pagination.reading import new_paginator, read_pages
+from tap_payments.output.progress import MINUTE, describe_span
+from tap_payments.pagination.loop import new_paginator, read_pages
+from tap_payments.pagination.pages import ListFacts, PageToken, PagingRules, Span
 from tap_payments.providers import PROVIDERS
-from tap_payments.records.chunk import ReplicationState
-from tap_payments.replication.full_table import FullTable
-from tap_payments.replication.incremental import Incremental, Range
-from tests.support.simulated_lists import fetched_page
+from tap_payments.replication.reading import read_full_table, read_incremental
+from tap_payments.replication.spans import Plan
+from tap_payments.replication.state import StreamState
+from tests.support.outline import fetched_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tap_payments.errors import TransientError
     from tap_payments.records.page import FetchedPage
-    from tap_payments.records.timestamps import Window
 
 DAY = 86_400
 FIRST_NIGHT = 1_750_000_000
 PAGE_SIZE = 500
-DAYS = 30  # `lookback_days`, `window_days` and `reread_days`
+DAYS = 30  # `lookback_days` and `reread_days`
 CHARGEDESK = PROVIDERS["chargedesk"]
 CHARGES = CHARGEDESK.listing("charges")
 # Requests are spaced by 2 % more than 60 / `requests_per_minute` seconds.
@@ -46,26 +45,26 @@ class EvenList:
         records: How many it has on the first night.
         now: The time up to which it has records.
         requests: Requests so far.
-        lengths: What its windows have taught about its pages.
+        facts: What reading it has taught.
     """
 
     begin: int
     records: int
     now: int = FIRST_NIGHT
     requests: int = 0
-    lengths: PageLengths = field(default_factory=lambda: PageLengths(full=PAGE_SIZE))
+    facts: ListFacts = field(default_factory=lambda: ListFacts(full=PAGE_SIZE))
 
-    def read_pages(self, window: Window, may_give_up: bool) -> Iterator[tuple[FetchedPage, Sequence[int]]]:  # noqa: FBT001
-        """Read a window, newest first, as `PaymentsStream` does."""
+    def read_span(self, span: Span) -> Iterator[tuple[FetchedPage, Sequence[int], Sequence[Span]]]:
+        """Read a span, newest first, as `PaymentsStream` does."""
         rules = PagingRules(
             PAGE_SIZE,
-            overlap=CHARGEDESK.page_overlap,
             max_offset=CHARGES.max_offset,
-            filterable=True,
+            is_filterable=True,
+            shows_filter_time=True,
             earliest=CHARGEDESK.earliest,
             now=self.now,
         )
-        return read_pages(new_paginator(rules, window, self.lengths), self, ahead=None, may_give_up=may_give_up)
+        return read_pages(new_paginator(rules, span, self.facts), self, ahead=None)
 
     def schedule(self, token: PageToken, guesses: Sequence[PageToken] = ()) -> None:
         """Fetch nothing ahead."""
@@ -108,7 +107,7 @@ class Nights:
 def full_table(records: int, days: int) -> int:
     """Return the requests of a night that reads the list whole."""
     listing = EvenList(FIRST_NIGHT - days * DAY, records)
-    for _ in FullTable(listing.read_pages).chunks():
+    for _ in read_full_table(listing.read_span):
         pass
     return listing.requests
 
@@ -123,15 +122,21 @@ def incremental(records: int, days: int, *, nights: int) -> Nights:
     """
     listing = EvenList(FIRST_NIGHT - days * DAY, records)
     requests, reread = [], []
-    state = ReplicationState()
+    state = StreamState()
     for night in range(nights + 1):
         listing.now, listing.requests = FIRST_NIGHT + night * DAY, 0
-        reach = Range(state, None, DAYS * DAY, listing.now, CHARGEDESK.earliest)
-        plan = Incremental(listing.read_pages, reach, filterable=True, window_days=DAYS, reread_days=DAYS)
-        new = 0
-        for chunk in plan.chunks():
-            state = chunk.bookmark or state
-            new = new if chunk.is_reread else listing.requests
+        plan = Plan(
+            state,
+            started=listing.now,
+            lookback=DAYS * DAY,
+            reread_days=DAYS,
+            earliest=CHARGEDESK.earliest,
+        )
+        new, reading_new = 0, True
+        for chunk in read_incremental(listing.read_span, plan, is_filterable=True):
+            state = chunk.state or state
+            reading_new = reading_new and not chunk.reread
+            new = listing.requests if reading_new else new
         requests.append(listing.requests)
         reread.append(listing.requests - new)
     return Nights(requests[0], requests[1:], reread[1:])
@@ -150,8 +155,12 @@ def row(records: int) -> str:
     days = YEARS * 365
     read = incremental(records, days, nights=DAYS)
     cells = [full_table(records, days), read.first, mean(read.later), mean(read.reread)]
-    described = [f"{round(cell):,} ({describe_estimate(cell * SECONDS_A_REQUEST)})" for cell in cells]
+    described = [f"{round(cell):,} ({_describe_estimate(cell * SECONDS_A_REQUEST)})" for cell in cells]
     return f"| {records:,} | {' | '.join(described)} |"
+
+
+def _describe_estimate(seconds: float) -> str:
+    return describe_span(seconds if seconds < MINUTE else round(seconds / MINUTE) * MINUTE)
 
 
 if __name__ == "__main__":

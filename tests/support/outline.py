@@ -1,16 +1,30 @@
-"""Pages in memory, as the paginators read them."""
+"""Pages in memory, as the paginators and the replication read them."""
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from tap_payments.records.page import PageOutline
+from tap_payments.records.page import FetchedPage, Page, PageOutline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+ARRIVED = datetime(2025, 1, 1, tzinfo=timezone.utc)
 
 
-def Page(  # noqa: N802 - stands for the class
-    keys: Sequence[str], times: Sequence[float | None], total: int | None = None, has_more: bool = False  # noqa: FBT001, FBT002
+def outline(
+    keys: Sequence[str], times: Sequence[float | None], total: int | None = None, *, has_more: bool = False
 ) -> PageOutline:
+    """Return what a paginator needs to know of a page."""
     return PageOutline(keys, times, times, total, has_more)
+
+
+def fetched_page(rows: Iterable[tuple[int, str]]) -> FetchedPage:
+    """Return a page of records without contents.
+
+    Args:
+        rows: Time and key of each record, in the order of the list.
+    """
+    rows = list(rows)
+    return FetchedPage(Page(outline([key for _, key in rows], [time for time, _ in rows]), ()), ARRIVED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -190,13 +191,25 @@ class TapRun:
         assert not self.errors
         return self
 
+    @property
+    def failed(self) -> list[str]:
+        """The streams that the last line says have failed."""
+        found = re.search(r"\| streams that failed: ([^;]*);", self.lines[-1])
+        return found[1].split(", ") if found else []
+
     def expect_failure(self, *words: str) -> Self:
-        """Assert that the run failed as failures must: exit 1, and one ERROR line, the last one, with these words."""
+        """Assert that the run failed as failures must: exit 1, and one ERROR line, with these words.
+
+        It is the last line, or that of a stream, and the last line names the streams that failed.
+        """
         assert self.exit_code == 1, (self.exit_code, self.stderr)
-        assert self.errors == self.lines[-1:], self.stderr
         assert "Traceback" not in self.stderr
-        for word in words:
-            assert word in self.lines[-1], (word, self.lines[-1])
+        assert self.errors[-1:] == self.lines[-1:], self.stderr
+        causes = self.errors[:-1] if self.failed else self.errors
+        assert len(causes) == (len(self.failed) or 1), self.stderr
+        for stream, cause in zip(self.failed, causes, strict=False):
+            assert f"| {stream}: " in cause
+        assert any(all(word in cause for word in words) for cause in causes), (words, causes)
         return self
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from math import ceil, floor
 from random import Random
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, event, given, settings
@@ -21,7 +21,11 @@ from tap_payments.errors import ContradictionError, UnreadableListError
 from tap_payments.pagination.loop import new_paginator
 from tap_payments.pagination.pages import ListFacts, PageToken, PagingRules, Span
 from tap_payments.pagination.paginator import MAX_STALLED
-from tests.support.outline import Page
+from tests.support.outline import outline
+
+if TYPE_CHECKING:
+    from tap_payments.pagination.paginator import ListPaginator
+    from tap_payments.records.page import PageOutline
 
 EXAMPLES = os.environ.get("PAGINATOR_EXAMPLES")
 MAX_REQUESTS = 5_000
@@ -197,7 +201,7 @@ class Reading:
         self._made = len(self._rows)
         self._ever = Counter(floor(row.order) for row in self._rows)
         self._changes = api.changes.most
-        self._answers: dict[PageToken, Page | None] = {}
+        self._answers: dict[PageToken, PageOutline | None] = {}
         self._served: dict[str, float] = {}
         self.kept = {row.key for row in self._rows if self._is_wanted(row)}
 
@@ -266,10 +270,10 @@ class Reading:
         self.notes = " ".join(facts.notes)
         return self
 
-    def check(self, paginator: object) -> None:
+    def check(self, paginator: ListPaginator) -> None:
         """Check that what is said to be out is out, while the list stands still and comes by the filter's time."""
-        api, remaining = self.api, paginator.remaining  # type: ignore[attr-defined]
-        if paginator.facts.warnings or api.changes.chance or not api.walks and not api.filterable:
+        api, remaining = self.api, paginator.remaining
+        if paginator.facts.warnings or api.changes.chance or (not api.walks and not api.filterable):
             return
         if api.ascending or api.ignores_filter or api.ignores_offset or api.lies != Lies():
             return
@@ -314,7 +318,7 @@ class Reading:
             token.until is None or time < token.until or (time == token.until and not api.excludes_until)
         )
 
-    def _answer(self, token: PageToken) -> Page | None:
+    def _answer(self, token: PageToken) -> PageOutline | None:
         api, lies, draw = self.api, self.api.lies, self._random
         assert api.max_offset is None or token.offset <= api.max_offset, "it asks for more than the largest offset"
         assert token.offset >= 0
@@ -339,7 +343,7 @@ class Reading:
             page = []
             if not (lies.silent and token.offset > 0 and draw.random() < 1 / 2):
                 has_more = lies.total != "honest" or not api.check_total or draw.random() < 1 / 2
-        return Page([row.key for row in page], [row.time for row in page], total, has_more)
+        return outline([row.key for row in page], [row.time for row in page], total, has_more=has_more)
 
     def _total(self, honest: int, reached: int) -> int | None:
         lies = {
@@ -384,7 +388,7 @@ class Reading:
         return (api.since is None or row.created >= api.since) and (api.until is None or row.created <= api.until)
 
 
-def _believed(page: Page | None) -> Page:
+def _believed(page: PageOutline | None) -> PageOutline:
     """Refuse an answer with an error, as reading its body does.
 
     Raises:
@@ -678,7 +682,7 @@ def test_a_page_of_a_usual_length_that_comes_again_is_refused(length: int) -> No
 
 def test_pages_that_come_round_again_end_the_reading() -> None:
     class Carousel(Reading):
-        def _answer(self, token: PageToken) -> Page | None:
+        def _answer(self, token: PageToken) -> PageOutline | None:
             return super()._answer(token._replace(offset=token.offset % 95))
 
     reading = Carousel(Api(0, 100, 1_000, 10, 10)).run()

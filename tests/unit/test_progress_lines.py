@@ -6,7 +6,7 @@ import pytest
 
 from tap_payments.output.progress import StreamProgress, describe_span
 from tap_payments.replication.reading import Chunk
-from tests.support.simulated_lists import fetched_page
+from tests.support.outline import fetched_page
 
 PAGE = fetched_page([(3, "c"), (2, "b"), (1, "a")])
 

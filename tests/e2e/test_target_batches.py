@@ -1,0 +1,222 @@
+"""When the loader that `meltano.yml` installs merges what it has, and what it writes of that."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from psycopg import sql
+
+from tests.fake_api.data import make_account
+from tests.fake_api.server import FakeAPI
+from tests.support.loaders import BATCH, EXACT, SECONDS_TO_LOAD, count, messages, send, state_from, state_line
+from tests.support.meltano import end
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+    from tests.e2e.conftest import ProjectMaker
+    from tests.fake_api.log import LoggedRequest
+    from tests.support.postgres import Postgres
+
+pytestmark = pytest.mark.meltano
+
+# So many batches are merged before the state goes out.
+MERGES = 4
+# More than a pipe holds, as a text of four letters repeated.
+LONG = 100_000
+
+until = partial(wait_until, seconds=SECONDS_TO_LOAD)
+
+
+def exists(postgres: Postgres, schema: str, name: str = "things") -> bool:
+    """Return whether a table is there, by itself that of the `messages`."""
+    with postgres.connect() as connection:
+        return connection.execute("SELECT to_regclass(%s)", [f"{schema}.{name}"]).fetchone() != (None,)
+
+
+def is_waited_for(postgres: Postgres, schema: str) -> bool:
+    """Return whether somebody waits for a lock of the table of the `messages`."""
+    query = "SELECT FROM pg_locks WHERE relation = to_regclass(%s) AND NOT granted"
+    with postgres.connect() as connection:
+        return connection.execute(query, [f"{schema}.things"]).fetchone() is not None
+
+
+@contextmanager
+def locked(postgres: Postgres, schema: str, process: subprocess.Popen[bytes], schema_message: bytes) -> Iterator[None]:
+    """Have a target make its table, and keep it from writing to it."""
+    send(process, schema_message)
+    until(lambda: exists(postgres, schema))
+    with postgres.connect() as connection, connection.transaction():
+        table_of_messages = sql.Identifier(schema, "things")
+        connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(table_of_messages))
+        yield
+
+
+def refuse(postgres: Postgres, schema: str, process: subprocess.Popen[bytes], schema_message: bytes) -> None:
+    """Have a target make its table, and let that refuse the second record."""
+    send(process, schema_message)
+    until(lambda: exists(postgres, schema))
+    check = sql.SQL("ALTER TABLE {} ADD CONSTRAINT of_a_stranger CHECK (line <> 1)")
+    with postgres.connect() as connection:
+        connection.execute(check.format(sql.Identifier(schema, "things")))
+
+
+def test_each_row_is_written_once(postgres: Postgres) -> None:
+    records: list[dict[str, Any]] = [{} for _ in range(10)]
+    changed = [{"id": f"key {line}", "text": "changed"} for line in range(4)]
+    written = "SELECT n_tup_ins, n_tup_upd FROM pg_stat_user_tables WHERE schemaname = 'once' AND relname = 'things'"
+    for lines, expected in ((messages(records), (10, 0)), (messages(changed), (10, 4))):
+        EXACT.load(postgres, "once", lines)
+        with postgres.connect() as connection:
+            assert connection.execute(written).fetchone() == expected
+
+
+def test_the_state_goes_out_when_all_before_it_is_loaded(postgres: Postgres) -> None:
+    schema, *records = messages([{}] * (MERGES * BATCH)).splitlines(keepends=True)
+    others = messages([{}, {}]).replace(b'"things"', b'"others"').splitlines(keepends=True)
+    state = {"bookmarks": {"things": len(records) - 1, "others": 2}}
+    lines = [schema, *others, *records[:-1], state_line(state), records[-1]]
+    with EXACT.start(postgres, "state") as process:
+        send(process, *lines)
+        # Standard input is still open: the state is not that of the end.
+        assert state_from(process) == state
+        assert [count(postgres, "state", name) for name in ("things", "others")] == [len(records), 2]
+
+
+def test_a_state_goes_out_as_it_came(postgres: Postgres) -> None:
+    state = (
+        b'{"at": 1700000000.5, "digits": 0.12345678901234567890, "whole": 12345678901234567890123, "half": "\\ud83d"}'
+    )
+    with EXACT.start(postgres, "fractions") as process:
+        lines = [messages([{}]), b'{"type": "STATE", "value": ' + state + b"}\n"]
+        told, said = process.communicate(b"".join(lines), SECONDS_TO_LOAD)
+    assert process.returncode == 0, said
+    assert json.loads(told, parse_float=str) == json.loads(state, parse_float=str)
+
+
+def test_a_batch_is_merged_beside_the_reading_of_the_next(postgres: Postgres) -> None:
+    schema, *records = messages([{"text": "long" * LONG}] * (2 * BATCH)).splitlines(keepends=True)
+    with EXACT.start(postgres, "beside") as process, locked(postgres, "beside", process, schema):
+        send(process, *records[:BATCH])
+        until(lambda: is_waited_for(postgres, "beside"))
+        # More than the pipe holds, so that writing ends when nearly all is read.
+        send(process, *records[BATCH:-1])
+        assert count(postgres, "beside", "things") == 0
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["ended", "stopped"])
+def test_the_end_waits_for_what_is_merged(postgres: Postgres, *, stopped: bool) -> None:
+    name = f"waits_{stopped}".lower()
+    schema, *records = messages([{}] * (BATCH + 1)).splitlines(keepends=True)
+    state = {"bookmarks": {"things": len(records)}}
+    with EXACT.start(postgres, name) as process:
+        with locked(postgres, name, process, schema):
+            send(process, *records, state_line(state))
+            until(lambda: is_waited_for(postgres, name))
+            if stopped:
+                # By then the last line is read.
+                time.sleep(1)
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.5)
+                process.terminate()
+            else:
+                assert process.stdin is not None
+                process.stdin.close()
+            time.sleep(1)
+            assert process.poll() is None
+        assert state_from(process) == state
+        assert count(postgres, name, "things") == len(records)
+        assert process.wait(SECONDS_TO_LOAD) == 0
+
+
+def test_a_batch_that_cannot_be_merged_ends_the_load(postgres: Postgres) -> None:
+    schema, *records = messages([{}] * BATCH).splitlines(keepends=True)
+    with EXACT.start(postgres, "unmerged") as process:
+        refuse(postgres, "unmerged", process, schema)
+        lines = b"".join([*records, state_line({"bookmarks": {"things": len(records)}})])
+        told, said = process.communicate(lines, SECONDS_TO_LOAD)
+    assert process.returncode != 0
+    assert b"of_a_stranger" in said
+    assert told == b""
+    assert count(postgres, "unmerged", "things") == 0
+
+
+def test_a_load_that_is_stopped_says_that_a_batch_was_not_merged(postgres: Postgres) -> None:
+    schema, *records = messages([{}] * BATCH).splitlines(keepends=True)
+    with EXACT.start(postgres, "unsaid") as process:
+        refuse(postgres, "unsaid", process, schema)
+        send(process, *records, state_line({"bookmarks": {"things": len(records)}}))
+        # By then the last line is read.
+        time.sleep(2)
+        process.terminate()
+        told, said = process.communicate(timeout=SECONDS_TO_LOAD)
+    assert told == b""
+    assert b"of_a_stranger" in said
+    assert process.returncode != 0
+    assert count(postgres, "unsaid", "things") == 0
+
+
+def test_what_came_before_a_schema_is_loaded_before_what_comes_behind_it(postgres: Postgres) -> None:
+    earlier = messages([{"id": "one", "text": "earlier"}]).splitlines(keepends=True)
+    schema, *records = messages([*[{}] * BATCH, {"id": "one", "text": "later"}, {}, {}]).splitlines(keepends=True)
+    changed = schema.replace(b'"text": {"type"', b'"more": {"type": "string"}, "text": {"type"')
+    assert changed != schema
+    EXACT.load(postgres, "changed", b"".join([*earlier, changed, *records]))
+    with postgres.connect() as connection:
+        found = connection.execute("SELECT text FROM changed.things WHERE id = 'one'").fetchall()
+    assert found == [("later",)]
+
+
+def test_a_load_that_fails_beside_a_merge_names_its_own_error(postgres: Postgres) -> None:
+    schema, *records = messages([{}] * BATCH).splitlines(keepends=True)
+    with EXACT.start(postgres, "fails") as process, locked(postgres, "fails", process, schema):
+        send(process, *records)
+        until(lambda: is_waited_for(postgres, "fails"))
+        stranger = {"type": "RECORD", "stream": "strangers", "record": {}}
+        told, said = process.communicate(json.dumps(stranger).encode() + b"\n", SECONDS_TO_LOAD)
+    assert process.returncode == 1
+    assert told == b""
+    assert b"strangers" in said.splitlines()[-1]
+
+
+def test_without_a_key_each_batch_lets_the_state_out(postgres: Postgres) -> None:
+    schema, *records = messages([{}] * BATCH, keyed=False).splitlines(keepends=True)
+    state = {"bookmarks": {"things": BATCH}}
+    lines = [schema, state_line(state), *records]
+    with EXACT.start(postgres, "keyless") as process:
+        send(process, *lines)
+        assert state_from(process) == state
+        assert count(postgres, "keyless", "things") == BATCH
+
+
+def test_ctrl_c_to_meltano_stores_what_the_loader_has_read(make_project: ProjectMaker, postgres: Postgres) -> None:
+    released = threading.Event()
+
+    def hold(_: FakeAPI, request: LoggedRequest, __: dict[str, str]) -> None:
+        if int(request.params.get("offset", 0)) >= 1_000:
+            released.wait(SECONDS_TO_LOAD)
+
+    with FakeAPI(make_account(charges=2_000)) as api:
+        api.before_each(hold)
+        process = make_project("ctrl_c", api).start("run", "tap-payments", "target-postgres")
+        try:
+            until(lambda: exists(postgres, "ctrl_c", "charges"))
+            # By then the records before are read.
+            time.sleep(2)
+            # It goes to all processes of the terminal, and Meltano sends SIGTERM to its plugins.
+            os.killpg(process.pid, signal.SIGINT)
+            until(lambda: count(postgres, "ctrl_c", "charges"))
+        finally:
+            released.set()
+            end(process)
+    assert count(postgres, "ctrl_c", "charges") >= 500

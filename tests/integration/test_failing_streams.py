@@ -1,0 +1,142 @@
+"""A stream that fails does not stop the others; what all streams share ends the run at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tap_payments import errors
+from tap_payments.client import PaymentsStream
+from tests.fake_api import FakeAPI, make_account
+from tests.fake_api.faults import Body, Fault, Status
+from tests.support.in_process import InProcessRun, run_in_process
+from tests.support.tap_runs import catalog_with, tap_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+STREAMS = ("charges", "customers", "products", "subscriptions")
+INVALID = b'{"data":[{"charge_id":"c1","occurred":1700000000,"amount":"12,50 EUR"}]}'
+FAULTS = {
+    "403": (Status(403), errors.ADVICE[403]),
+    "500": (Status(500), errors.SERVER_ADVICE),
+    "an invalid value": (Body(INVALID), errors.VALUE_ADVICE),
+    "another body": (Body(b'{"data": 5}'), errors.BODY_ADVICE),
+    "a list that cannot be read": (Body(b'{"data":[{"occurred":5}]}'), errors.BODY_ADVICE),
+    "429 for an hour": (Status(429, {"Retry-After": "3600"}), "run again after"),
+}
+BATCHES = {"encoding": {"format": "jsonl", "compression": "none"}}
+
+
+@pytest.fixture
+def api() -> Iterator[FakeAPI]:
+    """An API with a few records in each list."""
+    with FakeAPI(make_account(charges=25, customers=8, products=3, subscriptions=6)) as api:
+        yield api
+
+
+def keys_in(folder: Path, run: InProcessRun, api: FakeAPI) -> dict[str, list[str]]:
+    """Return the keys that a run sent of each list, in records or batches."""
+    return {
+        stream: run.keys(stream)
+        or [
+            key
+            for message in run.messages
+            if message["type"] == "BATCH" and message["stream"] == stream
+            for file in message["manifest"]
+            for line in (folder / file.rpartition("/")[2]).read_text(encoding="utf-8").splitlines()
+            for key in api.account.keys(stream)
+            if f'"{key}"' in line.split(",", 1)[0]
+        ]
+        for stream in STREAMS
+    }
+
+
+@pytest.mark.parametrize("batch", [False, True], ids=["records", "batches"])
+@pytest.mark.parametrize(
+    ("stream", "kind"), [*(("charges", kind) for kind in FAULTS), ("customers", "403"), ("subscriptions", "500")]
+)
+def test_a_stream_that_fails_does_not_stop_the_others(
+    stream: str, kind: str, api: FakeAPI, tmp_path: Path, *, batch: bool
+) -> None:
+    fault, words = FAULTS[kind]
+    api.faults.add(fault, times=None, stream=stream)
+    settings = {"batch_config": {**BATCHES, "storage": {"root": tmp_path.as_uri()}}} if batch else {}
+    run = run_in_process(tap_config(api, max_retries=1, **settings))
+    run.expect_failure(f"| {stream}: ", words)
+    assert run.failed == [stream]
+    sent = keys_in(tmp_path, run, api)
+    assert sent == {name: [] if name == stream else api.account.keys(name) for name in STREAMS}
+    (cause,) = run.errors[:-1]
+    begun = [line for line in run.lines[run.lines.index(cause) :] if "Beginning sync of" in line]
+    assert len(begun) == len(STREAMS) - 1 - STREAMS.index(stream), "the line stands where it happened"
+    complete = [name for name in STREAMS if run.logged("Run complete", f"{name}: ")]
+    assert complete == [name for name in STREAMS if name != stream]
+
+
+def test_every_stream_that_failed_is_named(api: FakeAPI) -> None:
+    api.faults.add(Status(403), times=None, stream="charges")
+    api.faults.add(Status(404), times=None, stream="products")
+    run = run_in_process(tap_config(api)).expect_failure("charges", "403").expect_failure("products", "404")
+    assert run.failed == ["charges", "products"]
+    assert run.keys("subscriptions") == api.account.keys("subscriptions")
+
+
+def test_the_state_of_a_stream_that_fails_stays_true(api: FakeAPI) -> None:
+    catalog = catalog_with(incremental=["charges", "customers"])
+    before = run_in_process(tap_config(api), catalog=catalog).expect_success().state
+    assert before is not None
+    api.faults.add(Status(403), times=None, stream="charges")
+    run = run_in_process(tap_config(api), catalog=catalog, state=before).expect_failure("charges", "403")
+    assert run.state is not None
+    assert run.state["bookmarks"]["charges"] == before["bookmarks"]["charges"]
+    assert run.bookmark("customers") is not None
+    # Many targets forget their STATE at each RECORD.
+    kinds = [message["type"] for message in run.messages]
+    assert kinds[-1] == "STATE"
+
+
+def test_records_before_a_failure_are_followed_by_a_state(api: FakeAPI) -> None:
+    api.faults.add(Status(403), when=lambda params: params["offset"] != "0", stream="charges")
+    run = run_in_process(tap_config(api, page_size=10)).expect_failure("charges", "403")
+    assert len(run.records("charges")) == 10
+    ends = [
+        following["type"]
+        for message, following in zip(run.messages, run.messages[1:], strict=False)
+        if message.get("stream") == "charges" and following.get("stream") != "charges"
+    ]
+    assert ends == ["STATE"]
+
+
+def test_a_stream_that_fails_activates_nothing(api: FakeAPI) -> None:
+    api.faults.add(Status(403), when=lambda params: params["offset"] != "0", stream="charges")
+    config = tap_config(api, page_size=10, page_overlap=1, emit_activate_version_messages=True)
+    run = run_in_process(config).expect_failure("charges", "403")
+    assert run.records("charges")
+    activated = [message["stream"] for message in run.messages if message["type"] == "ACTIVATE_VERSION"]
+    assert activated == ["customers", "products", "subscriptions"]
+
+
+def test_an_error_that_nobody_thought_of_fails_its_stream_alone(api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    proper = PaymentsStream._request_page  # noqa: SLF001 - any part may have a fault
+
+    def request(stream: PaymentsStream, *args: object) -> object:
+        if stream.name == "charges":
+            raise KeyError("secret")
+        return proper(stream, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PaymentsStream, "_request_page", request)
+    run = run_in_process(tap_config(api)).expect_failure("| charges: internal error: KeyError")
+    assert "secret" not in run.stderr
+    assert run.keys("customers") == api.account.keys("customers")
+
+
+@pytest.mark.parametrize("stream", ["charges", "customers"])
+def test_refused_credentials_end_the_run_at_once(stream: str, api: FakeAPI) -> None:
+    fault: Fault = Status(401)
+    api.faults.add(fault, times=None, stream=stream)
+    run = run_in_process(tap_config(api)).expect_failure(f"{stream}: /v1/{stream}", errors.ADVICE[401])
+    assert not run.failed
+    assert not api.requests_for("products")

@@ -1,0 +1,177 @@
+"""The loader that `meltano.yml` installs and the one that it is made from, as programs, and messages to load."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from tests.support.fork_server import ForkedProcess, Program
+from tests.support.meltano import PLUGINS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from tests.support.postgres import Postgres
+
+
+@dataclass(frozen=True)
+class Loader:
+    """A target, and what it is told."""
+
+    program: str
+    module: str
+    settings: Mapping[str, Any]
+
+    def load(self, postgres: Postgres, schema: str, lines: bytes, *more: str, fails: bool = False) -> None:
+        """Load messages into a schema, and hold that it went well, or that it `fails`."""
+        program = Program(str(PROGRAMS / self.program), loads=self.module, python=str(PROGRAMS / "python"))
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            (folder / "stdin").write_bytes(lines)
+            (folder / "config.json").write_text(self.config(postgres, schema), encoding="utf-8")
+            process = ForkedProcess(["--config", "config.json", *more], cwd=folder, env=os.environ, program=program)
+            try:
+                exit_code = process.wait(SECONDS_TO_LOAD)
+            finally:
+                process.kill()
+            told = (folder / "stderr").read_text(encoding="utf-8")
+        assert (exit_code != 0) is fails, told[-TOLD_OF_A_FAILURE:]
+
+    def config(self, postgres: Postgres, schema: str) -> str:
+        """Return its settings for a schema, as JSON."""
+        return json.dumps(
+            {
+                "host": "127.0.0.1",
+                "port": postgres.port,
+                "user": postgres.user,
+                "password": postgres.password,
+                "database": postgres.database,
+                "default_target_schema": schema,
+                "validate_records": False,
+                **self.settings,
+            }
+        )
+
+    @contextmanager
+    def start(self, postgres: Postgres, schema: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Start it, with pipes to and from it, and end it."""
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as file:
+            file.write(self.config(postgres, schema))
+            file.flush()
+            command: list[str | Path] = [PROGRAMS / self.program, "--config", file.name]
+            with subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            ) as process:
+                # A test that waits for something that never comes sees the end of its pipes.
+                timer = threading.Timer(SECONDS_TO_LOAD, process.kill)
+                timer.start()
+                try:
+                    yield process
+                finally:
+                    timer.cancel()
+                    process.kill()
+
+
+BATCH = 3
+PROGRAMS = PLUGINS / "loaders" / "target-postgres" / "venv" / "bin"
+# INSERT is the way of the original that keeps every digit.
+ORIGINAL = Loader(
+    "target-postgres",
+    "target_postgres.target",
+    {"use_copy": False, "sanitize_null_text_characters": True, "batch_size_rows": BATCH},
+)
+EXACT = Loader("target-postgres-exact", "target_postgres_exact", {"use_copy": True, "batch_size_rows": BATCH})
+# Columns that hold when and in which order a record was loaded.
+OF_THE_RUN = ("_sdc_batched_at", "_sdc_received_at", "_sdc_sequence", "_sdc_sync_started_at")
+
+TOLD_OF_A_FAILURE = 3000
+SECONDS_TO_LOAD = 120
+
+MONEY = {"type": ["string", "null"], "format": "x-singer.decimal"}
+PROPERTIES: dict[str, dict[str, Any]] = {
+    "id": {"type": "string"},
+    "line": {"type": "integer"},
+    "amount": MONEY,
+    "number": {"type": ["number", "null"]},
+    "flag": {"type": ["boolean", "null"]},
+    "text": {"type": ["string", "null"]},
+    "at": {"type": ["string", "null"], "format": "date-time"},
+    "day": {"type": ["string", "null"], "format": "date"},
+    "clock": {"type": ["string", "null"], "format": "time"},
+    "words": {"type": ["array", "null"], "items": {"type": ["string", "null"]}},
+    "numbers": {"type": ["array", "null"], "items": {"type": "number"}},
+    "flags": {"type": ["array", "null"], "items": {"type": "boolean"}},
+    "mixed": {"type": ["array", "null"], "items": {}},
+    "things": {"type": ["array", "null"]},
+    "thing": {"type": ["object", "null"]},
+}
+NOTHING: dict[str, Any] = dict.fromkeys(PROPERTIES)
+
+
+def messages(records: Iterable[dict[str, Any]], *, keyed: bool = True, more: Iterable[str] = ()) -> bytes:
+    """Write what a tap would, with every field in every other record and few in the rest; `more` fields are texts."""
+    key = ["id"] if keyed else []
+    schema = {"type": "object", "properties": PROPERTIES | dict.fromkeys(more, PROPERTIES["text"])}
+    lines: list[dict[str, Any]] = [{"type": "SCHEMA", "stream": "things", "schema": schema, "key_properties": key}]
+    for line, record in enumerate(records):
+        whole = NOTHING if line % 2 else {}
+        values = {**whole, "id": f"key {line}", "line": line, **record}
+        extracted = f"2026-01-02T03:04:05.{line:06}+00:00"
+        lines.append({"type": "RECORD", "stream": "things", "record": values, "time_extracted": extracted})
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def table(
+    postgres: Postgres, schema: str, name: str, *, without: Sequence[str] = ()
+) -> tuple[dict[str, str], list[tuple[Any, ...]]]:
+    """Return the columns of a table with their types, and its rows, each value as PostgreSQL writes it."""
+    query = "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
+    with postgres.connect() as connection:
+        columns = dict(connection.execute(query, [schema, name]).fetchall())
+        texts = sql.SQL(", ").join(
+            sql.SQL("{}::text").format(sql.Identifier(column))
+            for column in columns
+            if column not in (*OF_THE_RUN, *without)
+        )
+        rows = connection.execute(sql.SQL("SELECT {} FROM {}").format(texts, sql.Identifier(schema, name))).fetchall()
+        times = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
+            sql.Identifier(schema, name),
+            sql.SQL(" OR ").join(sql.SQL("{} IS NULL").format(sql.Identifier(column)) for column in OF_THE_RUN),
+        )
+        assert connection.execute(times).fetchone() == (0,)
+    return columns, sorted(rows, key=str)
+
+
+def count(postgres: Postgres, schema: str, name: str) -> int:
+    """Return how many rows a table has."""
+    with postgres.connect() as connection:
+        row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, name))).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def send(process: subprocess.Popen[bytes], *lines: bytes) -> None:
+    """Write messages to a target that runs."""
+    assert process.stdin is not None
+    process.stdin.write(b"".join(lines))
+    process.stdin.flush()
+
+
+def state_line(state: Mapping[str, Any]) -> bytes:
+    """Return a STATE message."""
+    return json.dumps({"type": "STATE", "value": state}).encode() + b"\n"
+
+
+def state_from(process: subprocess.Popen[bytes]) -> Any:
+    """Wait for the next STATE that a target writes, and return it."""
+    assert process.stdout is not None
+    return json.loads(process.stdout.readline())
