@@ -89,7 +89,8 @@ def test_a_first_load_that_dies_twice_goes_on_from_what_is_kept(make_project: Pr
             process.terminate()
             output, _ = process.communicate(timeout=2 * SOON)
         assert process.returncode == 143, output
-        assert arrived < set(warehouse.rows("charges"))
+        # The first STATE says what is still due, so it may be kept before a new row is.
+        assert arrived <= set(warehouse.rows("charges"))
 
         output = project.run(*INCREMENTAL)
         assert warehouse.counts() == SIZES
