@@ -60,7 +60,9 @@ def warehouse(postgres: Postgres, output: str) -> Warehouse:
 
 def served(api: FakeAPI, stream: str) -> dict[str, dict[str, Any]]:
     """Return what the API serves, as PostgreSQL is to hold it: money as numbers, without NUL."""
-    declared = TapPayments(config={"username": "anybody", "provider": "chargedesk"}).streams[stream].schema["properties"]
+    declared = (
+        TapPayments(config={"username": "anybody", "provider": "chargedesk"}).streams[stream].schema["properties"]
+    )
     records = {}
     for record in api.account.records(stream):
         for name, value in record.items():
