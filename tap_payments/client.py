@@ -102,7 +102,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     )
     # `Coercer` has conformed types already, nested ones too; the SDK's own makes null of numbers beyond a float.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
-    # A STATE goes out at the end of each window.
+    # A STATE goes out with each page that takes its part off what is unread.
     STATE_MSG_FREQUENCY = sys.maxsize
 
     def __init__(self, tap: Tap) -> None:
@@ -214,12 +214,10 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @override
     def parse_response(self, response: requests.Response) -> Page:
         """Return the page of an answer; iterating over it decodes its records."""
-        filter_time = self.listing.filter_field
         return parse_page(
             response,
             key=self.primary_keys[0],
             time=self.time_field,
-            filter_time=filter_time,
             on_replaced=self._warn_of_replaced_text,
         )
 
@@ -373,7 +371,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @override
     def request_records(self, context: Context | None) -> Iterator[Record]:
-        """Yield records; also write a STATE after each window, and ACTIVATE_VERSION at the end."""
+        """Yield records; also write a STATE where it changes, and ACTIVATE_VERSION at the end."""
         writer = self._tap.message_writer
         self._ensure_state()
         for chunk in self.chunks():
@@ -501,7 +499,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @override
     def _write_batch_message(self, encoding: BaseBatchFileEncoding, manifest: list[str]) -> None:
-        """Write the message for the batch's own stream alias; the STATE follows at the end of a window."""
+        """Write the message for the batch's own stream alias; the STATE that covers it follows."""
         for message in self._generate_batch_messages(encoding, list(manifest)):
             if isinstance(manifest, Manifest) and message.stream == manifest.alias:
                 self._tap.write_message(message)
@@ -530,7 +528,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @override
     def _increment_stream_state(self, latest_record: Record, *, context: Context | None = None) -> None:
-        """Leave the bookmark to `_promote`: records come newest first, and only a whole window can be promoted."""
+        """Leave the bookmark to `_promote`: records come newest first, so the last one's time is no bookmark."""
 
     @override
     def _write_starting_replication_value(self, context: Context | None) -> None:

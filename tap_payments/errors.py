@@ -140,10 +140,6 @@ class UnreadableListError(Exception):
     """The list cannot be read whole; the text is the reason, without the name of the stream."""
 
 
-class WindowTooLongError(Exception):
-    """The window's first page is full, and a shorter window will do better; nothing of it was emitted."""
-
-
 class UnwritableRecordError(Exception):
     """A record that JSON cannot carry; `record` is the one."""
 

@@ -49,16 +49,13 @@ def check_status(response: requests.Response, what: str, *, retried: Collection[
     raise failure(f"{what}: {errors.advise(status)}")
 
 
-def parse_page(
-    response: requests.Response, *, key: str, time: str, filter_time: str | None, on_replaced: Callable[[], None]
-) -> Page:
+def parse_page(response: requests.Response, *, key: str, time: str, on_replaced: Callable[[], None]) -> Page:
     """Return the page of an answer.
 
     Args:
         response: An answer whose status is 200.
         key: The field that is a record's key.
         time: The field that is a record's time.
-        filter_time: The field by whose time the API filters; None where it is `time`.
         on_replaced: Called where U+FFFD takes the place of half a surrogate pair.
 
     Raises:
@@ -66,7 +63,7 @@ def parse_page(
         RequestError: If it will not.
     """
     try:
-        return read_page(response.content, key=key, time=time, filter_time=filter_time, on_replaced=on_replaced)
+        return read_page(response.content, key=key, time=time, on_replaced=on_replaced)
     except MalformedBodyError as error:
         raise TransientError(f"answered 200, but {error}", advice=errors.BODY_ADVICE) from None
     except ContradictionError as error:

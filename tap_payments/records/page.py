@@ -45,14 +45,12 @@ class PageOutline:
     Attributes:
         keys: The records' keys.
         times: The records' times in Unix seconds; None where a record has none that can be read.
-        filter_times: The times by which the API filters the list, likewise.
         total: The API's own count of the list's records; None where there is none.
         has_more: Whether the API announces more records.
     """
 
     keys: Sequence[str]
     times: Sequence[float | None]
-    filter_times: Sequence[float | None]
     total: int | None = None
     has_more: bool = False
 
@@ -132,7 +130,6 @@ def read_page(
     *,
     key: str,
     time: str,
-    filter_time: str | None = None,
     on_replaced: Callable[[], None] = lambda: None,
 ) -> Page:
     """Read a page out of an answer.
@@ -141,7 +138,6 @@ def read_page(
         content: The body of the answer.
         key: The field that is a record's key.
         time: The field that is a record's time.
-        filter_time: The field by whose time the API filters; None where it is `time`.
         on_replaced: Called where U+FFFD takes the place of half a surrogate pair; for a record, when it is decoded.
 
     Raises:
@@ -150,7 +146,7 @@ def read_page(
         UnexpectedBodyError: If it is JSON, but not the documented body.
     """
     content = content.removeprefix(codecs.BOM_UTF8)
-    fields = tuple(dict.fromkeys((key, time, filter_time or time)))
+    fields = (key, time)
     try:
         if not content.isascii():
             content.decode()  # The splitter passes over text without a look at its bytes.
@@ -173,11 +169,11 @@ def read_page(
             msg = f"record {number} of the page lacks its key `{key}`"
             raise UnexpectedBodyError(msg)
         keys.append(value if type(value) is str else str(value))
-    times = [[read_time(value) for value in column] for column in columns[1:]]
+    times = [read_time(value) for value in columns[1]]
     has_more = str(envelope.has_more).strip().lower() in {"true", "1", "yes"}
-    outline = PageOutline(keys, times[0], times[-1], _read_total(envelope.total_count), has_more)
-    unreadable = None in times[0] and any(
-        time is None and value not in (None, "") for time, value in zip(times[0], columns[1], strict=True)
+    outline = PageOutline(keys, times, _read_total(envelope.total_count), has_more)
+    unreadable = None in times and any(
+        second is None and value not in (None, "") for second, value in zip(times, columns[1], strict=True)
     )
     return Page(outline, records, unreadable, on_replaced)
 

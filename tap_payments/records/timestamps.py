@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from decimal import Decimal, InvalidOperation
 
@@ -16,19 +15,6 @@ else:
 # Unix seconds that a `datetime` can hold; anything outside is no time of a payment.
 EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
 DIGITS = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Window:
-    """A span of time, both ends inclusive.
-
-    Attributes:
-        since: Oldest Unix second; None where the window is open at the bottom.
-        until: Newest Unix second; None where it is open at the top.
-    """
-
-    since: int | None = None
-    until: int | None = None
 
 
 def read_time(value: object) -> float | None:
@@ -54,19 +40,6 @@ def read_time(value: object) -> float | None:
     except (OverflowError, ValueError, InvalidOperation):
         return None
     return _within(whole if whole == value else float(value))
-
-
-def is_past_latest(value: object) -> bool:
-    """Whether a value is a number beyond every time that `read_time` reads, such as a time in milliseconds.
-
-    Args:
-        value: A bookmark.
-    """
-    if isinstance(value, str):
-        text = value.strip()
-        digits = text.lstrip("0")
-        return text.isascii() and text.isdigit() and (len(digits), digits) > (len(str(LATEST)), str(LATEST))
-    return isinstance(value, int | float) and value > LATEST
 
 
 def describe(second: float) -> str:

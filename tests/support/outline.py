@@ -17,7 +17,7 @@ def outline(
     keys: Sequence[str], times: Sequence[float | None], total: int | None = None, *, has_more: bool = False
 ) -> PageOutline:
     """Return what a paginator needs to know of a page."""
-    return PageOutline(keys, times, times, total, has_more)
+    return PageOutline(keys, times, total, has_more)
 
 
 def fetched_page(rows: Iterable[tuple[int, str]]) -> FetchedPage:
