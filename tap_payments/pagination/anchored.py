@@ -133,12 +133,6 @@ class AnchoredPaginator(ListPaginator):
         else:
             self._go_to(self._value + step)
 
-    def _probe(self, page: Page) -> None:
-        """Look right below a page that may be the last."""
-        below = self._value + len(page.keys)
-        self._go_to(below)
-        self._probes = self._value == below
-
     def _take_probe(self) -> None:
         """Go on where something lies below a page without news."""
         self._probes = False
@@ -149,6 +143,7 @@ class AnchoredPaginator(ListPaginator):
         else:
             self._anchor()
 
+    @override
     def _go_to(self, offset: int) -> None:
         """Go to an offset, or to an anchor where it is above the largest."""
         largest = self._rules.max_offset

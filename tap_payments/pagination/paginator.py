@@ -306,6 +306,16 @@ class ListPaginator(OffsetPaginator):
             "takes only whole pages as offsets"
         )
 
+    @abstractmethod
+    def _go_to(self, offset: int) -> None:
+        """Go to an offset, or elsewhere where it is above the largest."""
+
+    def _probe(self, page: Page) -> None:
+        """Look right below a page that may be the last."""
+        below = self._value + len(page.keys)
+        self._go_to(below)
+        self._probes = self._value == below
+
     def _move_to(self, offset: int) -> None:
         """Ask for the page at an offset, above the end of the last one."""
         self._asked = self._last_value + len(self._last.keys) - offset if self._last else 0

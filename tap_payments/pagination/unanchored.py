@@ -155,11 +155,9 @@ class UnanchoredPaginator(ListPaginator):
         self._remember(page, news)
         is_short = len(page.keys) < self.facts.longest or (self._looks_below and len(page.keys) <= self._rules.overlap)
         if self._rules.overlap and not news and is_short:
-            below = self._value + len(page.keys)
-            self._go_to(below, is_full=True)
-            self._probes = self._value == below
-            return
-        self._step(page)
+            self._probe(page)
+        else:
+            self._step(page)
 
     def _step(self, page: Page) -> None:
         """Go to the next page, above the records that share the last one's second."""
@@ -177,7 +175,8 @@ class UnanchoredPaginator(ListPaginator):
         even = max(group, facts.ties) if overlap and is_full and group else group
         self._go_to(self._value + max(1, length - overlap - even), is_full=is_full)
 
-    def _go_to(self, offset: int, *, is_full: bool) -> None:
+    @override
+    def _go_to(self, offset: int, *, is_full: bool = True) -> None:
         """Go to an offset, or cut the span where it is above the largest."""
         largest = self._rules.max_offset
         if largest is None or offset <= largest:
