@@ -130,7 +130,7 @@ class PostgresLock:
         return self._connection.fileno()
 
     def is_lost(self) -> bool:
-        """Whether the connection is lost: nothing comes by it that was not asked for, but its end."""
+        """Whether the connection is lost: without a request, only its end arrives."""
         if not select.select([self], [], [], 0)[0]:
             return False
         try:
@@ -254,7 +254,7 @@ class Supervisor:
 
 
 def report(line: str) -> None:
-    """Write a line to stdout, unless nobody reads it any more."""
+    """Write a line to stdout, unless its reader has gone."""
     with suppress(OSError):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()

@@ -92,7 +92,7 @@ class PageFetcher(Generic[Token, Fetched]):
 
         Args:
             token: Which page.
-            guess: Whether nobody waits for it yet; it is tried once then.
+            guess: Whether the request is speculative; it is tried once then.
             failed: How an earlier try failed.
 
         Raises:

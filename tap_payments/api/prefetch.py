@@ -113,7 +113,7 @@ class Prefetcher(Generic[Token, Fetched]):
             self._submit(job, first=True)
 
     def close(self) -> None:
-        """Let the threads end as soon as what they wait for has come; nobody waits for them."""
+        """Let the threads end as soon as what they wait for has come, without waiting for them."""
         with self._changed:
             self._closed = True
             self._jobs.clear()

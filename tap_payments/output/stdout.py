@@ -63,7 +63,7 @@ class Stdout(io.RawIOBase):
         return os.isatty(self._descriptor)
 
     def stop_waiting(self) -> None:
-        """Give up on a target that does not read for `STOP_GRACE` seconds from now; called by a signal's handler."""
+        """Stop waiting for a target that does not read, `STOP_GRACE` seconds from now; called by a signal's handler."""
         self._deadline = time.monotonic() + STOP_GRACE
         with suppress(OSError):
             if stat.S_ISFIFO(os.fstat(self._descriptor).st_mode):
