@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tap_payments.records.declarations import SCHEMAS
+from tap_payments.records.schema import SCHEMAS
 from tap_payments.streams import STREAMS
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ import sys
 import traceback
 from abc import ABC
 from dataclasses import replace
-from datetime import datetime, timezone
 from functools import cached_property, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
@@ -23,21 +22,26 @@ from typing_extensions import override
 from tap_payments import errors
 from tap_payments.api.fetcher import PageFetcher, RetryPolicy
 from tap_payments.api.prefetch import Prefetcher
-from tap_payments.api.responses import check_status, parse_page
-from tap_payments.api.transport import ThreadSession, send
-from tap_payments.errors import RunError, StoppedError, StreamError, UnreadableListError, UnwritableRecordError
+from tap_payments.api.transport import ThreadSession, check_status, send
+from tap_payments.errors import (
+    InvalidValueError,
+    MalformedBodyError,
+    RunError,
+    StoppedError,
+    StreamError,
+    UnreadableListError,
+    UnwritableRecordError,
+)
 from tap_payments.output.activate_version import describe_refusal
 from tap_payments.output.batches import Batches, Manifest
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.loop import new_paginator, read_pages
 from tap_payments.pagination.pages import WHOLE, ListFacts, PageToken, PagingRules, Span
-from tap_payments.records.page import FetchedPage, Page
-from tap_payments.records.personal_data import Protection
-from tap_payments.records.reader import RecordReader
-from tap_payments.records.selection import Selection
-from tap_payments.records.undeclared import UndeclaredFields
+from tap_payments.records.page import Page, read_page
+from tap_payments.records.plan import Plan
+from tap_payments.records.schema import SCHEMAS, declares, select_fields
 from tap_payments.replication.reading import describe_limits, read_full_table, read_incremental
-from tap_payments.replication.spans import Plan
+from tap_payments.replication.spans import Plan as DueSpans
 from tap_payments.replication.state import read_state, write_state
 
 if TYPE_CHECKING:
@@ -51,7 +55,6 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import CatalogEntry, RecordMessage, SchemaMessage
 
     from tap_payments.api.rate_limiter import RateLimiter
-    from tap_payments.errors import InvalidValueError
     from tap_payments.output.progress import Progress, StreamProgress
     from tap_payments.pagination.paginator import ListPaginator
     from tap_payments.providers import Listing
@@ -113,6 +116,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         self._pending_version: int | None = None
         self._may_miss_records = False
         self._write_unmodified: Callable[[Record], None] | None = None
+        self._record_key = ""
 
     @property
     def sync_context(self) -> SyncContext:
@@ -184,7 +188,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             params[f"{self.listing.filter_field}[max]"] = token.until
         return params
 
-    def _request_page(self, token: PageToken) -> FetchedPage:
+    def _request_page(self, token: PageToken) -> Page:
         """Send one request, and read its page.
 
         Raises:
@@ -197,7 +201,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         )
         response = send(self.requests_session, prepared, self.timeout)
         self.validate_response(response)
-        return FetchedPage(self.parse_response(response), datetime.now(tz=timezone.utc))
+        return self.parse_response(response)
 
     # The answer.
 
@@ -212,10 +216,10 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         check_status(response, self.response_error_message(response), retried=self.extra_retry_statuses)
 
     @override
-    def parse_response(self, response: requests.Response) -> Page:
-        """Return the page of an answer; iterating over it decodes its records."""
-        return parse_page(
-            response,
+    def parse_response(self, response: requests.Response) -> Page:  # type: ignore[override]  # its records come later
+        """Return the page of a response."""
+        return read_page(
+            response.content,
             key=self.primary_keys[0],
             time=self.time_field,
             on_replaced=self._warn_of_replaced_text,
@@ -286,8 +290,8 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         return ListFacts(full=self.settings.page_size)
 
     def _read_span(
-        self, prefetcher: Prefetcher[PageToken, FetchedPage], span: Span
-    ) -> Iterator[tuple[FetchedPage, Sequence[int], Sequence[Span]]]:
+        self, prefetcher: Prefetcher[PageToken, Page], span: Span
+    ) -> Iterator[tuple[Page, Sequence[int], Sequence[Span]]]:
         """Read a span of the list; yield each page, the indexes of its new records, and what is not out behind it."""
         # A test of the connection takes one record, and has no use for a second page.
         ahead = None if self.is_test else self.settings.concurrency
@@ -297,7 +301,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             for fact in facts:
                 self.sync_context.log_once(f"{self._request_name} {fact}", level=level)
 
-    def _read_chunks(self, prefetcher: Prefetcher[PageToken, FetchedPage]) -> Iterator[Chunk]:
+    def _read_chunks(self, prefetcher: Prefetcher[PageToken, Page]) -> Iterator[Chunk]:
         """Read what the replication method asks for."""
         settings, is_filterable = self.settings, self.listing.filter_field is not None
         is_incremental = self.replication_method == REPLICATION_INCREMENTAL
@@ -310,7 +314,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             return read_full_table(read_span)
         state, unusable = read_state(self.stream_state, self.replication_key or "")
         try:
-            plan = Plan(
+            plan = DueSpans(
                 state,
                 started=self.sync_context.started,
                 start=settings.start,
@@ -340,7 +344,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             counts=counts,
             logger=self.logger,
         )
-        if self._protection.sends_personal_key:
+        if self._plan.sends_personal_key:
             self.logger.warning(
                 "%s: `%s` is personal data, but the key, and goes out as it is: set `hash_key` to have it hashed",
                 self.name,
@@ -354,30 +358,45 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         except UnreadableListError as error:
             raise self.failure(f"cannot be read whole: {error}") from None
         finally:
-            if self._undeclared:
-                self.logger.warning("%s: %s", self.name, self._undeclared.describe())
+            if self._plan.undeclared:
+                self.logger.warning("%s: %s", self.name, self._plan.undeclared.describe())
             self.sync_context.progress.end(self.name)
 
     def _read_records(self, chunk: Chunk) -> Iterator[Record]:
-        if chunk.fetched is None:
-            return iter(())
-        if chunk.fetched.page.has_unreadable_times and self.replication_key:
+        """Yield the records of a chunk as they go out.
+
+        Raises:
+            StreamError: If one cannot be read, or has a value that cannot be coerced.
+        """
+        page = chunk.page
+        if page is None:
+            return
+        if page.has_unreadable_times and self.replication_key:
             message = (
                 f"{self.name}: a record's `{self.time_field}` is neither Unix seconds nor ISO 8601, as times in "
                 "milliseconds are not, so it sets no bookmark: a list of such records is read whole in each run"
             )
             self.sync_context.log_once(message, level=logging.WARNING)
-        return self._reader.read(chunk.fetched.page, chunk.indexes)
+        for index in chunk.indexes:
+            self._record_key = page.keys[index]
+            try:
+                yield cast("Record", self._plan.read(page.records[index]))
+            except (InvalidValueError, MalformedBodyError) as error:
+                raise self._record_failure(f", {error}") from None
+
+    def _record_failure(self, what: str) -> StreamError:
+        """Return the error of the record that is being read or written."""
+        return self.failure(f"sent record {self._plan.format_key(self._record_key)}{what}")
 
     @override
     def request_records(self, context: Context | None) -> Iterator[Record]:
-        """Yield records; also write a STATE where it changes, and ACTIVATE_VERSION at the end."""
+        """Yield records, as structs where none is mapped; also write STATE as it changes, and ACTIVATE_VERSION."""
         writer = self._tap.message_writer
         self._ensure_state()
         for chunk in self.chunks():
-            if chunk.fetched is not None and self.can_write_unmodified and isinstance(writer, BufferedWriter):
+            if chunk.page is not None and self.can_write_unmodified and isinstance(writer, BufferedWriter):
                 self._write_unmodified = writer.record_writer(
-                    self.name, extracted=chunk.fetched.arrived, version=self._stream_version
+                    self.name, extracted=chunk.page.arrived, version=self._stream_version
                 )
             yield from self._read_records(chunk)
             if chunk.indexes:
@@ -389,28 +408,18 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         self._activate_version()
 
     @cached_property
-    def _selection(self) -> Selection:
-        stream_maps = self.config.get("stream_maps") or {}
-        return Selection(self.name, self.schema, self.effective_schema, self.mask, self.stream_maps, stream_maps)
-
-    @cached_property
-    def _protection(self) -> Protection:
-        return Protection.of_stream(self.name, self.primary_keys[0], self.config)
-
-    @cached_property
-    def _undeclared(self) -> UndeclaredFields:
-        return UndeclaredFields(self._protection.declarations)
-
-    @cached_property
-    def _reader(self) -> RecordReader:
-        never_null = {*self.primary_keys, *filter(None, [self.replication_key])}
-        coercer = self._protection.coercer(
-            self._selection.checked_schema(never_null),
-            never_null=never_null,
+    def _plan(self) -> Plan:
+        """What decodes records, from the schemas, the selection and the settings."""
+        return Plan(
+            SCHEMAS.get_schema(self.name),
+            self.effective_schema,
+            select_fields(self.name, self.effective_schema, self.mask),
+            keys=list(filter(None, [*self.primary_keys, self.replication_key])),
+            config=self.config,
+            as_dicts=not self.can_write_unmodified,
             on_invalid=self._count_nulled if self.settings.on_invalid_value == "null" else None,
-            on_undeclared=self._undeclared.add,
+            on_replaced=self._warn_of_replaced_text,
         )
-        return RecordReader(coercer, show_key=self._protection.show_key, failure=self.failure)
 
     def _count_nulled(self, field: str, error: InvalidValueError) -> None:
         """Count a value that becomes null, and warn of the first one of its field."""
@@ -428,8 +437,15 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @cached_property
     def can_write_unmodified(self) -> bool:
-        """Whether selection, stream maps and flattening leave coerced records unchanged."""
-        return self._selection.is_whole
+        """Whether nothing is left to the SDK: stream maps, flattening, deselection in objects that are free in form."""
+        maps = self.stream_maps
+        return (
+            len(maps) == 1
+            and type(maps[0]) is SameRecordTransform
+            and not maps[0].flattening_enabled
+            and maps[0].stream_alias == self.name
+            and all(is_selected or declares(self.effective_schema, path) for path, is_selected in self.mask.items())
+        )
 
     @override
     def _write_record_message(self, record: Record) -> None:
@@ -440,7 +456,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             else:
                 super()._write_record_message(record)
         except (RecursionError, ValueError, TypeError, UnwritableRecordError):
-            raise self._unwritable(record) from None
+            raise self._unwritable() from None
 
     @override
     def _generate_schema_messages(self) -> Generator[SchemaMessage, None, None]:
@@ -452,7 +468,6 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @override
     def _generate_record_messages(self, record: Record) -> Generator[RecordMessage, None, None]:
         """Apply selection and maps, and name the record that they cannot be applied to."""
-        key = record.get(self.primary_keys[0], "")
         sent = self._counts.sent
         try:
             for message in super()._generate_record_messages(record):
@@ -460,16 +475,13 @@ class PaymentsStream(RESTStream[PageToken], ABC):
                     sent[message.stream] += 1
                 yield message
         except RecursionError:
-            raise self._unwritable(record) from None
+            raise self._unwritable() from None
         except Exception as error:  # noqa: BLE001 - an expression may raise anything, with the record in its text
-            what = f"which `stream_maps` cannot be applied to ({type(error).__name__}): check its expressions"
-            raise self.failure(f"sent record {self._protection.show_sent_key(key)}, {what}") from None
+            what = f", which `stream_maps` cannot be applied to ({type(error).__name__}): check its expressions"
+            raise self._record_failure(what) from None
 
-    def _unwritable(self, record: Record) -> StreamError:
-        key = record.get(self.primary_keys[0], "")
-        return self.failure(
-            f"sent record {self._protection.show_sent_key(key)}, which JSON cannot carry: it is nested too deeply"
-        )
+    def _unwritable(self) -> StreamError:
+        return self._record_failure(", which cannot be encoded as JSON: it is nested too deeply")
 
     # BATCH messages.
 
@@ -484,8 +496,8 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             try:
                 for manifest in batches.write(self.chunks(), records=self._named_records, promote=self._promote):
                     yield batch_config.encoding, manifest
-            except UnwritableRecordError as error:
-                raise self._unwritable(error.record) from None
+            except UnwritableRecordError:
+                raise self._unwritable() from None
             counter.increment(self._counts.emitted)
 
     def _named_records(self, chunk: Chunk) -> Iterator[tuple[str, Record]]:

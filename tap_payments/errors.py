@@ -89,11 +89,7 @@ class TransientError(RetriableAPIError):
 
 
 class MalformedBodyError(Exception):
-    """The answer is no JSON: it was cut short, or something between here and the API wrote it."""
-
-
-class UnexpectedBodyError(Exception):
-    """The answer is JSON, but not a page of records; the text describes how, without any of its contents."""
+    """The text of a page or of a record is no JSON, or nested too deeply; the text says which."""
 
 
 class InvalidValueError(Exception):
@@ -121,7 +117,8 @@ class InvalidValueError(Exception):
 
     @override
     def __str__(self) -> str:
-        return f"field `{self.path}`: {self.reason}"
+        advice = KEY_VALUE_ADVICE if self.never_null else VALUE_ADVICE
+        return f"field `{self.path}`: {self.reason}: {advice}"
 
 
 class ContradictionError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from tap_payments.client import PaymentsStream
-from tap_payments.records.declarations import SCHEMAS, DeclaredSchema
+from tap_payments.records.schema import SCHEMAS, DeclaredSchema
 
 if TYPE_CHECKING:
     from singer_sdk import StreamSchema

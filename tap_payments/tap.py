@@ -24,8 +24,7 @@ from tap_payments.cli import PaymentsCommand, StopSignals, graceful_end, read_ob
 from tap_payments.context import SyncContext
 from tap_payments.errors import RunError
 from tap_payments.output.writer import BufferedWriter
-from tap_payments.records.declarations import SCHEMAS, Declarations
-from tap_payments.records.selection import selected_schema
+from tap_payments.records.schema import SCHEMAS, SchemaRules, select_fields
 from tap_payments.settings import SETTINGS, Settings, read_text
 from tap_payments.settings_validation import check_config, find_conflicts
 from tap_payments.stream_maps import find_idle_maps, refuse_collision
@@ -84,11 +83,15 @@ class TapPayments(Tap):
     def input_catalog(self) -> Catalog | None:
         """The catalog that was given, with the settings applied to its schemas."""
         catalog = super().input_catalog
-        declarations = Declarations.from_config(self.config)
+        rules = SchemaRules.from_config(self.config)
         for entry in catalog.streams if catalog else ():
-            if entry.tap_stream_id in STREAMS:
-                own = SCHEMAS.get_schema(entry.tap_stream_id)
-                entry.schema = Schema.from_dict(declarations.resolve(entry.schema.to_dict(), own))
+            if (name := entry.tap_stream_id) in STREAMS:
+                ignored: list[str] = []
+                declared = rules.declare(SCHEMAS.get_schema(name), entry.schema.to_dict(), ignored.append)
+                entry.schema = Schema.from_dict(declared)
+                if ignored:
+                    message = "%s: with `personal_data: %s` the catalog's types of these fields are ignored: %s"
+                    self.logger.warning(message, name, rules.personal_data, ", ".join(f"`{one}`" for one in ignored))
         return catalog
 
     @override
@@ -122,7 +125,7 @@ class TapPayments(Tap):
                 fields[name] = None if schema.get("additionalProperties") else {*known, *schema.get("properties", {})}
             # A map of a stream that is not selected would lack its key.
             if mask.get((), True):
-                selected[name] = selected_schema(name, schema, mask)
+                selected[name] = select_fields(name, schema, mask)
         for name, schema in selected.items():
             try:
                 self.mapper.register_raw_stream_schema(name, schema, self.catalog[name].key_properties)

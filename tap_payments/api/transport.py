@@ -7,14 +7,19 @@ import threading
 import time
 from datetime import timezone
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
 
 from tap_payments import errors
-from tap_payments.errors import RequestError, TransientError
+from tap_payments.errors import RefusedCredentialsError, RequestError, TransientError
 from tap_payments.records.timestamps import LATEST
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 # Largest body that is read, in bytes after decompression; a page of 500 charges is one MB.
 MAX_BODY = 256 << 20
@@ -80,6 +85,32 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
     else:
         return response
     raise TransientError(reason, advice=advice)
+
+
+def check_status(response: requests.Response, what: str, *, retried: Collection[int]) -> None:
+    """Raise unless the status is 200.
+
+    Args:
+        response: The response.
+        what: What happened, in the words of a message.
+        retried: The statuses that another try may not meet.
+
+    Raises:
+        TransientError: If the request is worth another try.
+        RequestError: If it is not.
+    """
+    status = response.status_code
+    if status == HTTPStatus.OK:
+        return
+    if status in retried:
+        raise TransientError(
+            what,
+            advice=errors.advise(status),
+            retry_after=read_retry_after(response.headers.get("Retry-After")),
+            pauses_all=status == HTTPStatus.TOO_MANY_REQUESTS,
+        )
+    failure = RefusedCredentialsError if status == HTTPStatus.UNAUTHORIZED else RequestError
+    raise failure(f"{what}: {errors.advise(status)}")
 
 
 def read_retry_after(header: str | None) -> float | None:

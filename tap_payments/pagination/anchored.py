@@ -20,7 +20,7 @@ from tap_payments.pagination.unanchored import UnanchoredPaginator
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tap_payments.records.page import PageOutline as Page
+    from tap_payments.records.page import Page
 
 
 class AnchoredPaginator(ListPaginator):

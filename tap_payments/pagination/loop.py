@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tap_payments.pagination.pages import ListFacts, PageToken, PagingRules, Span
     from tap_payments.pagination.paginator import ListPaginator
-    from tap_payments.records.page import FetchedPage
+    from tap_payments.records.page import Page
 
 
 class PageSource(Protocol):
@@ -22,7 +22,7 @@ class PageSource(Protocol):
     def schedule(self, token: PageToken, guesses: Sequence[PageToken] = ()) -> None:
         """Schedule a page, and those that will probably follow."""
 
-    def take(self, token: PageToken) -> FetchedPage:
+    def take(self, token: PageToken) -> Page:
         """Return a page that is scheduled."""
 
     def retry(self, token: PageToken, failed: TransientError) -> None:
@@ -43,7 +43,7 @@ def new_paginator(rules: PagingRules, span: Span, facts: ListFacts) -> ListPagin
 
 def read_pages(
     paginator: ListPaginator, pages: PageSource, *, ahead: int | None
-) -> Iterator[tuple[FetchedPage, list[int], Sequence[Span]]]:
+) -> Iterator[tuple[Page, list[int], Sequence[Span]]]:
     """Read a span of a list to its end.
 
     Args:
@@ -62,24 +62,24 @@ def read_pages(
     while current is not None:
         if ahead is None:
             pages.schedule(current.token)
-        fetched = _take(current, pages)
+        page = _take(current, pages)
         indexes, remaining = current.new_indexes, current.remaining
         if current.finished:
             current = current.successor
         if ahead is not None and current is not None:
             pages.schedule(current.token, current.guesses(ahead - 1))
-        yield fetched, indexes, remaining
+        yield page, indexes, remaining
 
 
-def _take(paginator: ListPaginator, pages: PageSource) -> FetchedPage:
+def _take(paginator: ListPaginator, pages: PageSource) -> Page:
     """Take the paginator's next page and feed it; a response that contradicts itself is retried."""
     token, tries = paginator.token, 0
     while True:
-        fetched = pages.take(token)
+        page = pages.take(token)
         try:
-            paginator.advance(fetched.outline)
+            paginator.advance(page)
         except ContradictionError as error:
             tries += 1
             pages.retry(token, TransientError(f"answered 200, but {error}", advice=error.advice, tries=tries))
         else:
-            return fetched
+            return page

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tap_payments.pagination.pages import ListFacts, PagingRules
-    from tap_payments.records.page import PageOutline as Page
+    from tap_payments.records.page import Page
 
 # Pages whose keys are remembered: records that were read last may be deleted all at once.
 RECENT_PAGES = 5

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from tap_payments.pagination.pages import ListFacts, PagingRules
-    from tap_payments.records.page import PageOutline as Page
+    from tap_payments.records.page import Page
 
 # The share of the largest offset that a window is meant to fill.
 FILL = 0.9

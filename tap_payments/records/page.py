@@ -1,4 +1,4 @@
-"""Parsing of an answer's body into a page of records.
+"""A page of records, read out of the body of a response.
 
 The documented body is `{"data": [...]}`, with `total_count` beside `data` in some APIs. Bytes that are no JSON are
 worth another try; JSON of another shape is not.
@@ -10,24 +10,20 @@ import codecs
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tap_payments.errors import (
-    ContradictionError,
-    MalformedBodyError,
-    UnexpectedBodyError,
-)
-from tap_payments.records.exact_json import DECODER, read_integer, read_number
+from tap_payments.errors import BODY_ADVICE, CONTRADICTION_ADVICE, MalformedBodyError, RequestError, TransientError
+from tap_payments.records.exact_json import read_integer, read_number
 from tap_payments.records.timestamps import read_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Sequence
 
 # Half a surrogate pair, escaped or not, as group 1; whole pairs and other escapes are passed over.
 SURROGATES = re.compile(
@@ -39,90 +35,45 @@ SURROGATES = re.compile(
 
 
 @dataclass(frozen=True)
-class PageOutline:
-    """The records of a page in order, without their contents, and the API's own statements about the list.
+class Page:
+    """A page of records, in the order of the list.
 
     Attributes:
         keys: The records' keys.
         times: The records' times in Unix seconds; None where a record has none that can be read.
         total: The API's own count of the list's records; None where there is none.
         has_more: Whether the API announces more records.
+        records: The records, as a rule not decoded yet: what is decoded, coerced and encoded before the next record
+            is touched stays in the processor's cache, and takes half the time.
+        has_unreadable_times: Whether a record has a time that is written in no way that is known.
+        arrived: When the page arrived.
     """
 
     keys: Sequence[str]
     times: Sequence[float | None]
     total: int | None = None
     has_more: bool = False
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page of records, in the order of the list.
-
-    The records stay as they came until they are wanted, one by one: what is decoded, coerced and encoded before the
-    next record is touched stays in the processor's cache, and takes half the time.
-
-    Attributes:
-        outline: The records' keys and times.
-        has_unreadable_times: Whether a record has a time that is written in no way that is known.
-    """
-
-    outline: PageOutline
-    _records: Sequence[msgspec.Raw | dict[str, Any]]
+    records: Sequence[msgspec.Raw | dict[str, Any]] = ()
     has_unreadable_times: bool = False
-    _on_replaced: Callable[[], None] = lambda: None
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return map(self.record, range(len(self.outline.keys)))
-
-    def record(self, place: int) -> dict[str, Any]:
-        """Decode one record; its numbers with a fraction are `Decimal`.
-
-        Args:
-            place: Where in the page it stands, from 0.
-
-        Raises:
-            MalformedBodyError: If the record cannot be read.
-        """
-        raw = self._records[place]
-        if isinstance(raw, dict):
-            return raw
-        try:
-            record: dict[str, Any] = DECODER.decode(raw)
-        except (RecursionError, msgspec.DecodeError, UnicodeDecodeError):
-            record = _decode_carefully(bytes(raw), self._on_replaced)
-        return record
+    arrived: datetime = field(default_factory=lambda: datetime.now(tz=timezone.utc))
 
 
-@dataclass(frozen=True)
-class FetchedPage:
-    """A page and when it arrived."""
-
-    page: Page
-    arrived: datetime
-
-    @property
-    def outline(self) -> PageOutline:
-        """The outline of the page."""
-        return self.page.outline
-
-
-class _Envelope(msgspec.Struct):
+class _Body(msgspec.Struct):
     data: list[msgspec.Raw]
     total_count: Any = None
     has_more: Any = None
     error: Any = None
 
 
-_SPLITTER = msgspec.json.Decoder(_Envelope)
+_SPLITTER = msgspec.json.Decoder(_Body)
 
 
 @cache
-def _outliner(fields: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
+def _header_decoder(fields: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
     """Return a decoder for some fields of a body's records, which passes over all else."""
     record = msgspec.defstruct("Record", [(field, Any, None) for field in fields])
-    envelope = msgspec.defstruct("Body", [("data", list[record])])  # type: ignore[valid-type]  # made at run time
-    return msgspec.json.Decoder(envelope, float_hook=read_number)
+    body = msgspec.defstruct("Body", [("data", list[record])])  # type: ignore[valid-type]  # made at run time
+    return msgspec.json.Decoder(body, float_hook=read_number)
 
 
 def read_page(
@@ -132,67 +83,80 @@ def read_page(
     time: str,
     on_replaced: Callable[[], None] = lambda: None,
 ) -> Page:
-    """Read a page out of an answer.
+    """Read a page out of the body of a response whose status is 200.
 
     Args:
-        content: The body of the answer.
+        content: The body.
         key: The field that is a record's key.
         time: The field that is a record's time.
-        on_replaced: Called where U+FFFD takes the place of half a surrogate pair; for a record, when it is decoded.
+        on_replaced: Called where U+FFFD takes the place of half a surrogate pair.
 
     Raises:
-        MalformedBodyError: If the body is no JSON.
-        ContradictionError: If it has an error beside its records.
-        UnexpectedBodyError: If it is JSON, but not the documented body.
+        TransientError: If the body is no JSON, or has an error beside its records.
+        RequestError: If it is JSON, but not the documented body.
     """
     content = content.removeprefix(codecs.BOM_UTF8)
     fields = (key, time)
     try:
         if not content.isascii():
             content.decode()  # The splitter passes over text without a look at its bytes.
-        envelope = _SPLITTER.decode(content)
-        records: Sequence[msgspec.Raw | dict[str, Any]] = envelope.data
-        # One column of values for each field.
-        outlined = _outliner(fields).decode(content).data
-        columns = [[getattr(record, field) for record in outlined] for field in fields]
+        body = _SPLITTER.decode(content)
+        records: Sequence[msgspec.Raw | dict[str, Any]] = body.data
+        headers = [
+            [getattr(header, field) for field in fields] for header in _header_decoder(fields).decode(content).data
+        ]
     except (RecursionError, msgspec.DecodeError, UnicodeDecodeError):
-        body = _decode_carefully(content, on_replaced)
-        _check_shape(body)
-        envelope = _Envelope([], body.get("total_count"), body.get("has_more"), body.get("error"))
-        records = body["data"]
-        columns = [[record.get(field) for record in body["data"]] for field in fields]
-    if envelope.error not in (None, False, "", []):  # Some servers send one of these where there is no error.
-        raise ContradictionError("it has an `error` beside `data`")
-    keys = []
-    for number, value in enumerate(columns[0], start=1):
-        if value is None or value == "":
-            msg = f"record {number} of the page lacks its key `{key}`"
-            raise UnexpectedBodyError(msg)
-        keys.append(value if type(value) is str else str(value))
-    times = [read_time(value) for value in columns[1]]
-    has_more = str(envelope.has_more).strip().lower() in {"true", "1", "yes"}
-    outline = PageOutline(keys, times, _read_total(envelope.total_count), has_more)
-    unreadable = None in times and any(
-        second is None and value not in (None, "") for second, value in zip(times, columns[1], strict=True)
+        body, records = _read_carefully(content, on_replaced)
+        headers = [[record.get(field) for field in fields] for record in records]
+    if body.error not in (None, False, "", []):  # Some servers send one of these where there is no error.
+        raise TransientError("answered 200, but it has an `error` beside `data`", advice=CONTRADICTION_ADVICE)
+    keys = [value if type(value) is str else str(value) for value, _ in headers if value not in (None, "")]
+    if len(keys) < len(headers):
+        number = next(index for index, (value, _) in enumerate(headers, start=1) if value in (None, ""))
+        raise _unexpected(f"record {number} of the page lacks its key `{key}`")
+    times = [read_time(value) for _, value in headers]
+    return Page(
+        keys,
+        times,
+        _read_total(body.total_count),
+        has_more=str(body.has_more).strip().lower() in {"true", "1", "yes"},
+        records=records,
+        has_unreadable_times=None in times
+        and any(time is None and value not in (None, "") for time, (_, value) in zip(times, headers, strict=True)),
     )
-    return Page(outline, records, unreadable, on_replaced)
 
 
-def _check_shape(body: object) -> None:
-    """Raise an error if JSON is not the documented body."""
-    records = body.get("data") if isinstance(body, dict) else None
+def _unexpected(reason: str) -> RequestError:
+    return RequestError(f"answered 200, but {reason}: {BODY_ADVICE}")
+
+
+def _read_carefully(content: bytes, on_replaced: Callable[[], None]) -> tuple[_Body, list[dict[str, Any]]]:
+    """Read a body that the fast decoder refuses.
+
+    Returns:
+        The body without its records, and the records.
+
+    Raises:
+        TransientError: If it is no JSON.
+        RequestError: If it is JSON, but not the documented body.
+    """
+    try:
+        body = decode_carefully(content, on_replaced)
+    except MalformedBodyError as error:
+        raise TransientError(f"answered 200, but {error}", advice=BODY_ADVICE) from None
+    if not isinstance(body, dict) or "data" not in body:
+        raise _unexpected("the response is JSON without `data`")
+    records = body["data"]
     if not isinstance(records, list):
-        what = "`data` that is no list" if isinstance(body, dict) and "data" in body else "no `data`"
-        msg = f"the answer is JSON with {what}"
-        raise UnexpectedBodyError(msg)
+        raise _unexpected("`data` is not a list")
     for number, record in enumerate(records, start=1):
         if not isinstance(record, dict):
-            msg = f"record {number} of the page is no object"
-            raise UnexpectedBodyError(msg)
+            raise _unexpected(f"record {number} of the page is not an object")
+    return _Body([], body.get("total_count"), body.get("has_more"), body.get("error")), records
 
 
-def _decode_carefully(content: bytes, on_replaced: Callable[[], None]) -> Any:
-    """Decode what the fast decoder refuses, and tell JSON of another shape from what is no JSON.
+def decode_carefully(content: bytes, on_replaced: Callable[[], None]) -> Any:
+    """Decode what the fast decoder refuses.
 
     Python's decoder takes integers of thousands of digits, and NaN and Infinity, which become the texts of their
     names: so they are invalid values wherever text is not declared.
@@ -209,11 +173,9 @@ def _decode_carefully(content: bytes, on_replaced: Callable[[], None]) -> Any:
         text = SURROGATES.sub(lambda match: "\ufffd" if match[1] else match[0], received)
         body = json.loads(text, parse_float=read_number, parse_int=read_integer, parse_constant=str)
     except RecursionError:
-        msg = "the answer is nested too deeply"
-        raise MalformedBodyError(msg) from None
+        raise MalformedBodyError("the response is nested too deeply") from None
     except ValueError:
-        msg = "the answer is no JSON" if content.strip() else "the answer is empty"
-        raise MalformedBodyError(msg) from None
+        raise MalformedBodyError("the response is no JSON" if content.strip() else "the response is empty") from None
     if text != received:
         on_replaced()
     return body
@@ -221,12 +183,8 @@ def _decode_carefully(content: bytes, on_replaced: Callable[[], None]) -> Any:
 
 def _read_total(value: object) -> int | None:
     """Read `total_count`, which PHP may send as text; None where it is no whole number."""
-    number = _read_digits(str(value).strip()) if isinstance(value, str) else value
-    if isinstance(number, bool) or not isinstance(number, int | float | Decimal) or not math.isfinite(number):
+    if isinstance(value, str):
+        value = Decimal(value.strip()) if re.fullmatch(r"[0-9]{1,20}(\.0*)?", value.strip()) else None
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not math.isfinite(value):
         return None
-    return int(number) if number >= 0 and number == int(number) else None
-
-
-def _read_digits(text: str) -> Decimal | None:
-    """Read a number that is written with digits and a point alone, of at most 20 letters."""
-    return Decimal(text) if re.fullmatch(r"\d{1,20}(\.0*)?", text, re.ASCII) else None
+    return int(value) if value >= 0 and value == int(value) else None

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tap_payments.records.declarations import Declarations
+    from tap_payments.records.schema import SchemaRules
 
 # Names that are kept at most, and that a message shows of them, each cut to a length.
 MAX_NAMES = 1000
@@ -18,14 +18,14 @@ IDENTIFIER = re.compile(r"[A-Za-z0-9_.\[\]-]+")
 class UndeclaredFields:
     """The names of a stream's undeclared fields, in the order in which they came."""
 
-    def __init__(self, declarations: Declarations) -> None:
+    def __init__(self, rules: SchemaRules) -> None:
         """Note nothing yet.
 
         Args:
-            declarations: What becomes of undeclared fields. Where personal data must not pass, neither may names that
+            rules: What becomes of undeclared fields. Where personal data must not pass, neither may names that
                 are more than an identifier.
         """
-        self._declarations = declarations
+        self._rules = rules
         self._names: dict[str, None] = {}
 
     def __bool__(self) -> bool:
@@ -42,13 +42,13 @@ class UndeclaredFields:
 
     def describe(self) -> str:
         """Return the line that names them; the names are the API's, which may put anything into them."""
-        protects = self._declarations.protects
+        protects = self._rules.protects
         names = [name for name in self._names if not protects or IDENTIFIER.fullmatch(name)]
         shown = [f"`{_printable(name)}`" for name in names[:SHOWN_NAMES]]
         if others := len(self._names) - len(shown):
             shown.append(f"{others}{' or more' if len(self._names) == MAX_NAMES else ''} others")
         way_on = (
-            f"`personal_data: {self._declarations.personal_data}` lets none of them pass"
+            f"`personal_data: {self._rules.personal_data}` lets none of them pass"
             if protects
             else "declare them in the catalog to load them"
         )

@@ -12,13 +12,13 @@ from tap_payments.replication.spans import DAY
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tap_payments.records.page import FetchedPage
+    from tap_payments.records.page import Page
     from tap_payments.replication.spans import Plan
     from tap_payments.replication.state import StreamState
     from tap_payments.settings import Settings
 
     # Reads a span; yields pages, the indexes of the new records on them, and what is not out behind each.
-    ReadSpan = Callable[[Span], Iterator[tuple[FetchedPage, Sequence[int], Sequence[Span]]]]
+    ReadSpan = Callable[[Span], Iterator[tuple[Page, Sequence[int], Sequence[Span]]]]
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Chunk:
     """Records to emit.
 
     Attributes:
-        fetched: The page that holds them; None where there are none.
+        page: The page that holds them; None where there are none.
         indexes: Where on the page they stand.
         state: The state of the stream once they are out; None where it does not change.
         reread: How many of them are older records that are read again.
         total: The API's own count of the whole list; None where it is not known.
     """
 
-    fetched: FetchedPage | None = None
+    page: Page | None = None
     indexes: Sequence[int] = ()
     state: StreamState | None = None
     reread: int = 0
@@ -42,7 +42,7 @@ class Chunk:
     @property
     def reached(self) -> float | None:
         """The Unix second that reading has come to; None where that is not known."""
-        times = () if self.fetched is None else self.fetched.outline.times
+        times = () if self.page is None else self.page.times
         return next((time for time in reversed(times) if time is not None), None)
 
 
@@ -84,10 +84,10 @@ def describe_limits(
 def read_full_table(read_span: ReadSpan) -> Iterator[Chunk]:
     """Yield the records of the whole list."""
     total: int | None = None
-    for fetched, indexes, _ in read_span(WHOLE):
+    for page, indexes, _ in read_span(WHOLE):
         # Further down, pages may be asked for with a filter, and counts be those of what it lets through.
-        total = fetched.outline.total if total is None else total
-        yield Chunk(fetched, indexes, total=total)
+        total = page.total if total is None else total
+        yield Chunk(page, indexes, total=total)
 
 
 def read_incremental(read_span: ReadSpan, plan: Plan, *, is_filterable: bool) -> Iterator[Chunk]:
@@ -105,19 +105,19 @@ def read_incremental(read_span: ReadSpan, plan: Plan, *, is_filterable: bool) ->
     # What the run owes is in its first STATE: a run that is stopped before its first page is out owes the same.
     yield Chunk(state=plan.state)
     for span in plan.spans:
-        for fetched, indexes, remaining in read_span(span):
+        for page, indexes, remaining in read_span(span):
             before = plan.state
-            due = [index for index in indexes if plan.is_due(span, fetched.outline.times[index])]
-            times = [fetched.outline.times[index] for index in due]
+            due = [index for index in indexes if plan.is_due(span, page.times[index])]
+            times = [page.times[index] for index in due]
             state = plan.progress(span, remaining, times)
-            yield Chunk(fetched, due, None if state == before else state, plan.count_reread(times))
+            yield Chunk(page, due, None if state == before else state, plan.count_reread(times))
 
 
 def _read_whole(read_span: ReadSpan, plan: Plan) -> Iterator[Chunk]:
     """Read the whole list; a record without a time always goes out."""
     seen: list[float | None] = []
-    for fetched, indexes, _ in read_span(WHOLE):
-        times = fetched.outline.times
+    for page, indexes, _ in read_span(WHOLE):
+        times = page.times
         due = [
             index
             for index in indexes
@@ -126,7 +126,7 @@ def _read_whole(read_span: ReadSpan, plan: Plan) -> Iterator[Chunk]:
         known = [time for index in due if (time := times[index]) is not None]
         seen += [min(known), max(known)] if known else []
         seen = [min(seen), max(seen)] if seen else []  # type: ignore[type-var]  # None is left out above
-        yield Chunk(fetched, due, reread=plan.count_reread(times[index] for index in due))
+        yield Chunk(page, due, reread=plan.count_reread(times[index] for index in due))
     for number, span in enumerate(plan.spans):
         plan.progress(span, (), () if number else seen)
     yield Chunk(state=plan.state)

@@ -221,7 +221,7 @@ def begin(tap_of: Callable[[], TapPayments]) -> None:
         for stream in tap.streams.values():
             if isinstance(stream, PaymentsStream) and stream.selected:
                 stream.can_write_unmodified  # noqa: B018 - it reads selection, maps and schema
-                stream._reader  # noqa: B018, SLF001 - it reads the schema
+                stream._plan  # noqa: B018, SLF001 - it reads the schema
                 read_state(stream.stream_state, stream.replication_key or "")
                 stream.finalize_state_progress_markers()
 

@@ -12,12 +12,11 @@ import pytest
 import requests
 
 from tap_payments import client, errors
-from tap_payments.api import responses
 from tap_payments.api.rate_limiter import RateLimiter
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.paginator import ListPaginator
 from tap_payments.records import page
-from tap_payments.records.coercion import Coercer
+from tap_payments.records.decoder import RecordDecoder
 from tap_payments.settings import SETTINGS
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import LEAK_MARKER, Body, Drop, DropMidBody, Fault, Hang, Redirect, Status
@@ -117,8 +116,8 @@ def test_a_setting_that_is_not_known_keeps_its_value(api: FakeAPI) -> None:
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        (responses, "read_page"),
-        (Coercer, "coerce"),
+        (client, "read_page"),
+        (RecordDecoder, "read"),
         (ListPaginator, "advance"),
         (RateLimiter, "acquire"),
         (requests.Session, "send"),

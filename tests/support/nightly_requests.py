@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tap_payments.errors import TransientError
-    from tap_payments.records.page import FetchedPage
+    from tap_payments.records.page import Page
 
 DAY = 86_400
 FIRST_NIGHT = 1_750_000_000
@@ -54,7 +54,7 @@ class EvenList:
     requests: int = 0
     facts: ListFacts = field(default_factory=lambda: ListFacts(full=PAGE_SIZE))
 
-    def read_span(self, span: Span) -> Iterator[tuple[FetchedPage, Sequence[int], Sequence[Span]]]:
+    def read_span(self, span: Span) -> Iterator[tuple[Page, Sequence[int], Sequence[Span]]]:
         """Read a span, newest first, as `PaymentsStream` does."""
         rules = PagingRules(
             PAGE_SIZE,
@@ -69,7 +69,7 @@ class EvenList:
     def schedule(self, token: PageToken, guesses: Sequence[PageToken] = ()) -> None:
         """Fetch nothing ahead."""
 
-    def take(self, token: PageToken) -> FetchedPage:
+    def take(self, token: PageToken) -> Page:
         """Return a page."""
         self.requests += 1
         low = 0 if token.since is None else max(self._place(token.since), 0)

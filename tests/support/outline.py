@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from tap_payments.records.page import FetchedPage, Page, PageOutline
+from tap_payments.records.page import Page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-ARRIVED = datetime(2025, 1, 1, tzinfo=timezone.utc)
-
 
 def outline(
     keys: Sequence[str], times: Sequence[float | None], total: int | None = None, *, has_more: bool = False
-) -> PageOutline:
+) -> Page:
     """Return what a paginator needs to know of a page."""
-    return PageOutline(keys, times, total, has_more)
+    return Page(keys, times, total, has_more)
 
 
-def fetched_page(rows: Iterable[tuple[int, str]]) -> FetchedPage:
+def fetched_page(rows: Iterable[tuple[int, str]]) -> Page:
     """Return a page of records without contents.
 
     Args:
         rows: Time and key of each record, in the order of the list.
     """
     rows = list(rows)
-    return FetchedPage(Page(outline([key for _, key in rows], [time for time, _ in rows]), ()), ARRIVED)
+    return outline([key for _, key in rows], [time for time, _ in rows])

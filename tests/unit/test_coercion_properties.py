@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from decimal import Decimal
 from typing import Any
@@ -12,10 +11,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tap_payments.errors import InvalidValueError
-from tap_payments.records.coercion import MONEY_FORMAT, Coercer, CoercionRules
-from tap_payments.records.conversions import NUMBER
+from tap_payments.records.coerce import NUMBER, CoercionRules
+from tap_payments.records.decoder import RecordDecoder
 from tap_payments.records.exact_json import DECODER, ENCODER, number_text
 from tap_payments.records.page import read_page
+from tap_payments.records.schema import MONEY_FORMAT
+from tests.support.decoding import coerce_by_fields, compile_fields, decoder_reader
 from tests.support.in_process import Number, read_exactly
 
 JSON = dict[str, Any]
@@ -91,7 +92,7 @@ def fits(value: object, declared: JSON) -> bool:
 def conformed(schema: JSON, text: str) -> Any:
     """Coerce a record; None where it does not fit."""
     try:
-        return Coercer(schema).coerce(DECODER.decode(text))
+        return coerce_by_fields(schema, text)
     except InvalidValueError:
         return None
 
@@ -110,7 +111,7 @@ def test_what_comes_out_has_the_declared_types(schema: JSON, text: str) -> None:
 @given(schemas, records)
 def test_what_does_not_fit_becomes_null_where_that_is_asked_for(schema: JSON, text: str) -> None:
     told: list[str] = []
-    record = Coercer(schema, CoercionRules(on_invalid=lambda path, _: told.append(path))).coerce(DECODER.decode(text))
+    record = coerce_by_fields(schema, text, CoercionRules(on_invalid=lambda path, _: told.append(path)))
     assert all(fits(record[name], inner) for name, inner in schema["properties"].items() if name in record)
     strict = conformed(schema, text)
     assert (strict is None) == bool(told), "only what the strict one refuses"
@@ -123,21 +124,21 @@ def test_what_does_not_fit_becomes_null_where_that_is_asked_for(schema: JSON, te
 def test_what_fits_is_left_alone(schema: JSON, text: str) -> None:
     record = conformed(schema, text)
     assume(record is not None)
-    again = Coercer(schema).coerce(copy.deepcopy(record))
+    again = coerce_by_fields(schema, ENCODER.encode(record).decode())
     assert ENCODER.encode(again) == ENCODER.encode(record)
 
 
 @CHECKED
 @given(schemas, st.lists(records, max_size=6))
-def test_what_was_learned_of_one_record_does_no_harm_to_the_next(schema: JSON, texts: list[str]) -> None:
-    learned = Coercer(schema)
+def test_the_decoder_and_the_fields_agree_whatever_came_before(schema: JSON, texts: list[str]) -> None:
+    read = decoder_reader(schema)
     for text in texts * 2:
         alone = conformed(schema, text)
         try:
-            together = learned.coerce(DECODER.decode(text))
+            together = read_exactly(read(text))
         except InvalidValueError:
             together = None
-        assert ENCODER.encode(together) == ENCODER.encode(alone)
+        assert together == (None if alone is None else read_exactly(ENCODER.encode(alone)))
 
 
 @CHECKED
@@ -177,9 +178,11 @@ def test_a_page_goes_out_as_it_came(fields: list[dict[str, str]]) -> None:
         for place, one in enumerate(fields)
     ]
     page = read_page(f'{{"data":[{",".join(wire)}]}}'.encode(), key="key", time="when")
-    assert page.outline.keys == [str(place) for place in range(len(fields))]
+    assert page.keys == [str(place) for place in range(len(fields))]
     for place, text in enumerate(wire):
-        out = ENCODER.encode(page.record(place))
+        out = ENCODER.encode(
+            RecordDecoder(compile_fields({"additionalProperties": True}), CoercionRules()).read(page.records[place])
+        )
         assert as_numbers(read_exactly(out)) == as_numbers(read_exactly(text))
 
 
@@ -188,7 +191,7 @@ def test_a_page_goes_out_as_it_came(fields: list[dict[str, str]]) -> None:
 def test_a_refusal_names_the_field_and_not_the_value(schema: JSON, name: str, value: str) -> None:
     told = None
     try:
-        Coercer(schema).coerce(DECODER.decode(f'{{"{name}":{value}}}'))
+        coerce_by_fields(schema, f'{{"{name}":{value}}}')
     except InvalidValueError as misfit:
         told = str(misfit)
     assert told is None or (f"field `{name}" in told and MARK not in told)

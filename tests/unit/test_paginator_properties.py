@@ -25,7 +25,7 @@ from tests.support.outline import outline
 
 if TYPE_CHECKING:
     from tap_payments.pagination.paginator import ListPaginator
-    from tap_payments.records.page import PageOutline
+    from tap_payments.records.page import Page
 
 EXAMPLES = os.environ.get("PAGINATOR_EXAMPLES")
 MAX_REQUESTS = 5_000
@@ -201,7 +201,7 @@ class Reading:
         self._made = len(self._rows)
         self._ever = Counter(floor(row.order) for row in self._rows)
         self._changes = api.changes.most
-        self._answers: dict[PageToken, PageOutline | None] = {}
+        self._answers: dict[PageToken, Page | None] = {}
         self._served: dict[str, float] = {}
         self.kept = {row.key for row in self._rows if self._is_wanted(row)}
 
@@ -318,7 +318,7 @@ class Reading:
             token.until is None or time < token.until or (time == token.until and not api.excludes_until)
         )
 
-    def _answer(self, token: PageToken) -> PageOutline | None:
+    def _answer(self, token: PageToken) -> Page | None:
         api, lies, draw = self.api, self.api.lies, self._random
         assert api.max_offset is None or token.offset <= api.max_offset, "it asks for more than the largest offset"
         assert token.offset >= 0
@@ -388,7 +388,7 @@ class Reading:
         return (api.since is None or row.created >= api.since) and (api.until is None or row.created <= api.until)
 
 
-def _believed(page: PageOutline | None) -> PageOutline:
+def _believed(page: Page | None) -> Page:
     """Refuse an answer with an error, as reading its body does.
 
     Raises:
@@ -682,7 +682,7 @@ def test_a_page_of_a_usual_length_that_comes_again_is_refused(length: int) -> No
 
 def test_pages_that_come_round_again_end_the_reading() -> None:
     class Carousel(Reading):
-        def _answer(self, token: PageToken) -> PageOutline | None:
+        def _answer(self, token: PageToken) -> Page | None:
             return super()._answer(token._replace(offset=token.offset % 95))
 
     reading = Carousel(Api(0, 100, 1_000, 10, 10)).run()

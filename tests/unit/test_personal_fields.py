@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_payments.records.coercion import PERSONAL
-from tap_payments.records.declarations import SCHEMAS
+from tap_payments.records.schema import PERSONAL, SCHEMAS
 from tap_payments.streams import STREAMS
 
 if TYPE_CHECKING:

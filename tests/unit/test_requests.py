@@ -8,6 +8,7 @@ import json
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 import requests
 from singer_sdk.exceptions import FatalAPIError
@@ -34,7 +35,8 @@ def charges(first: int, last: int) -> dict[str, Any]:
 
 def read(**settings: object) -> list[Any]:
     """Read the charges with the stream alone."""
-    return list(TapPayments(config={"page_overlap": 0, **CONFIG, **settings}).streams["charges"].get_records(None))
+    stream = TapPayments(config={"page_overlap": 0, **CONFIG, **settings}).streams["charges"]
+    return [msgspec.to_builtins(record) for record in stream.get_records(None)]
 
 
 def test_a_request_has_page_size_offset_and_credentials(requests_mock: Mocker) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tap_payments.providers import PROVIDERS
-from tap_payments.records.declarations import SCHEMAS
+from tap_payments.records.schema import SCHEMAS
 from tap_payments.streams import STREAMS
 
 

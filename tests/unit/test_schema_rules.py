@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tap_payments.errors import InvalidValueError
-from tap_payments.records.coercion import MONEY_FORMAT, PERSONAL
-from tap_payments.records.declarations import SCHEMAS, Declarations
-from tap_payments.records.personal_data import value_hasher
+from tap_payments.records.personal import value_hasher
+from tap_payments.records.schema import MONEY_FORMAT, PERSONAL, SCHEMAS, SchemaRules
 from tap_payments.streams import STREAMS
+
+if TYPE_CHECKING:
+    from tap_payments.records.coerce import Field
 
 JSON = dict[str, Any]
 
-KEEP, HASH, DROP = Declarations(), Declarations("hash", hashes_keys=True), Declarations("drop")
-TEXT = Declarations(amounts="text")
+KEEP, HASH, DROP = SchemaRules(), SchemaRules("hash", hashes_keys=True), SchemaRules("drop")
+TEXT = SchemaRules(amounts="text")
 NULLABLE = {"type": ["string", "null"]}
+
+
+def compile_fields(rules: SchemaRules, own: JSON, declared: JSON) -> Field:
+    return rules.compile_record(own, declared, declared, keys=())
 
 
 def without_marks(value: Any) -> Any:
@@ -31,14 +37,13 @@ def without_marks(value: Any) -> Any:
 def test_by_default_the_own_schema_is_declared_without_its_marks(name: str) -> None:
     own = SCHEMAS.get_schema(name)
     before = copy.deepcopy(own)
-    declared = KEEP.declare(own)
+    declared = KEEP.declare(own, own)
     assert declared == without_marks(own) != own
-    assert KEEP.coerced(declared, own) == declared
     assert own == before
 
 
-@pytest.mark.parametrize("declarations", [KEEP, TEXT], ids=["keep", "text"])
-def test_a_catalogs_own_types_hold_where_nothing_is_protected(declarations: Declarations) -> None:
+@pytest.mark.parametrize("rules", [KEEP, TEXT], ids=["keep", "text"])
+def test_a_catalogs_own_types_hold_where_nothing_is_protected(rules: SchemaRules) -> None:
     schema: JSON = {
         "type": "object",
         "additionalProperties": True,
@@ -49,18 +54,19 @@ def test_a_catalogs_own_types_hold_where_nothing_is_protected(declarations: Decl
             "unheard_of": {"type": ["array", "null"], "items": {"properties": {"amount": {"format": MONEY_FORMAT}}}},
         },
     }
-    assert declarations.resolve(schema, SCHEMAS.get_schema("charges")) == schema
+    assert rules.declare(SCHEMAS.get_schema("charges"), schema) == schema
 
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_amounts_as_text_change_money_fields_alone(name: str) -> None:
     own = SCHEMAS.get_schema(name)
-    declared = TEXT.declare(own)
+    declared = TEXT.declare(own, own)
     assert MONEY_FORMAT in json.dumps(own)
     assert MONEY_FORMAT not in json.dumps(declared)
-    assert TEXT.coerced(declared, own) == KEEP.declare(own), "amounts are checked all the same"
+    keep = KEEP.declare(own, own)
+    assert compile_fields(TEXT, own, declared) == compile_fields(KEEP, own, keep), "amounts are checked all the same"
     # A catalog that was made before says `decimal`.
-    assert TEXT.resolve(KEEP.declare(own), own) == declared
+    assert TEXT.declare(own, keep) == declared
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -82,36 +88,41 @@ def test_hashed_fields_are_text_and_dropped_ones_are_not_declared(amounts: str, 
                     pairs = (one["properties"][field]["items"] for one in (hashed, dropped))
                     check(known["items"], *pairs)
 
-    hashed = Declarations("hash", amounts, hashes_keys=True).declare(own)
-    dropped = Declarations("drop", amounts).declare(own)
+    hashed = SchemaRules("hash", amounts, hashes_keys=True).declare(own, own)
+    dropped = SchemaRules("drop", amounts).declare(own, own)
     check(own, hashed, dropped)
     assert (MONEY_FORMAT in json.dumps(hashed)) is (MONEY_FORMAT in json.dumps(dropped)) is (amounts == "decimal")
     assert PERSONAL not in json.dumps([hashed, dropped])
 
 
-@pytest.mark.parametrize(("declarations", "unchecked"), [(KEEP, True), (TEXT, True), (HASH, False), (DROP, False)])
-def test_what_is_not_checked_comes_no_further_where_personal_data_is_protected(
-    declarations: Declarations, *, unchecked: bool
-) -> None:
-    schema = {"properties": {"customer_id": {"type": "string"}, "name": True, "charges": True}}
-    coerced = declarations.coerced(schema, SCHEMAS.get_schema("customers"))
-    assert {name: coerced["properties"][name] for name in ("name", "charges")} == {
-        "name": unchecked,
-        "charges": unchecked,
-    }
-
-
-def test_what_records_are_coerced_by_says_what_is_hashed_and_what_is_removed() -> None:
+def test_the_fields_of_a_record_say_what_is_hashed_and_what_does_not_go_out() -> None:
     own = SCHEMAS.get_schema("customers")
-    hashed, dropped = (one.coerced(one.declare(own), own)["properties"] for one in (HASH, DROP))
+    hashed, dropped = (compile_fields(one, own, one.declare(own, own)).properties for one in (HASH, DROP))
+    assert hashed is not None
+    assert dropped is not None
     for name, known in own["properties"].items():
-        if known.get(PERSONAL) and name != "customer_id":
-            assert hashed[name] == known
-            assert dropped[name] is False
-    assert hashed["customer_id"] == own["properties"]["customer_id"]
-    assert dropped["customer_id"] == without_marks(own["properties"]["customer_id"])
-    nested = dropped["subscriptions"]["items"]["properties"]
-    assert nested["metadata"] is nested["items"]["items"]["properties"]["description"] is False
+        field = hashed[name]
+        assert field is not None
+        assert field.is_hashed is bool(known.get(PERSONAL))
+        assert field.kind in known["type"] or field.kind == "decimal"
+        assert (dropped[name] is None) is (bool(known.get(PERSONAL)) and name != "customer_id")
+    key = dropped["customer_id"]
+    assert key is not None
+    assert not key.is_hashed
+
+
+def test_a_catalog_only_selects_where_personal_data_is_protected() -> None:
+    own = SCHEMAS.get_schema("customers")
+    given = {"type": "object", "properties": {"customer_id": {"type": "string"}, "first_seen": {"type": "string"}}}
+    ignored: list[str] = []
+    declared = HASH.declare(own, given, ignored.append)
+    assert ignored == ["first_seen"]
+    assert declared["properties"].keys() == {"customer_id", "first_seen"}
+    assert declared["properties"]["first_seen"] == own["properties"]["first_seen"]
+    ignored.clear()
+    assert KEEP.declare(own, given, ignored.append) == given
+    assert HASH.declare(own, own, ignored.append) == HASH.declare(own, KEEP.declare(own, own), ignored.append)
+    assert ignored == []
 
 
 @pytest.mark.parametrize(
@@ -122,14 +133,14 @@ def test_what_records_are_coerced_by_says_what_is_hashed_and_what_is_removed() -
         ({"personal_data": "hash"}, HASH),
         ({"personal_data": "drop"}, DROP),
         ({"personal_data": "drop", "hash_key": " "}, DROP),
-        ({"personal_data": "drop", "hash_key": "a"}, Declarations("drop", hashes_keys=True)),
+        ({"personal_data": "drop", "hash_key": "a"}, SchemaRules("drop", hashes_keys=True)),
         ({"amounts": "text"}, TEXT),
         ({"personal_data": ["hash"], "amounts": {}, "hash_key": 5}, KEEP),
         ({"personal_data": None, "amounts": None}, KEEP),
     ],
 )
-def test_any_configuration_can_be_read(config: JSON, wanted: Declarations) -> None:
-    assert Declarations.from_config(config) == wanted
+def test_any_configuration_can_be_read(config: JSON, wanted: SchemaRules) -> None:
+    assert SchemaRules.from_config(config) == wanted
 
 
 # Hashes.

@@ -1,0 +1,33 @@
+"""Coercion to a schema of a test's own, field by field and by the decoder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tap_payments.records.coerce import CoercionRules, Field, coerce_record
+from tap_payments.records.decoder import RecordDecoder
+from tap_payments.records.exact_json import DECODER, ENCODER
+from tap_payments.records.schema import SchemaRules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+JSON = dict[str, Any]
+
+
+def compile_fields(schema: JSON) -> Field:
+    """Return the fields of a record of a schema, of which nothing is personal or deselected."""
+    return SchemaRules().compile_record({}, schema, schema, keys=())
+
+
+def coerce_by_fields(schema: JSON, text: str, rules: CoercionRules | None = None) -> JSON:
+    """Coerce a record, given as JSON, field by field."""
+    return coerce_record(compile_fields(schema), DECODER.decode(text), rules or CoercionRules())
+
+
+def decoder_reader(schema: JSON, rules: CoercionRules | None = None) -> Callable[[str], bytes]:
+    """Return a function that reads a record, given as JSON, with one decoder, and returns the JSON that goes out."""
+    decoder = RecordDecoder(compile_fields(schema), rules or CoercionRules())
+    return lambda text: ENCODER.encode(decoder.read(msgspec.Raw(text.encode())))
