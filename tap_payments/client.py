@@ -25,7 +25,6 @@ from tap_payments.api.prefetch import Prefetcher
 from tap_payments.api.transport import ThreadSession, check_status, send
 from tap_payments.errors import (
     InvalidValueError,
-    MalformedBodyError,
     RunError,
     StoppedError,
     StreamError,
@@ -218,12 +217,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @override
     def parse_response(self, response: requests.Response) -> Page:  # type: ignore[override]  # its records come later
         """Return the page of a response."""
-        return read_page(
-            response.content,
-            key=self.primary_keys[0],
-            time=self.time_field,
-            on_replaced=self._warn_of_replaced_text,
-        )
+        return read_page(response.content, self._plan.decoder, on_replaced=self._warn_of_replaced_text)
 
     def _warn_of_replaced_text(self) -> None:
         """Log once that text went out changed."""
@@ -380,8 +374,8 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         for index in chunk.indexes:
             self._record_key = page.keys[index]
             try:
-                yield cast("Record", self._plan.read(page.records[index]))
-            except (InvalidValueError, MalformedBodyError) as error:
+                yield cast("Record", self._plan.decoder.read(page.records[index]))
+            except InvalidValueError as error:
                 raise self._record_failure(f", {error}") from None
 
     def _record_failure(self, what: str) -> StreamError:
@@ -416,9 +410,9 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             select_fields(self.name, self.effective_schema, self.mask),
             keys=list(filter(None, [*self.primary_keys, self.replication_key])),
             config=self.config,
+            time=self.time_field,
             as_dicts=not self.can_write_unmodified,
             on_invalid=self._count_nulled if self.settings.on_invalid_value == "null" else None,
-            on_replaced=self._warn_of_replaced_text,
         )
 
     def _count_nulled(self, field: str, error: InvalidValueError) -> None:

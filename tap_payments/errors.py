@@ -88,10 +88,6 @@ class TransientError(RetriableAPIError):
         self.tries = tries
 
 
-class MalformedBodyError(Exception):
-    """The text of a page or of a record is no JSON, or nested too deeply; the text says which."""
-
-
 class InvalidValueError(Exception):
     """A value cannot be coerced to the declared type.
 

@@ -1,22 +1,23 @@
-"""The decoder of a stream, which reads its records into what goes out."""
+"""The decoder of a stream, which reads the body of a page, and its records into what goes out."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+import threading
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 import msgspec
 
 from tap_payments.records.coerce import ANY, DECIMAL, NUMBER, coerce, coerce_record
-from tap_payments.records.exact_json import DECODER, read_number
-from tap_payments.records.page import decode_carefully
+from tap_payments.records.exact_json import read_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tap_payments.records.coerce import CoercionRules, Field
 
-Record = dict[str, Any] | msgspec.Struct
+# A record as a page holds it, and as it goes out: a struct, or a dict.
+Record: TypeAlias = "msgspec.Struct | dict[str, Any]"
 
 SCALARS: Mapping[str, Any] = {
     "string": str,
@@ -26,111 +27,154 @@ SCALARS: Mapping[str, Any] = {
     "boolean": bool,
 }
 # How the decoder names the field that does not fit, and one that it does not know.
-MISFIT = re.compile(r" - at `\$\.([^.\[`]+)")
-UNKNOWN = re.compile(r"unknown field `([^`]+)`$")
+MISFIT = re.compile(r" - at `\$\.data\[\d+\]\.([^.\[`]+)")
+UNKNOWN = re.compile(r"unknown field `([^`]+)` - at `\$\.data\[\d+\]`$")
 # A list whose records have ever new fields must not compile ever new decoders.
 MAX_COMPILED = 100
 # What the decoder takes in no name of a field.
 UNUSABLE_NAME = re.compile(r'["\\\x00-\x1f]')
 
 
-class RecordDecoder:
-    """Decodes the records of a stream into what goes out.
+class Body(msgspec.Struct):
+    """The body of a page.
 
-    The decoder checks the types by itself. It is strict at first: a record that does not fit is decoded into a dict
-    and coerced field by field, and the field that did not fit is coerced in every record from then on.
+    Attributes:
+        data: The records.
+        total_count: The API's own count of the list's records, as it arrived.
+        has_more: Whether the API announces more records, as it arrived.
+        error: An error, as it arrived.
     """
 
-    def __init__(
-        self,
-        record: Field,
-        rules: CoercionRules,
-        *,
-        as_dicts: bool = False,
-        on_replaced: Callable[[], None] = lambda: None,
-    ) -> None:
+    data: list[dict[str, Any]]
+    total_count: Any = None
+    has_more: Any = None
+    error: Any = None
+
+
+class RecordDecoder:
+    """Decodes the pages of a stream, and its records into what goes out.
+
+    The decoder checks types by itself. It is strict at first: where a record does not fit, it is compiled anew with
+    the field as one that is coerced, or left out if the schema does not declare it. A page that no decoder fits is
+    decoded into dicts, which are coerced field by field.
+
+    Attributes:
+        key: The field that is a record's key.
+    """
+
+    def __init__(self, record: Field, rules: CoercionRules, *, key: str, time: str, as_dicts: bool = False) -> None:
         """Compile the decoder.
 
         Args:
             record: The fields of a record.
             rules: What becomes of values beyond their types.
+            key: The field that is a record's key.
+            time: The field that is a record's time.
             as_dicts: Whether records are wanted as dicts, for stream maps and flattening.
-            on_replaced: Called where U+FFFD takes the place of half a surrogate pair.
         """
+        self.key = key
+        self._time = time
         self._record = record
         self._rules = rules
-        self._on_replaced = on_replaced
-        properties = record.properties or {}
-        self._skipped = {name for name, field in properties.items() if field is None}
-        self._coerced = {name for name, field in properties.items() if field is not None and not _is_strict(field)}
+        self._fields = record.properties or {}
+        self._skipped = {name for name, field in self._fields.items() if field is None}
+        self._coerced = {name for name, field in self._fields.items() if field is not None and not _is_strict(field)}
+        self._attributes = {key: "key", time: "time"}
+        self._lock = threading.Lock()
         self._compiled = 0
-        self._decoder: msgspec.json.Decoder[msgspec.Struct] | None = None
-        if not (as_dicts or record.passes_undeclared or any(map(UNUSABLE_NAME.search, properties))):
+        self._dicts = msgspec.json.Decoder(Body, float_hook=read_number)
+        self._decoder: msgspec.json.Decoder[Any] = self._dicts
+        if not (as_dicts or record.passes_undeclared or any(map(UNUSABLE_NAME.search, (*self._fields, key, time)))):
             self._compile()
 
-    def read(self, record: msgspec.Raw | dict[str, Any]) -> Record:
-        """Return a record as it goes out: a struct, or a dict.
+    def decode(self, content: bytes) -> Body:
+        """Decode a page.
 
         Args:
-            record: The record of a page.
+            content: The body of the response.
+
+        Raises:
+            RecursionError: If it is nested too deeply.
+            msgspec.DecodeError: If it is no JSON that the decoder takes, or not the documented body.
+            UnicodeDecodeError: If it is no UTF-8.
+        """
+        while True:
+            decoder = self._decoder
+            try:
+                return cast("Body", decoder.decode(content))
+            except msgspec.ValidationError as error:
+                if decoder is self._dicts:
+                    raise
+                with self._lock:
+                    is_current = decoder is self._decoder
+                    if is_current and not self._learn(str(error)):
+                        return self._dicts.decode(content)
+
+    def keys(self, records: Sequence[Record]) -> Iterable[object]:
+        """Return the keys of a page's records, as they arrived."""
+        return self._values(records, self.key)
+
+    def times(self, records: Sequence[Record]) -> Sequence[object]:
+        """Return the times of a page's records, as they arrived."""
+        return self._values(records, self._time)
+
+    def _values(self, records: Sequence[Record], name: str) -> Sequence[object]:
+        attribute = self._attributes[name]
+        return [record.get(name) if type(record) is dict else getattr(record, attribute) for record in records]
+
+    def read(self, record: Record) -> Record:
+        """Return a record as it goes out.
+
+        Args:
+            record: The record of a page; it may change.
 
         Raises:
             InvalidValueError: If a value cannot be coerced.
-            MalformedBodyError: If the record cannot be read.
         """
-        if self._decoder is None or isinstance(record, dict):
-            return coerce_record(self._record, self._decode(record), self._rules)
-        try:
-            struct = self._decoder.decode(record)
-        except msgspec.ValidationError as error:
-            coerced = coerce_record(self._record, self._decode(record), self._rules)
-            self._learn(str(error))
-            return coerced
-        except (RecursionError, msgspec.DecodeError, UnicodeDecodeError):
-            return coerce_record(self._record, self._decode(record), self._rules)
-        for attribute, field in self._steps:
-            if field is None:
-                setattr(struct, attribute, msgspec.UNSET)
-            elif (value := getattr(struct, attribute)) is not msgspec.UNSET:
-                setattr(struct, attribute, coerce(field, value, self._rules, field.path))
-        return struct
-
-    def _decode(self, record: msgspec.Raw | dict[str, Any]) -> dict[str, Any]:
         if isinstance(record, dict):
-            return record
-        try:
-            decoded: dict[str, Any] = DECODER.decode(record)
-        except (RecursionError, msgspec.DecodeError, UnicodeDecodeError):
-            decoded = decode_carefully(bytes(record), self._on_replaced)
-        return decoded
+            return coerce_record(self._record, record, self._rules)
+        for attribute, field in cast("Any", record).steps:
+            if field is None:
+                setattr(record, attribute, msgspec.UNSET)
+            elif (value := getattr(record, attribute)) is not msgspec.UNSET:
+                setattr(record, attribute, coerce(field, value, self._rules, field.path))
+        return record
 
     def _compile(self) -> None:
-        """Compile the decoder, with a field of the type Any for what is coerced, and a raw one for what is skipped."""
-        types = {name: _type_of(field) for name, field in (self._record.properties or {}).items() if field is not None}
-        types |= dict.fromkeys(self._coerced, Any) | dict.fromkeys(self._skipped, msgspec.Raw)
-        attributes = {name: f"field_{index}" for index, name in enumerate(types)}
-        self._steps = [
-            (attributes[name], (self._record.properties or {}).get(name)) for name in (*self._skipped, *self._coerced)
-        ]
-        self._decoder = msgspec.json.Decoder(_define(types), float_hook=read_number)
+        """Compile the decoder; what is coerced has the type Any, and what is left out stays undecoded."""
+        types = {name: _type_of(field) for name, field in self._fields.items() if field is not None}
+        types |= dict.fromkeys(self._skipped, msgspec.Raw) | dict.fromkeys(self._coerced, Any)
+        # Paging needs both even where they do not go out.
+        types |= {name: Any for name in (self.key, self._time) if types.get(name, msgspec.Raw) is msgspec.Raw}
+        self._skipped |= types.keys() - self._fields.keys()
+        attributes = {name: f"field_{index}" for index, name in enumerate(types)} | self._attributes
+        steps = [(attributes[name], self._fields.get(name)) for name in (*self._skipped, *self._coerced)]
+        record = _define(types, attributes, {"steps": steps})
+        body = msgspec.defstruct("PageBody", [("data", list[record])], bases=(Body,))  # type: ignore[valid-type]
+        self._decoder = msgspec.json.Decoder(body, float_hook=read_number)
         self._compiled += 1
 
-    def _learn(self, reason: str) -> None:
-        """Compile the decoder anew for a field that it refused.
+    def _learn(self, reason: str) -> bool:
+        """Compile the decoder anew for a field that it refused; return whether that may help.
 
         Args:
-            reason: The text of the decoder's error. A field that it does not name is only read the slower way.
+            reason: The text of the decoder's error.
         """
-        declared = self._record.properties or {}
         if self._compiled >= MAX_COMPILED:
-            return
-        if (misfit := MISFIT.search(reason)) and declared.get(misfit[1]) is not None:
+            return False
+        if (misfit := MISFIT.search(reason)) and self._fields.get(misfit[1]) is not None:
+            if misfit[1] in self._coerced:
+                return False
             self._coerced.add(misfit[1])
-        elif (unknown := UNKNOWN.search(reason)) and not (unknown[1] in declared or UNUSABLE_NAME.search(unknown[1])):
+        elif (unknown := UNKNOWN.search(reason)) and not (
+            unknown[1] in self._fields or unknown[1] in self._skipped or UNUSABLE_NAME.search(unknown[1])
+        ):
+            self._rules.on_undeclared(unknown[1])
             self._skipped.add(unknown[1])
         else:
-            return
+            return False
         self._compile()
+        return True
 
 
 def _is_strict(field: Field) -> bool:
@@ -153,14 +197,23 @@ def _type_of(field: Field) -> Any:
     declared: Any = SCALARS.get(field.kind)
     if field.kind == "object":
         inner = {name: _type_of(one) for name, one in (field.properties or {}).items() if one is not None}
-        declared = dict[str, Any] if field.properties is None else _define(inner)
+        # The names of fields need not be identifiers.
+        attributes = {name: f"field_{index}" for index, name in enumerate(inner)}
+        declared = dict[str, Any] if field.properties is None else _define(inner, attributes)
     elif field.kind == "array":
         declared = list[Any if field.items is None else _type_of(field.items)]  # type: ignore[misc]
     return declared | None if field.is_nullable else declared
 
 
-def _define(types: Mapping[str, Any]) -> type[msgspec.Struct]:
-    """Return a struct type; its attributes are numbered, since the name of a field need not be an identifier."""
-    names = {f"field_{index}": name for index, name in enumerate(types)}
-    fields = [(attribute, types[name] | msgspec.UnsetType, msgspec.UNSET) for attribute, name in names.items()]
-    return msgspec.defstruct("Record", fields, rename=names, forbid_unknown_fields=True, gc=False)
+def _define(
+    types: Mapping[str, Any], attributes: Mapping[str, str], namespace: dict[str, Any] | None = None
+) -> type[msgspec.Struct]:
+    """Return a struct type with a type and an attribute for each field."""
+    return msgspec.defstruct(
+        "Record",
+        [(attributes[name], declared | msgspec.UnsetType, msgspec.UNSET) for name, declared in types.items()],
+        rename={attributes[name]: name for name in types},
+        namespace=namespace,
+        forbid_unknown_fields=True,
+        gc=False,
+    )

@@ -13,17 +13,19 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from decimal import Decimal
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from tap_payments.errors import BODY_ADVICE, CONTRADICTION_ADVICE, MalformedBodyError, RequestError, TransientError
+from tap_payments.errors import BODY_ADVICE, CONTRADICTION_ADVICE, RequestError, TransientError
+from tap_payments.records.decoder import Body
 from tap_payments.records.exact_json import read_integer, read_number
 from tap_payments.records.timestamps import read_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from tap_payments.records.decoder import Record, RecordDecoder
 
 # Half a surrogate pair, escaped or not, as group 1; whole pairs and other escapes are passed over.
 SURROGATES = re.compile(
@@ -32,6 +34,9 @@ SURROGATES = re.compile(
     r"|\\.",
     re.DOTALL,
 )
+
+
+MISSING = (None, "", msgspec.UNSET)
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,7 @@ class Page:
         times: The records' times in Unix seconds; None where a record has none that can be read.
         total: The API's own count of the list's records; None where there is none.
         has_more: Whether the API announces more records.
-        records: The records, as a rule not decoded yet: what is decoded, coerced and encoded before the next record
-            is touched stays in the processor's cache, and takes half the time.
+        records: The records, for `RecordDecoder.read`.
         has_unreadable_times: Whether a record has a time that is written in no way that is known.
         arrived: When the page arrived.
     """
@@ -53,42 +57,17 @@ class Page:
     times: Sequence[float | None]
     total: int | None = None
     has_more: bool = False
-    records: Sequence[msgspec.Raw | dict[str, Any]] = ()
+    records: Sequence[Record] = ()
     has_unreadable_times: bool = False
     arrived: datetime = field(default_factory=lambda: datetime.now(tz=timezone.utc))
 
 
-class _Body(msgspec.Struct):
-    data: list[msgspec.Raw]
-    total_count: Any = None
-    has_more: Any = None
-    error: Any = None
-
-
-_SPLITTER = msgspec.json.Decoder(_Body)
-
-
-@cache
-def _header_decoder(fields: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
-    """Return a decoder for some fields of a body's records, which passes over all else."""
-    record = msgspec.defstruct("Record", [(field, Any, None) for field in fields])
-    body = msgspec.defstruct("Body", [("data", list[record])])  # type: ignore[valid-type]  # made at run time
-    return msgspec.json.Decoder(body, float_hook=read_number)
-
-
-def read_page(
-    content: bytes,
-    *,
-    key: str,
-    time: str,
-    on_replaced: Callable[[], None] = lambda: None,
-) -> Page:
+def read_page(content: bytes, decoder: RecordDecoder, *, on_replaced: Callable[[], None] = lambda: None) -> Page:
     """Read a page out of the body of a response whose status is 200.
 
     Args:
         content: The body.
-        key: The field that is a record's key.
-        time: The field that is a record's time.
+        decoder: Decodes the body with its records.
         on_replaced: Called where U+FFFD takes the place of half a surrogate pair.
 
     Raises:
@@ -96,33 +75,27 @@ def read_page(
         RequestError: If it is JSON, but not the documented body.
     """
     content = content.removeprefix(codecs.BOM_UTF8)
-    fields = (key, time)
     try:
-        if not content.isascii():
-            content.decode()  # The splitter passes over text without a look at its bytes.
-        body = _SPLITTER.decode(content)
-        records: Sequence[msgspec.Raw | dict[str, Any]] = body.data
-        headers = [
-            [getattr(header, field) for field in fields] for header in _header_decoder(fields).decode(content).data
-        ]
+        body = decoder.decode(content)
     except (RecursionError, msgspec.DecodeError, UnicodeDecodeError):
-        body, records = _read_carefully(content, on_replaced)
-        headers = [[record.get(field) for field in fields] for record in records]
+        body = _read_carefully(content, on_replaced)
     if body.error not in (None, False, "", []):  # Some servers send one of these where there is no error.
         raise TransientError("answered 200, but it has an `error` beside `data`", advice=CONTRADICTION_ADVICE)
-    keys = [value if type(value) is str else str(value) for value, _ in headers if value not in (None, "")]
-    if len(keys) < len(headers):
-        number = next(index for index, (value, _) in enumerate(headers, start=1) if value in (None, ""))
-        raise _unexpected(f"record {number} of the page lacks its key `{key}`")
-    times = [read_time(value) for _, value in headers]
+    keys = []
+    for number, key in enumerate(decoder.keys(body.data), start=1):
+        if key in MISSING:
+            raise _unexpected(f"record {number} of the page lacks its key `{decoder.key}`")
+        keys.append(key if type(key) is str else str(key))
+    written = decoder.times(body.data)
+    times = [read_time(value) for value in written]
     return Page(
         keys,
         times,
         _read_total(body.total_count),
         has_more=str(body.has_more).strip().lower() in {"true", "1", "yes"},
-        records=records,
+        records=body.data,
         has_unreadable_times=None in times
-        and any(time is None and value not in (None, "") for time, (_, value) in zip(times, headers, strict=True)),
+        and any(time is None and value not in MISSING for time, value in zip(times, written, strict=True)),
     )
 
 
@@ -130,20 +103,25 @@ def _unexpected(reason: str) -> RequestError:
     return RequestError(f"answered 200, but {reason}: {BODY_ADVICE}")
 
 
-def _read_carefully(content: bytes, on_replaced: Callable[[], None]) -> tuple[_Body, list[dict[str, Any]]]:
+def _read_carefully(content: bytes, on_replaced: Callable[[], None]) -> Body:
     """Read a body that the fast decoder refuses.
-
-    Returns:
-        The body without its records, and the records.
 
     Raises:
         TransientError: If it is no JSON.
         RequestError: If it is JSON, but not the documented body.
     """
     try:
-        body = decode_carefully(content, on_replaced)
-    except MalformedBodyError as error:
-        raise TransientError(f"answered 200, but {error}", advice=BODY_ADVICE) from None
+        received = content.decode("utf-8", "surrogatepass")
+        text = SURROGATES.sub(lambda match: "\ufffd" if match[1] else match[0], received)
+        # Takes integers of thousands of digits too, and makes of NaN and Infinity the texts of their names, which are
+        # invalid values wherever text is not declared.
+        body = json.loads(text, parse_float=read_number, parse_int=read_integer, parse_constant=str)
+    except (RecursionError, ValueError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else "no JSON" if content.strip() else "empty"
+        raise TransientError(f"answered 200, but the response is {reason}", advice=BODY_ADVICE) from None
+    if text != received:
+        # No target could read half a pair.
+        on_replaced()
     if not isinstance(body, dict) or "data" not in body:
         raise _unexpected("the response is JSON without `data`")
     records = body["data"]
@@ -152,33 +130,7 @@ def _read_carefully(content: bytes, on_replaced: Callable[[], None]) -> tuple[_B
     for number, record in enumerate(records, start=1):
         if not isinstance(record, dict):
             raise _unexpected(f"record {number} of the page is not an object")
-    return _Body([], body.get("total_count"), body.get("has_more"), body.get("error")), records
-
-
-def decode_carefully(content: bytes, on_replaced: Callable[[], None]) -> Any:
-    """Decode what the fast decoder refuses.
-
-    Python's decoder takes integers of thousands of digits, and NaN and Infinity, which become the texts of their
-    names: so they are invalid values wherever text is not declared.
-
-    Args:
-        content: The JSON.
-        on_replaced: Called if U+FFFD takes the place of half a surrogate pair, which no target could read.
-
-    Raises:
-        MalformedBodyError: If it is no JSON, or nested too deeply to be read.
-    """
-    try:
-        received = content.decode("utf-8", "surrogatepass")
-        text = SURROGATES.sub(lambda match: "\ufffd" if match[1] else match[0], received)
-        body = json.loads(text, parse_float=read_number, parse_int=read_integer, parse_constant=str)
-    except RecursionError:
-        raise MalformedBodyError("the response is nested too deeply") from None
-    except ValueError:
-        raise MalformedBodyError("the response is no JSON" if content.strip() else "the response is empty") from None
-    if text != received:
-        on_replaced()
-    return body
+    return Body(records, body.get("total_count"), body.get("has_more"), body.get("error"))
 
 
 def _read_total(value: object) -> int | None:

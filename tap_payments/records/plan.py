@@ -20,7 +20,7 @@ class Plan:
     """What becomes of the records of a stream.
 
     Attributes:
-        read: Returns a record of a page as it goes out; see `RecordDecoder.read`.
+        decoder: Decodes pages and their records.
         format_key: Formats a record's key for a message.
         sends_personal_key: Whether the key is personal data and goes out as it is.
         undeclared: The undeclared fields that records had.
@@ -33,10 +33,10 @@ class Plan:
         selected: Schema,
         *,
         keys: Sequence[str],
+        time: str,
         config: Mapping[str, Any],
         as_dicts: bool = False,
         on_invalid: Callable[[str, InvalidValueError], None] | None = None,
-        on_replaced: Callable[[], None] = lambda: None,
     ) -> None:
         """Compile the plan.
 
@@ -45,11 +45,11 @@ class Plan:
             declared: What the stream declares, by `SchemaRules.declare`.
             selected: The selected part of it.
             keys: The key, and other fields that are never made null.
+            time: The field that is a record's time.
             config: The settings, of which it reads `personal_data`, `hash_key` and `amounts`.
             as_dicts: Whether records are wanted as dicts, for stream maps and flattening.
             on_invalid: Called with the field and the error of each value that becomes null because it cannot be
                 coerced; None raises the error instead.
-            on_replaced: Called where U+FFFD takes the place of half a surrogate pair.
         """
         rules = SchemaRules.from_config(config)
         hash_value = value_hasher(config.get("hash_key") or "") if rules.hashes_keys else None
@@ -57,9 +57,10 @@ class Plan:
         self.undeclared = UndeclaredFields(rules)
         self.sends_personal_key = is_personal and hash_value is None
         self.format_key = key_formatter(hash_value, is_personal=is_personal)
-        self.read = RecordDecoder(
+        self.decoder = RecordDecoder(
             rules.compile_record(own, declared, selected, keys=keys),
             CoercionRules(self.undeclared.add, on_invalid, hash_value, allows_json_text=not rules.protects),
+            key=keys[0],
+            time=time,
             as_dicts=as_dicts,
-            on_replaced=on_replaced,
-        ).read
+        )

@@ -82,7 +82,7 @@ def test_json_of_another_shape_fails_at_once(body: str) -> None:
 @pytest.mark.parametrize("rest", [b"\xff\xfe", b"\xc3", b"\\q", b"\\u12", b"\x01", b"\n"], ids=repr)
 def test_bytes_that_are_no_json_inside_a_record_are_asked_for_again(rest: bytes) -> None:
     page = (
-        b'{"data":[{"charge_id":"a"},{"charge_id":"b","name":"'
+        b'{"data":[{"charge_id":"a"},{"charge_id":"b","description":"'
         + BODY_MARKER.encode()
         + rest
         + b'"},{"charge_id":"c"}]}'

@@ -157,9 +157,10 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character(place: str, half:
     first, second = run.records("charges")[:2]
     assert first == wanted
     assert second == {"charge_id": "b", "status": "x\\ud83d \N{GRINNING FACE}"}
-    (warning,) = run.logged("WARNING", "surrogate")
-    assert "charges: " in warning
-    assert "U+FFFD" in warning
+    warnings = run.logged("WARNING", "surrogate")
+    # What does not go out is not always decoded.
+    assert len(warnings) == 1 or (place == "a deselected field" and not warnings)
+    assert all("charges: " in warning and "U+FFFD" in warning for warning in warnings)
 
 
 def test_half_a_surrogate_pair_is_told_once_a_stream() -> None:

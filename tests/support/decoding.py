@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from tap_payments.records.coerce import CoercionRules, Field, coerce_record
 from tap_payments.records.decoder import RecordDecoder
 from tap_payments.records.exact_json import DECODER, ENCODER
@@ -27,7 +25,17 @@ def coerce_by_fields(schema: JSON, text: str, rules: CoercionRules | None = None
     return coerce_record(compile_fields(schema), DECODER.decode(text), rules or CoercionRules())
 
 
+def page_decoder(schema: JSON, rules: CoercionRules | None = None, *, key: str = "key") -> RecordDecoder:
+    """Return a decoder of pages whose records have `when` as their time."""
+    return RecordDecoder(compile_fields(schema), rules or CoercionRules(), key=key, time="when")
+
+
 def decoder_reader(schema: JSON, rules: CoercionRules | None = None) -> Callable[[str], bytes]:
     """Return a function that reads a record, given as JSON, with one decoder, and returns the JSON that goes out."""
-    decoder = RecordDecoder(compile_fields(schema), rules or CoercionRules())
-    return lambda text: ENCODER.encode(decoder.read(msgspec.Raw(text.encode())))
+    decoder = page_decoder(schema, rules)
+
+    def read(text: str) -> bytes:
+        (record,) = decoder.decode(f'{{"data":[{text}]}}'.encode()).data
+        return ENCODER.encode(decoder.read(record))
+
+    return read

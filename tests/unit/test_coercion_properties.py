@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from tap_payments.errors import InvalidValueError
 from tap_payments.records.coerce import NUMBER, CoercionRules
-from tap_payments.records.decoder import RecordDecoder
 from tap_payments.records.exact_json import DECODER, ENCODER, number_text
 from tap_payments.records.page import read_page
 from tap_payments.records.schema import MONEY_FORMAT
-from tests.support.decoding import coerce_by_fields, compile_fields, decoder_reader
+from tests.support.decoding import coerce_by_fields, decoder_reader, page_decoder
 from tests.support.in_process import Number, read_exactly
 
 JSON = dict[str, Any]
@@ -177,12 +176,11 @@ def test_a_page_goes_out_as_it_came(fields: list[dict[str, str]]) -> None:
         + "}"
         for place, one in enumerate(fields)
     ]
-    page = read_page(f'{{"data":[{",".join(wire)}]}}'.encode(), key="key", time="when")
+    decoder = page_decoder({"additionalProperties": True})
+    page = read_page(f'{{"data":[{",".join(wire)}]}}'.encode(), decoder)
     assert page.keys == [str(place) for place in range(len(fields))]
     for place, text in enumerate(wire):
-        out = ENCODER.encode(
-            RecordDecoder(compile_fields({"additionalProperties": True}), CoercionRules()).read(page.records[place])
-        )
+        out = ENCODER.encode(decoder.read(page.records[place]))
         assert as_numbers(read_exactly(out)) == as_numbers(read_exactly(text))
 
 

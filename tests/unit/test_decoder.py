@@ -35,8 +35,8 @@ def test_a_field_that_did_not_fit_is_coerced_by_the_decoder_from_then_on(monkeyp
     text = '{"id":5,"count":"1","free":[],"list":[{"a":1}],"new":1}'
     for _ in range(10):
         assert json.loads(read(text)) == {"id": "5", "count": 1, "free": {}, "list": [{"a": "1"}]}
-    assert len(slow) == 5, "once for each field"
-    assert set(names) == {"new"}
+    assert not slow
+    assert names == ["new"]
     assert json.loads(read('{"id":"a","count":null,"list":{"7":{"b":1}}}')) == {"id": "a", "count": None, "list": [{}]}
     assert "list[].b" in names, "also where the field is coerced"
 
