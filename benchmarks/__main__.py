@@ -19,7 +19,21 @@ from benchmarks.chart import chart
 from benchmarks.contenders import MAKERS, Contender, long_readers
 from benchmarks.database import TITLES, Load, load_race
 from benchmarks.environments import InstallError
-from benchmarks.race import SLOW, START_UP, TENTH, THIRD, TIED, WHOLE, Leg, Run, api_rate, load_average, race, rehearse
+from benchmarks.race import (
+    SLOW,
+    START_UP,
+    TENTH,
+    THIRD,
+    TIED,
+    UNCLEAN,
+    WHOLE,
+    Leg,
+    Run,
+    api_rate,
+    load_average,
+    race,
+    rehearse,
+)
 from benchmarks.results import Results
 from benchmarks.start_up import Start, starts
 from benchmarks.table import markdown
@@ -60,6 +74,7 @@ def legs(charges: int, rounds: int) -> list[Leg]:
     return [
         Leg(START_UP, 0, rounds=rounds),
         Leg(WHOLE, charges, rounds=rounds),
+        Leg(UNCLEAN, charges, rounds=rounds, only=("loop", "tap"), unclean=True),
         Leg(THIRD, charges // 3, rounds=rounds, only=("tap",)),
         Leg(TIED, charges // 3, rounds=rounds, only=("tap",), tied=True),
         Leg(SLOW, charges // 3, LATENCY, rounds=min(rounds, SLOW_ROUNDS)),

@@ -54,12 +54,21 @@ class Tally:
 class Drawn(Listing):
     """A list that shorter ones are made from."""
 
-    def newest(self, charges: int, *, changed: bool, tied: bool) -> Drawn:
-        """Return the newest records as a list of their own, each hundredth of them changed on request."""
+    def newest(self, charges: int, *, changed: bool, tied: bool, unclean: bool) -> Drawn:
+        """Return the newest records as a list of their own.
+
+        Args:
+            charges: How many.
+            changed: Whether each hundredth has changed.
+            tied: Whether all are of one second.
+            unclean: Whether they are as the API sends them.
+        """
         part = copy(self)
         part.cut(charges)
         if tied:
             part.tie()
+        if unclean:
+            part.soil()
         for key in part.keys()[::RECORDS_PER_CHANGE] if changed else ():
             part.update(key, {"description": CHANGED})
         return part
@@ -68,6 +77,17 @@ class Drawn(Listing):
         """Put all records on one second."""
         self._times = [1] * len(self)
         self._encoded = [OCCURRED.sub(b'"occurred":"1"', record) for record in self._encoded]
+
+    def soil(self) -> None:
+        """Add an undeclared field to each record, send a third with `metadata: []`, and let a tenth share a second."""
+        for index, record in enumerate(self._encoded):
+            fields = json.loads(record) | {"risk_score": 17}
+            if index % 3 == 0:
+                fields["metadata"] = []
+            if index % 10 == 0 and index:
+                self._times[index] = self._times[index - 1]
+                fields["occurred"] = json.loads(self._encoded[index - 1])["occurred"]
+            self._encoded[index] = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
     def cut(self, charges: int) -> None:
         """Leave out all but the newest records."""
@@ -106,7 +126,7 @@ class AccountServer:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    def serve(
+    def serve(  # noqa: PLR0913 - the form of the list, each choice by name
         self,
         charges: int,
         latency: float = 0.0,
@@ -114,6 +134,7 @@ class AccountServer:
         provider: str = "generic",
         changed: bool = False,
         tied: bool = False,
+        unclean: bool = False,
     ) -> None:
         """Serve so many charges from now on, each page after so many seconds.
 
@@ -123,9 +144,10 @@ class AccountServer:
             provider: The dialect of the API.
             changed: Whether each hundredth record has changed.
             tied: Whether all records are of one second.
+            unclean: Whether records are as the API sends them, with an undeclared field and `[]` for an empty object.
         """
-        order = {"charges": charges, "latency": latency, "provider": provider, "changed": changed, "tied": tied}
-        self._ask(order)
+        order = {"charges": charges, "latency": latency, "provider": provider}
+        self._ask(order | {"changed": changed, "tied": tied, "unclean": unclean})
 
     def tally(self) -> Tally:
         """Return what was asked for since the last call of either method."""
@@ -173,7 +195,7 @@ def main() -> int:
             )
             if order:
                 account.listings["charges"] = drawn.newest(
-                    order["charges"], changed=order["changed"], tied=order["tied"]
+                    order["charges"], changed=order["changed"], tied=order["tied"], unclean=order["unclean"]
                 )
                 api.latency, api.provider = order["latency"], order["provider"]
             api.requests.clear()

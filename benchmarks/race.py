@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from benchmarks.account import AccountServer
 
 PAGE_SIZE = 500
-START_UP, WHOLE, THIRD, TIED, SLOW, TENTH = "start-up", "whole", "third", "tied", "slow", "tenth"
+START_UP, WHOLE, THIRD, TIED, UNCLEAN = "start-up", "whole", "third", "tied", "unclean"
+SLOW, TENTH = "slow", "tenth"
 PAGES_TO_TRY = 200
 OURS = {"loop", "tap", "tap-8"}
 
@@ -42,6 +43,7 @@ class Leg:
         rounds: In how many rounds it takes part.
         only: The contenders that it is for; none for all.
         tied: Whether all charges are of one second.
+        unclean: Whether charges are as the API sends them.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Leg:
     rounds: int = 1
     only: tuple[str, ...] = ()
     tied: bool = False
+    unclean: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def run_once(server: AccountServer, contender: Contender, leg: Leg, *, count: bo
     Raises:
         MissingRecordsError: If not every charge was asked for, or written.
     """
-    server.serve(leg.charges, leg.latency, provider=contender.provider, tied=leg.tied)
+    server.serve(leg.charges, leg.latency, provider=contender.provider, tied=leg.tied, unclean=leg.unclean)
     with tempfile.TemporaryDirectory() as folder:
         job = Job(server.url, Path(folder), count)
         usage: Usage = measure(contender.command(job), count=count, env={**os.environ, **contender.env}, cwd=ROOT)
@@ -162,15 +165,15 @@ def figures(runs: Iterable[Run], contender: str, leg: str) -> list[Run]:
     return [run for run in runs if run.contender == contender and run.leg == leg]
 
 
-def cpu_per_record(runs: Sequence[Run], contender: str) -> list[float]:
+def cpu_per_record(runs: Sequence[Run], contender: str, leg: str = WHOLE) -> list[float]:
     """Return the processor time that a record took, in seconds, start-up subtracted: one figure for each round."""
-    whole, start_up = figures(runs, contender, WHOLE), figures(runs, contender, START_UP)
+    whole, start_up = figures(runs, contender, leg), figures(runs, contender, START_UP)
     return [(long.cpu - short.cpu) / long.charges for long, short in zip(whole, start_up, strict=True)]
 
 
-def ratios(runs: Sequence[Run], contender: str, base: str = "loop") -> list[float]:
+def ratios(runs: Sequence[Run], contender: str, leg: str = WHOLE, base: str = "loop") -> list[float]:
     """Return a contender's processor time per record over that of another, round by round."""
-    pairs = zip(cpu_per_record(runs, contender), cpu_per_record(runs, base), strict=True)
+    pairs = zip(cpu_per_record(runs, contender, leg), cpu_per_record(runs, base, leg), strict=True)
     return [one / other for one, other in pairs]
 
 

@@ -62,13 +62,13 @@ class Results:
             "starts": [asdict(start) for start in self.starts],
         }
 
-    def ratio(self, contender: str) -> float:
+    def ratio(self, contender: str, leg: str = WHOLE) -> float:
         """Return the processor time of a record over that of the bare loop: the median of the rounds."""
-        return middle(ratios(self.runs, contender))
+        return middle(ratios(self.runs, contender, leg))
 
-    def microseconds(self, contender: str) -> float:
+    def microseconds(self, contender: str, leg: str = WHOLE) -> float:
         """Return the processor time of a record, start-up subtracted."""
-        return middle(cpu_per_record(self.runs, contender)) * 1e6
+        return middle(cpu_per_record(self.runs, contender, leg)) * 1e6
 
     def wall(self, contender: str, leg: str = WHOLE) -> float:
         """Return the seconds from start to end."""
