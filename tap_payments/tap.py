@@ -106,6 +106,9 @@ class TapPayments(Tap):
             name: {key: value for key, value in (bookmark or {}).items() if value is not None}
             for name, bookmark in (state.get("bookmarks") or {}).items()
         }
+        for name, bookmark in bookmarks.items():
+            if bookmark.pop("partitions", None) is not None:
+                self.logger.warning("%s: `partitions` in the state ignored: this tap has none", name)
         super().load_state({**state, "bookmarks": bookmarks})
 
     @override

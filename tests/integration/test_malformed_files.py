@@ -118,22 +118,7 @@ STATES: dict[str, tuple[Any, tuple[str, ...]]] = {
         (f"{OF_CHARGES}.replication_key`",),
     ),
     "an object as key": ({"bookmarks": {"charges": {"replication_key": {}}}}, (f"{OF_CHARGES}.replication_key`",)),
-    "a list as value": (
-        {"bookmarks": {"charges": {"replication_key": "occurred", "replication_key_value": [MARKER]}}},
-        (f"{OF_CHARGES}.replication_key_value`",),
-    ),
-    "true as value": (
-        {"bookmarks": {"charges": {"replication_key": "occurred", "replication_key_value": True}}},
-        (f"{OF_CHARGES}.replication_key_value`",),
-    ),
     "progress markers in a list": ({"bookmarks": {"charges": {"progress_markers": []}}}, (".progress_markers`",)),
-    "partitions that are a number": ({"bookmarks": {"charges": {"partitions": 5}}}, (f"{OF_CHARGES}.partitions`",)),
-    "partitions by name": ({"bookmarks": {"charges": {"partitions": {"a": {}}}}}, (f"{OF_CHARGES}.partitions`",)),
-    "partitions of nothing": ({"bookmarks": {"charges": {"partitions": [{}]}}}, (f"{OF_CHARGES}.partitions`",)),
-    "the same partition twice": (
-        {"bookmarks": {"charges": {"partitions": [{"context": {"a": 1}}, {"context": {"a": 1}}]}}},
-        (f"{OF_CHARGES}.partitions`",),
-    ),
     "another stream's bookmark": ({"bookmarks": {"refunds": 5}}, ("`bookmarks.refunds`", "object")),
 }
 
@@ -164,7 +149,6 @@ def test_a_malformed_state_is_named_in_one_line(case: str) -> None:
         {"bookmarks": None},
         {"bookmarks": {"charges": None}},
         {"bookmarks": {"charges": {"progress_markers": None, "partitions": None, "replication_key": None}}},
-        {"bookmarks": {"charges": {"partitions": [{"context": {"account": 1}, "replication_key_value": 5}]}}},
     ],
 )
 def test_null_in_a_state_is_as_good_as_missing(state: JSON) -> None:
@@ -174,6 +158,15 @@ def test_null_in_a_state_is_as_good_as_missing(state: JSON) -> None:
         assert run.keys("charges") == api.account.keys("charges")
     assert not run.logged("WARNING", "STATE")
     assert run.bookmark("charges") is not None
+
+
+@pytest.mark.parametrize("partitions", [5, {"a": {}}, [{}], [{"context": {"a": 1}}, {"context": {"a": 2}}]])
+def test_partitions_in_a_state_are_ignored_with_a_warning(partitions: object) -> None:
+    state = {"bookmarks": {"charges": {"partitions": partitions}}}
+    with FakeAPI(make_account(charges=3), provider="chargedesk") as api:
+        run = run_in_process(tap_config(api), catalog=catalog_with(incremental=["charges"]), state=state)
+        assert run.expect_success().keys("charges") == api.account.keys("charges")
+    assert run.logged("WARNING", "charges: ", "`partitions`")
 
 
 def test_a_state_without_bookmarks_is_read_with_a_warning() -> None:
