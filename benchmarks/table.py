@@ -168,8 +168,8 @@ def _notes(results: Results) -> Iterator[str]:
         yield (
             "On records as the API sends them (an undeclared field in each, `[]` for an empty object in a third, one "
             f"second in ten shared) tap-payments takes **{results.ratio('tap', UNCLEAN):.2f}** times the CPU of the "
-            f"bare loop: {tap} and {loop}. These ratios depend on the length of records and the processor's cache, so hold "
-            "them against others of one machine and one hour only."
+            f"bare loop: {tap} and {loop}. These ratios depend on the length of records and the processor's cache, so "
+            "hold them against others of one machine and one hour only."
         )
     if figures(results.runs, "tap", THIRD):
         yield (

@@ -41,11 +41,6 @@ BUILTIN: Final = {
         "Where and how to write records to files (BATCH messages), for targets that read them.",
         '{"encoding": {"format": "jsonl", "compression": "gzip"}, "storage": {"root": "file:///tmp/batches"}}',
     ),
-    "emit_activate_version_messages": (
-        "Deletions",
-        "Whether to tell the target which records are gone; not with `batch_config`, nor with a `page_overlap` of 0.",
-        "",
-    ),
 }
 
 
@@ -89,7 +84,7 @@ def _definition(name: str, declared: dict[str, Any]) -> dict[str, Any]:
     """Return the definition of one setting, given its JSON Schema."""
     types = declared["type"]
     kind = KINDS[next(one for one in ([types] if isinstance(types, str) else types) if one != "null")]
-    label, description, _ = BUILTIN.get(name) or (declared["title"], declared["description"], "")
+    label, description, _ = BUILTIN.get(name) or (_label(name), declared["description"], "")
     defined = {
         "name": name,
         "kind": "options" if "enum" in declared else "date_iso8601" if name.endswith("_date") else kind,
@@ -100,6 +95,11 @@ def _definition(name: str, declared: dict[str, Any]) -> dict[str, Any]:
         "options": [{"label": value, "value": value} for value in declared.get("enum", ())] or None,
     }
     return {key: value for key, value in defined.items() if value is not None}
+
+
+def _label(name: str) -> str:
+    """Return the label of a setting, from its name."""
+    return name.replace("_", " ").capitalize().replace("url", "URL")
 
 
 def _as_text(default: object) -> str:

@@ -31,7 +31,7 @@ def resolve_catalog(  # noqa: PLR0913 - the facts of the streams, each by its na
     Args:
         catalog: A Singer catalog.
         keys: The key of each stream.
-        replication_keys: The replication keys that each stream offers; none where it is always read whole.
+        replication_keys: The replication keys that each stream offers; none where it is always FULL_TABLE.
         schemas: The schema of each stream.
         log: Logs a line.
         warn: Logs a line as a WARNING.
@@ -49,7 +49,7 @@ def resolve_catalog(  # noqa: PLR0913 - the facts of the streams, each by its na
         entry["schema"] = entry.get("schema") or {}
         metadata = entry["metadata"] = _merge_metadata(entry.get("metadata") or [])
         if name not in keys:
-            warn(f"the catalog has a stream that the API has no list for, and that is not read: {name[:NAME_LENGTH]!r}")
+            warn(f"{name[:NAME_LENGTH]!r} in the catalog: unknown stream ignored")
             continue
         _resolve_selection(entry)
         _resolve_keys(entry, name, keys[name])
@@ -140,7 +140,7 @@ def _resolve_method(
     if method != INCREMENTAL:
         return method, None
     if not offered:
-        log(f"{name}: always read whole, since no list of it can be asked for what is new")
+        log(f"{name}: always FULL_TABLE: it has no replication key")
         return FULL_TABLE, None
     key = key or offered[0]
     if key not in offered:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import atexit
+import json
 import logging
 import os
 import signal
 import sys
 import threading
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
-from singer_sdk.helpers._util import load_json
 from singer_sdk.plugin_base import SingerCommand
 from singer_sdk.singerlib import StateMessage
 from typing_extensions import override
 
 from tap_payments.errors import RunError, StoppedError, describe_error
-from tap_payments.output.stdout import Stdout, open_stdout
+from tap_payments.output.stdout import Stdout, describe_os_error, open_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -133,7 +134,7 @@ def graceful_end(
             last = state()
             writer.end(StateMessage(value=last) if last else None)
         # After the messages: who stops a run may read its log no longer.
-        logger.warning("Stopped by signal %s; the next run goes on from the last STATE", signals.received)
+        logger.warning("Stopped by signal %s; the next run resumes from the last STATE", signals.received)
     except BaseException:
         # The error of the run is reported, not what happens to the messages before it.
         with suppress(RunError, StoppedError):
@@ -150,22 +151,44 @@ def graceful_end(
         raise RunError(f"streams that failed: {', '.join(progress.failed)}; the ERROR line of each says why")
 
 
-def read_object(option: str, file: IO[str] | None) -> dict[str, Any] | None:
-    """Read the JSON object in a file of the command line.
+def read_file(option: str, path: str, file: IO[str] | None = None) -> str:
+    """Read a file of the command line.
 
     Args:
         option: The option that names the file.
-        file: The file; None where the option is not given.
+        path: Its path.
+        file: The file where it is open.
 
     Raises:
-        RunError: If the file holds anything else.
+        RunError: If it cannot be read; the text names the file and the reason.
     """
-    if file is None:
-        return None
     try:
-        value: object = load_json(file.read())
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise RunError(f"{option} must name a file that holds a JSON object")
-    return value
+        return Path(path).read_text(encoding="utf-8") if file is None else file.read()
+    except OSError as error:
+        raise RunError(f"{option} {path}: {describe_os_error(error)}") from None
+    except UnicodeDecodeError:
+        raise RunError(f"{option} {path}: it is not UTF-8") from None
+
+
+def read_object(option: str, path: str, text: str) -> dict[str, Any]:
+    """Return the JSON object of a file of the command line.
+
+    Args:
+        option: The option that names the file.
+        path: Its path.
+        text: The text of the file.
+
+    Raises:
+        RunError: If it holds anything else; the text names the file and the reason.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        reason = "nested too deeply"
+    except json.JSONDecodeError as error:
+        reason = f"no JSON: {error}"
+    else:
+        if isinstance(value, dict):
+            return value
+        reason = "not a JSON object"
+    raise RunError(f"{option} {path}: it is {reason}")

@@ -27,13 +27,13 @@ CERTIFICATE_ADVICE = (
     "the API's certificate is not trusted: check `base_url`, or name the right authority in `REQUESTS_CA_BUNDLE`"
 )
 TIMEOUT_ADVICE = "the API is slow to answer: run again later, or raise `request_timeout`"
-BODY_ADVICE = "what answers is not the documented API, or something stands between: check `base_url` and any proxy"
+BODY_ADVICE = "unexpected response: check `base_url` and any proxy"
 VALUE_ADVICE = 'set `on_invalid_value: "null"` to load null in its place, or deselect the field'
 KEY_VALUE_ADVICE = (
     "a key, a replication key, or a field whose schema allows no null is never made null: have the value corrected"
 )
-SIZE_ADVICE = "the answer is too large to be read: lower `page_size`, or check `base_url` and any proxy"
-UNKNOWN_ADVICE = "the API answers in a way that its documentation does not know"
+SIZE_ADVICE = "the response is too large: lower `page_size`, or check `base_url` and any proxy"
+UNKNOWN_ADVICE = "unexpected status: ask the API's provider"
 
 
 CONTRADICTION_ADVICE = "the API contradicts itself: report it to its provider, or run again later"

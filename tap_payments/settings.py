@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import typing as th
-from singer_sdk.helpers._util import load_json
 
 from tap_payments import __version__
 from tap_payments.providers import PROVIDERS, Provider
@@ -43,7 +42,6 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "provider",
         th.StringType,
-        title="Provider",
         description=(
             "The payments API to read: `generic`, or `chargedesk` for ChargeDesk. It sets the defaults of `base_url`, "
             "`limit_param` and `requests_per_minute`."
@@ -54,7 +52,6 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "base_url",
         th.StringType(pattern=NOT_BLANK),
-        title="Base URL",
         description=(
             "URL of the API, version included. `https` only, except for a loopback host. "
             + _defaults("base_url", "none, it must be set")
@@ -63,7 +60,6 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "username",
         th.StringType(pattern=USER_NAME),
-        title="User name",
         description="User name for HTTP Basic authentication; with chargedesk, the company's secret key.",
         required=True,
         secret=True,
@@ -71,7 +67,6 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "password",
         th.StringType,
-        title="Password",
         description="Password for HTTP Basic authentication; with chargedesk, nothing.",
         default="",
         secret=True,
@@ -79,20 +74,17 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "page_size",
         th.IntegerType(minimum=1),
-        title="Page size",
-        description="Records to ask for in one page.",
+        description="Records to ask for in one page, at least 1.",
         default=500,
     ),
     th.Property(
         "limit_param",
         th.StringType(pattern=PARAMETER),
-        title="Limit parameter",
         description="Query parameter that carries `page_size`. " + _defaults("limit_param"),
     ),
     th.Property(
         "offset_param",
         th.StringType(pattern=PARAMETER_OR_EMPTY),
-        title="Offset parameter",
         description=(
             "Query parameter that carries the offset; empty where the API does not page and one request brings the "
             "whole list."
@@ -102,7 +94,6 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "page_overlap",
         th.IntegerType(minimum=0),
-        title="Page overlap",
         description=(
             "Records that two neighbouring pages share, so that a list that moves while it is read loses none; less "
             "than `page_size`. 0 is for an API that takes only whole pages as offsets; records that move may be missed."
@@ -112,7 +103,6 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "check_total",
         th.BooleanType,
-        title="Check the total",
         description=(
             "Fail if a list ends before its own `total_count`. Set it to false where the API's totals are inexact."
         ),
@@ -121,7 +111,6 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "requests_per_minute",
         th.DecimalType(exclusive_minimum=0, maximum=1_000_000),
-        title="Requests a minute",
         description=(
             "Maximum requests a minute, over all streams of a run. "
             + _defaults("requests_per_minute", "no limit", "{}")
@@ -130,43 +119,39 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "concurrency",
         th.IntegerType(minimum=1, maximum=16),
-        title="Concurrency",
-        description="Pages in flight per stream. With 1 the next page is still fetched while this one is written.",
+        description="Pages in flight per stream, 1 to 16. With 1 the next is still fetched while this one is written.",
         default=1,
     ),
     th.Property(
         "max_retries",
         th.IntegerType(minimum=0, maximum=100),
-        title="Maximum retries",
         description=(
             "How often a request is sent again after a failure that may pass (429, 500, 502, 503, 504, a timeout, a "
-            "broken response)."
+            "broken response), at most 100 times."
         ),
         default=3,
     ),
     th.Property(
         "backoff_factor",
         th.DecimalType(minimum=0, maximum=300),
-        title="Backoff factor",
         description=(
             "Retries wait `backoff_factor * 2**n` seconds, n counting from 0, and up to a tenth more, or as long as "
-            "the API asks if that is longer."
+            "the API asks if that is longer; at most 300."
         ),
         default=2,
     ),
     th.Property(
         "request_timeout",
         th.DecimalType(exclusive_minimum=0, maximum=3600),
-        title="Request timeout",
         description=(
-            "Seconds to wait for a connection, and between two parts of a response. A body may take ten times that."
+            "Seconds to wait for a connection, and between two parts of a response, at most 3600. A body may take ten "
+            "times that."
         ),
         default=60,
     ),
     th.Property(
         "start_date",
         th.StringType(pattern=NOT_BLANK),
-        title="Start date",
         description=(
             "Where INCREMENTAL streams begin: an ISO 8601 date or date-time, UTC where it names no zone. Default: the "
             "beginning."
@@ -175,24 +160,24 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "lookback_days",
         th.DecimalType(minimum=0, maximum=CENTURY),
-        title="Look-back days",
-        description="Days before the bookmark from which INCREMENTAL streams read again, since payments change later.",
+        description=(
+            "Days before the bookmark from which INCREMENTAL streams read again, since payments change later; at most "
+            "36500."
+        ),
         default=30,
     ),
     th.Property(
         "reread_days",
         th.DecimalType(minimum=0, maximum=CENTURY),
-        title="Re-read days",
         description=(
             "Days within which INCREMENTAL streams read all older records once more, an even part each run, since "
-            "payments change later; 0 never does."
+            "payments change later; 0 never does, and at most 36500."
         ),
         default=30,
     ),
     th.Property(
         "on_invalid_value",
         th.StringType,
-        title="Invalid values",
         description=(
             "What to do with a value that cannot be made its declared type: `error` fails the stream, `null` loads "
             "null in its place, with a warning for each field and a count at the end. In YAML and JSON, write null in "
@@ -204,7 +189,6 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "amounts",
         th.StringType,
-        title="Amounts",
         description=(
             "How money fields are declared: `decimal` (text of format `x-singer.decimal`, NUMERIC in PostgreSQL), or "
             "`text` for targets that give decimals a scale of 0, such as Snowflake's. The text sent is the same."
@@ -215,7 +199,6 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "personal_data",
         th.StringType,
-        title="Personal data",
         description=(
             "What to do with fields that hold personal data or free text: `keep` them, `hash` them (HMAC-SHA256 with "
             "`hash_key`) or `drop` them. With `hash` and `drop`, fields that the schemas do not declare never pass."
@@ -226,7 +209,6 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "hash_key",
         th.StringType,
-        title="Hash key",
         description=(
             "Secret key of the hashes, for `personal_data: hash`. With `drop`, `customers.customer_id` stays because "
             "it is the key; it is hashed if `hash_key` is set."
@@ -236,8 +218,15 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "user_agent",
         th.StringType(pattern=HEADER),
-        title="User agent",
         description="The User-Agent header to send. Default: `tap-payments/<version>`.",
+    ),
+    th.Property(
+        "emit_activate_version_messages",
+        th.BooleanType,
+        description=(
+            "Whether to tell the target which records are gone; not with `batch_config`, nor with `page_overlap: 0`."
+        ),
+        default=False,
     ),
 )
 
@@ -251,8 +240,7 @@ class Settings:
         base_url: Ends in a slash.
         start: `start_date` in Unix seconds, rounded down.
         lookback: `lookback_days` in seconds.
-    What changes declared types (`amounts`) is read by `records.declarations`, which discovery needs before a
-    configuration is valid.
+    What changes declared types is read by `records.schema`, which discovery needs before a configuration is valid.
     """
 
     provider: Provider
@@ -285,53 +273,22 @@ class Settings:
             config: A configuration that `settings_validation.check_config` has completed and found valid.
         """
         provider = PROVIDERS[config["provider"]]
-        pace = config.get("requests_per_minute", provider.requests_per_minute)
         start = read_time(iso_time(config.get("start_date", "")))
-        return cls(
-            provider=provider,
-            base_url=config.get("base_url", provider.base_url or "").strip().rstrip("/") + "/",
-            username=config["username"],
-            password=config["password"],
-            page_size=int(config["page_size"]),
-            limit_param=config.get("limit_param", provider.limit_param),
-            offset_param=config["offset_param"],
-            page_overlap=int(config["page_overlap"]),
-            check_total=config["check_total"],
-            requests_per_minute=None if pace is None else float(pace),
-            concurrency=int(config["concurrency"]),
-            max_retries=int(config["max_retries"]),
-            backoff_factor=float(config["backoff_factor"]),
-            request_timeout=float(config["request_timeout"]),
-            start=None if start is None else math.floor(start),
-            lookback=int(float(config["lookback_days"]) * DAY),
-            reread_days=float(config["reread_days"]),
-            on_invalid_value=config["on_invalid_value"],
-            personal_data=config["personal_data"],
-            hash_key=config.get("hash_key", ""),
-            user_agent=config.get("user_agent", f"tap-payments/{__version__}"),
-        )
+        values = {**vars(provider), "hash_key": "", "user_agent": f"tap-payments/{__version__}", **config} | {
+            "provider": provider,
+            "base_url": (config.get("base_url") or provider.base_url or "").strip().rstrip("/") + "/",
+            "start": None if start is None else math.floor(start),
+            "lookback": float(config["lookback_days"]) * DAY,
+        }
+        # Numbers arrive as `Decimal`.
+        readers: dict[str, Callable[[Any], Any]] = {"int": int, "float": float}
+        return cls(**{one.name: readers.get(str(one.type), _unchanged)(values[one.name]) for one in fields(cls)})
+
+
+def _unchanged(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def iso_time(text: str) -> str:
     """Keep digits that are an ISO 8601 date (`20240506`) from being read as seconds."""
     return f"{text[:4]}-{text[4:6]}-{text[6:]}" if re.fullmatch(r"\d{8}", text) else text
-
-
-def read_text(text: str, types: list[str]) -> Any:
-    """Return the value that the text of an environment variable stands for.
-
-    Args:
-        text: The text; returned as it is, and refused later, where it stands for no value of the types.
-        types: The JSON Schema types of the setting.
-    """
-    if "boolean" in types:
-        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
-    readers: list[Callable[[str], Any]] = []
-    if "object" in types:
-        readers = [load_json]
-    elif "integer" in types or "number" in types:
-        readers = [int, float]
-    for read in readers:
-        with suppress(ValueError, RecursionError):
-            return read(text)
-    return text

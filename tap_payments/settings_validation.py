@@ -6,11 +6,13 @@ import ipaddress
 import re
 import time
 from collections import defaultdict
+from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from jsonschema import validators
+from singer_sdk.helpers._util import load_json
 from singer_sdk.plugin_base import JSONSchemaValidator
 
 from tap_payments import settings as declared
@@ -43,6 +45,26 @@ KEYWORDS: dict[str, Callable[[Any], str]] = {
     "exclusiveMinimum": lambda bound: f"more than {bound}",
     "maximum": lambda bound: f"at most {bound}",
 }
+
+
+def read_text(text: str, types: list[str]) -> Any:
+    """Return the value that the text of an environment variable stands for.
+
+    Args:
+        text: The text; returned as it is, and refused later, where it stands for no value of the types.
+        types: The JSON Schema types of the setting.
+    """
+    if "boolean" in types:
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    readers: list[Callable[[str], Any]] = []
+    if "object" in types:
+        readers = [load_json]
+    elif "integer" in types or "number" in types:
+        readers = [int, float]
+    for read in readers:
+        with suppress(ValueError, RecursionError):
+            return read(text)
+    return text
 
 
 def describe_rule(keywords: Mapping[str, Any]) -> str:

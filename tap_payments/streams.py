@@ -23,7 +23,7 @@ class ChargesStream(PaymentsStream):
 
 
 class CustomersStream(PaymentsStream):
-    """Who pays."""
+    """Customers."""
 
     name = "customers"
     path = "customers"
@@ -34,7 +34,7 @@ class CustomersStream(PaymentsStream):
 
 
 class ProductsStream(PaymentsStream):
-    """What is paid for: few, and changed in place, so always read whole."""
+    """Products: few, and changed in place, so always FULL_TABLE."""
 
     name = "products"
     path = "products"
@@ -44,7 +44,7 @@ class ProductsStream(PaymentsStream):
 
 
 class SubscriptionsStream(PaymentsStream):
-    """Payments that recur."""
+    """Recurring payments."""
 
     name = "subscriptions"
     path = "subscriptions"

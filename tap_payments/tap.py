@@ -7,26 +7,24 @@ from pathlib import PurePath
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Tap
-from singer_sdk.configuration._dict_config import merge_missing_config_jsonschema, parse_environment_config
+from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers._state import StateWriter
 from singer_sdk.helpers._util import read_json_file
-from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
 from singer_sdk.plugin_base import PluginBase
 from singer_sdk.singerlib import Catalog, Schema
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-import tap_payments.about  # noqa: F401 - registers the formats of --about
 from tap_payments.catalog import resolve_catalog
-from tap_payments.cli import PaymentsCommand, StopSignals, graceful_end, read_object
+from tap_payments.cli import PaymentsCommand, StopSignals, graceful_end, read_file, read_object
 from tap_payments.context import SyncContext
 from tap_payments.errors import RunError
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.records.schema import SCHEMAS, SchemaRules, select_fields
-from tap_payments.settings import SETTINGS, Settings, read_text
-from tap_payments.settings_validation import check_config, find_conflicts
+from tap_payments.settings import SETTINGS, Settings
+from tap_payments.settings_validation import check_config, find_conflicts, read_text
 from tap_payments.stream_maps import find_idle_maps, refuse_collision
 from tap_payments.streams import STREAMS
 from tap_payments.validation import check_state
@@ -162,12 +160,6 @@ class TapPayments(Tap):
         """The settings, with every default filled in."""
         return Settings.from_config(self.config)
 
-    @classmethod
-    @override
-    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
-        super().append_builtin_config(config_jsonschema)
-        merge_missing_config_jsonschema(EMIT_ACTIVATE_VERSION_CONFIG, config_jsonschema)
-
     @classproperty
     @override
     def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
@@ -192,7 +184,7 @@ class TapPayments(Tap):
         self.append_builtin_config(schema)
         self._config = {name: value for name, value in self._config.items() if value is not None}
         for name in sorted(self._config.keys() - schema["properties"].keys()):
-            self.logger.warning("setting `%s` is not known and ignored", name)
+            self.logger.warning("unknown setting `%s` ignored", name)
         invalid = check_config(self._config, schema) or list(find_conflicts(self.settings, self._config))
         if invalid and raise_errors:
             raise ConfigValidationError("; ".join(invalid), errors=invalid, schema={})
@@ -202,11 +194,17 @@ class TapPayments(Tap):
 
     @classmethod
     @override
+    def print_about(cls, output_format: str | None = None) -> None:
+        """Print what the tap is, as Markdown by default: the SDK's text has neither defaults nor descriptions."""
+        super().print_about(output_format or "markdown")
+
+    @classmethod
+    @override
     def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
-        try:
-            return super().cb_config(ctx, param, value)
-        except (OSError, ValueError, TypeError):
-            raise RunError("--config must name files that hold a JSON object, or be ENV") from None
+        for path in value:
+            if path != "ENV":
+                read_object("--config", path, read_file("--config", path))
+        return super().cb_config(ctx, param, value)
 
     @classmethod
     @override
@@ -222,10 +220,19 @@ class TapPayments(Tap):
         """Sync what the catalog selects, or print what the tap is."""
         super(Tap, cls).invoke(about=about, about_format=about_format)
         cls.print_version(print_fn=cls.logger.info)
+        files = {f"--{name}": file for name, file in (("state", state), ("catalog", catalog)) if file is not None}
+        objects = {}
+        for option, file in files.items():
+            text = read_file(option, file.name, file)
+            if text.strip() or file is catalog:
+                objects[option] = read_object(option, file.name, text)
+            else:
+                # What a failed first run leaves behind.
+                cls.logger.warning("%s %s: the file is empty, so streams begin at the beginning", option, file.name)
         tap = cls(
             config=config.config if config else None,
-            state=read_object("--state", state),
-            catalog=read_object("--catalog", catalog),
+            state=objects.get("--state"),
+            catalog=objects.get("--catalog"),
             parse_env_config=config.parse_env if config else False,
         )
         if not any(stream.selected for stream in tap.streams.values()):

@@ -9,7 +9,6 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
@@ -19,7 +18,7 @@ from tap_payments.errors import RefusedCredentialsError, RequestError, Transient
 from tap_payments.records.timestamps import LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
 # Largest body that is read, in bytes after decompression; a page of 500 charges is one MB.
 MAX_BODY = 256 << 20
@@ -69,19 +68,19 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
     except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
         advice, reason = errors.TIMEOUT_ADVICE, f"did not answer within {timeout:.12g} s"
     except requests.exceptions.SSLError as error:
-        if not _is_broken_off(error):
-            raise RequestError(f"was not asked: {errors.CERTIFICATE_ADVICE}") from None
+        # The other side hung up during the handshake, rather than showing a certificate that is not trusted.
+        if not any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in _causes(error)):
+            raise RequestError(f"request not sent: {errors.CERTIFICATE_ADVICE}") from None
         advice, reason = errors.UNREACHABLE_ADVICE, "broke off the connection"
     except (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError, urllib3.exceptions.SSLError):
         advice, reason = errors.BODY_ADVICE, "broke off its answer"
-    except requests.exceptions.ConnectionError:
-        host = urlsplit(request.url or "").hostname
-        advice, reason = errors.UNREACHABLE_ADVICE, f"could not be reached at {host}, or broke off the connection"
+    except requests.exceptions.ConnectionError as error:
+        advice, reason = errors.UNREACHABLE_ADVICE, _describe_failed_connection(error)
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, UnicodeError):
-        raise RequestError(f"was not asked: {errors.UNREACHABLE_ADVICE}") from None
+        raise RequestError(f"request not sent: {errors.UNREACHABLE_ADVICE}") from None
     except OSError:
         # What `requests` raises for a file of authorities that is not there.
-        raise RequestError(f"was not asked: {errors.CERTIFICATE_ADVICE}") from None
+        raise RequestError(f"request not sent: {errors.CERTIFICATE_ADVICE}") from None
     else:
         return response
     raise TransientError(reason, advice=advice)
@@ -158,13 +157,23 @@ def _read_whole(response: requests.Response, begun: float, limit: float) -> None
     response._content = bytes(body)  # noqa: SLF001 - what `Response.content` returns
 
 
-def _is_broken_off(error: requests.exceptions.SSLError) -> bool:
-    """Whether the other side hung up during the handshake, rather than showing a certificate that is not trusted."""
+def _describe_failed_connection(error: Exception) -> str:
+    """Describe how a connection failed, with the host and the port, which may be a proxy's."""
+    for cause in _causes(error):
+        if isinstance(cause, urllib3.exceptions.NewConnectionError):
+            host = f"{cause.conn.host}:{cause.conn.port}"
+            if isinstance(cause, urllib3.exceptions.NameResolutionError):
+                return f"got no connection: unknown host {host}"
+            is_refused = isinstance(cause.__cause__, ConnectionRefusedError)
+            return f"got no connection: refused by {host}" if is_refused else f"got no connection to {host}"
+    return "broke off the connection"
+
+
+def _causes(error: Exception) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from; requests and urllib3 wrap errors in one another."""
     pending: list[object] = [error]
     while pending:
         cause = pending.pop()
-        if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-            return True
         if isinstance(cause, BaseException):
+            yield cause
             pending += [cause.__cause__, getattr(cause, "reason", None), *cause.args]
-    return False

@@ -232,8 +232,9 @@ def test_other_statuses_fail_at_once(status: int, api: FakeAPI, waits: Waits) ->
 def test_a_host_that_refuses_connections(api: FakeAPI, waits: Waits) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        run = read(api, base_url=f"http://127.0.0.1:{taken.getsockname()[1]}/v1/")
-    expect_one_error(run, "charges: /v1/charges ", "4 times in a row", errors.UNREACHABLE_ADVICE)
+        host = f"127.0.0.1:{taken.getsockname()[1]}"
+        run = read(api, base_url=f"http://{host}/v1/")
+    expect_one_error(run, f"refused by {host}, 4 times in a row", errors.UNREACHABLE_ADVICE)
     assert waits.asked == [2, 4, 8]
 
 
@@ -243,7 +244,7 @@ def test_a_host_that_has_no_address(api: FakeAPI, waits: Waits, monkeypatch: pyt
 
     monkeypatch.setattr(socket, "getaddrinfo", no_address)
     run = read(api, base_url="https://nowhere.invalid/v1/")
-    expect_one_error(run, "charges: /v1/charges ", "nowhere.invalid", "4 times in a row", errors.UNREACHABLE_ADVICE)
+    expect_one_error(run, "unknown host nowhere.invalid:443, 4 times in a row", errors.UNREACHABLE_ADVICE)
     assert waits.asked == [2, 4, 8]
 
 

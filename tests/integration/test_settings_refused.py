@@ -130,15 +130,28 @@ def test_a_file_without_a_json_object_is_refused(
 ) -> None:
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     good.write_text(json.dumps(tap_config(api)), encoding="utf-8")
+    if option == "state" and not content:
+        return  # An empty state is none: see below.
     bad.write_bytes(content if isinstance(content, bytes) else content.encode())
     arguments = ["--config", str(bad)] if option == "config" else ["--config", str(good), f"--{option}", str(bad)]
     run = invoke_in_process(*arguments)
-    expect_one_error(run, f"--{option} ")
+    expect_one_error(run, f"--{option} {bad}: it ")
     assert run.messages == []
 
 
+def test_an_empty_state_file_begins_anew_with_a_warning(tmp_path: Path) -> None:
+    config, state = tmp_path / "config.json", tmp_path / "state.json"
+    state.write_text(" \n", encoding="utf-8")
+    with FakeAPI(make_account(charges=3)) as api:
+        config.write_text(json.dumps(tap_config(api)), encoding="utf-8")
+        run = invoke_in_process("--config", str(config), "--state", str(state)).expect_success()
+        assert run.keys("charges") == api.account.keys("charges")
+    assert run.logged("WARNING", f"--state {state}", "empty")
+
+
 def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
-    expect_one_error(invoke_in_process("--config", str(tmp_path / "nowhere.json")), "--config ")
+    path = tmp_path / "nowhere.json"
+    expect_one_error(invoke_in_process("--config", str(path)), f"--config {path}: No such file or directory")
 
 
 @pytest.mark.parametrize("option", ["state", "catalog"])
