@@ -6,6 +6,7 @@ import logging
 import sys
 import traceback
 from abc import ABC
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
@@ -22,7 +23,6 @@ from typing_extensions import override
 
 from tap_payments import errors
 from tap_payments.api.fetcher import PageFetcher, RetryPolicy
-from tap_payments.api.prefetch import Prefetcher
 from tap_payments.api.responses import check_status, parse_page
 from tap_payments.api.transport import ThreadSession, send
 from tap_payments.errors import RunError, StoppedError, StreamError, UnreadableListError, UnwritableRecordError
@@ -286,18 +286,18 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         return ListFacts(full=self.settings.page_size)
 
     def _read_span(
-        self, prefetcher: Prefetcher[PageToken, FetchedPage], span: Span
+        self, fetcher: PageFetcher[PageToken, FetchedPage], span: Span
     ) -> Iterator[tuple[FetchedPage, Sequence[int], Sequence[Span]]]:
         """Read a span of the list; yield each page, the indexes of its new records, and what is not out behind it."""
         # A test of the connection takes one record, and has no use for a second page.
-        ahead = None if self.is_test else self.settings.concurrency
-        yield from read_pages(self.get_new_paginator(span), prefetcher, ahead=ahead)
+        ahead = 0 if self.is_test else self.settings.concurrency
+        yield from read_pages(self.get_new_paginator(span), fetcher.fetch, fetcher.schedule, ahead=ahead)
         self._may_miss_records = bool(self._facts.warnings)
         for level, facts in ((logging.WARNING, self._facts.warnings), (logging.INFO, self._facts.notes)):
             for fact in facts:
                 self.sync_context.log_once(f"{self._request_name} {fact}", level=level)
 
-    def _read_chunks(self, prefetcher: Prefetcher[PageToken, FetchedPage]) -> Iterator[Chunk]:
+    def _read_chunks(self, fetcher: PageFetcher[PageToken, FetchedPage]) -> Iterator[Chunk]:
         """Read what the replication method asks for."""
         settings, is_filterable = self.settings, self.listing.filter_field is not None
         is_incremental = self.replication_method == REPLICATION_INCREMENTAL
@@ -305,7 +305,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             self.name, settings, is_incremental=is_incremental, is_filterable=is_filterable
         ):
             self.sync_context.log_once(limit, level=level)
-        read_span = partial(self._read_span, prefetcher)
+        read_span = partial(self._read_span, fetcher)
         if not is_incremental:
             return read_full_table(read_span)
         state, unusable = read_state(self.stream_state, self.replication_key or "")
@@ -337,7 +337,9 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             name=self._request_name,
             retries=RetryPolicy(self.settings.max_retries, self.settings.backoff_factor, self.is_test),
             limiter=self.sync_context.limiter,
-            counts=counts,
+            threads=self.settings.concurrency,
+            count_request=counts.count_request,
+            count_retry=counts.count_retry,
             logger=self.logger,
         )
         if self._protection.sends_personal_key:
@@ -346,10 +348,9 @@ class PaymentsStream(RESTStream[PageToken], ABC):
                 self.name,
                 self.primary_keys[0],
             )
-        threads, stop = self.settings.concurrency, self.sync_context.stop
         try:
-            with Prefetcher(fetcher.fetch, threads=threads, stop=stop) as prefetcher:
-                chunks = self._read_chunks(prefetcher)
+            with closing(fetcher):
+                chunks = self._read_chunks(fetcher)
                 yield from counts.count(_first_record(chunks) if self.is_test else chunks)
         except UnreadableListError as error:
             raise self.failure(f"cannot be read whole: {error}") from None

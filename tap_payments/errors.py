@@ -68,24 +68,23 @@ class TransientError(RetriableAPIError):
         advice: What to do about it if it does not pass.
         retry_after: Seconds that the API asks to wait; None where it does not.
         pauses_all: Whether all requests of the run are to wait, not just this one.
-        tries: How many tries of the same request have failed so far.
     """
 
     def __init__(
-        self,
-        reason: str,
-        *,
-        advice: str = "",
-        retry_after: float | None = None,
-        pauses_all: bool = False,
-        tries: int = 1,
+        self, reason: str, *, advice: str = "", retry_after: float | None = None, pauses_all: bool = False
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.advice = advice
         self.retry_after = retry_after
         self.pauses_all = pauses_all
-        self.tries = tries
+
+
+class ContradictionError(TransientError):
+    """A response contradicts itself, or what came before."""
+
+    def __init__(self, what: str, advice: str = CONTRADICTION_ADVICE) -> None:
+        super().__init__(f"answered 200, but {what}", advice=advice)
 
 
 class MalformedBodyError(Exception):
@@ -122,18 +121,6 @@ class InvalidValueError(Exception):
     @override
     def __str__(self) -> str:
         return f"field `{self.path}`: {self.reason}"
-
-
-class ContradictionError(Exception):
-    """An answer contradicts itself; the text describes how.
-
-    Attributes:
-        advice: What to do about it if it comes again and again.
-    """
-
-    def __init__(self, message: str, advice: str = CONTRADICTION_ADVICE) -> None:
-        super().__init__(message)
-        self.advice = advice
 
 
 class UnreadableListError(Exception):

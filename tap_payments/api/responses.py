@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from tap_payments import errors
 from tap_payments.api.transport import read_retry_after
 from tap_payments.errors import (
-    ContradictionError,
     MalformedBodyError,
     RefusedCredentialsError,
     RequestError,
@@ -66,7 +65,5 @@ def parse_page(response: requests.Response, *, key: str, time: str, on_replaced:
         return read_page(response.content, key=key, time=time, on_replaced=on_replaced)
     except MalformedBodyError as error:
         raise TransientError(f"answered 200, but {error}", advice=errors.BODY_ADVICE) from None
-    except ContradictionError as error:
-        raise TransientError(f"answered 200, but {error}", advice=error.advice) from None
     except UnexpectedBodyError as error:
         raise RequestError(f"answered 200, but {error}: {errors.BODY_ADVICE}") from None
