@@ -11,12 +11,12 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk.authenticators import BasicAuthenticator
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
-from singer_sdk.singerlib import ActivateVersionMessage
+from singer_sdk.singerlib import ActivateVersionMessage, StateMessage
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from singer_sdk.streams.rest import PageContext, RESTStream
 from typing_extensions import override
@@ -26,7 +26,6 @@ from tap_payments.api.fetcher import PageFetcher, RetryPolicy
 from tap_payments.api.responses import check_status, parse_page
 from tap_payments.api.transport import ThreadSession, send
 from tap_payments.errors import RunError, StoppedError, StreamError, UnreadableListError, UnwritableRecordError
-from tap_payments.output.activate_version import describe_refusal
 from tap_payments.output.batches import Batches, Manifest
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.loop import new_paginator, read_pages
@@ -41,7 +40,6 @@ from tap_payments.replication.spans import Plan
 from tap_payments.replication.state import read_state, write_state
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Generator, Iterator, Sequence
 
     import requests
@@ -50,9 +48,9 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import CatalogEntry, RecordMessage, SchemaMessage
 
-    from tap_payments.api.rate_limiter import RateLimiter
+    from tap_payments.context import SyncContext
     from tap_payments.errors import InvalidValueError
-    from tap_payments.output.progress import Progress, StreamProgress
+    from tap_payments.output.progress import StreamProgress
     from tap_payments.pagination.paginator import ListPaginator
     from tap_payments.providers import Listing
     from tap_payments.replication.reading import Chunk
@@ -61,28 +59,6 @@ if TYPE_CHECKING:
 
 # Longest time, in seconds, that a test of the connection waits for an answer.
 TEST_TIMEOUT = 10.0
-
-
-class SyncContext(Protocol):
-    """What a stream needs of the sync that it takes part in."""
-
-    settings: Settings
-    started: int
-    stop: threading.Event
-    limiter: RateLimiter
-    progress: Progress
-
-    def log_once(self, message: str, *, level: int = logging.INFO, once_per: str | None = None) -> None:
-        """Log a fact once a sync."""
-
-
-class SyncingTap(Protocol):
-    """What a stream needs of its tap beyond the SDK's."""
-
-    sync_context: SyncContext
-
-    def force_next_state(self) -> None:
-        """Bypass the SDK's de-duplication for the next STATE."""
 
 
 class PaymentsStream(RESTStream[PageToken], ABC):
@@ -110,14 +86,13 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         super().__init__(tap)
         self._local = ThreadSession()
         self._counts: StreamProgress
-        self._pending_version: int | None = None
-        self._may_miss_records = False
         self._write_unmodified: Callable[[Record], None] | None = None
 
     @property
     def sync_context(self) -> SyncContext:
         """What the streams of this sync share."""
-        return cast("SyncingTap", self._tap).sync_context
+        context: SyncContext = self._tap.sync_context  # type: ignore[attr-defined]  # the tap is a `TapPayments`
+        return context
 
     @property
     def settings(self) -> Settings:
@@ -241,7 +216,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @override  # type: ignore[misc]  # final, but nothing else of the SDK sees one stream end
     def sync(self, context: Context | None = None) -> None:
         """Sync the stream; where the run goes on without it, log why it failed and write a true STATE."""
-        failed = self.sync_context.progress.failed
+        failed = self.sync_context.failed
         try:
             super().sync(context)
         except (RunError, StoppedError):
@@ -254,8 +229,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             name = "" if isinstance(error, StreamError) else f"{self.name}: "
             self.logger.error("%s%s", name, errors.describe_error(error))  # noqa: TRY400 - one line, no traceback
             failed.append(self.name)
-            self._ensure_state()
-            self._write_state_message()
+            self._write_state()
 
     # The pages.
 
@@ -292,7 +266,6 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         # A test of the connection takes one record, and has no use for a second page.
         ahead = 0 if self.is_test else self.settings.concurrency
         yield from read_pages(self.get_new_paginator(span), fetcher.fetch, fetcher.schedule, ahead=ahead)
-        self._may_miss_records = bool(self._facts.warnings)
         for level, facts in ((logging.WARNING, self._facts.warnings), (logging.INFO, self._facts.notes)):
             for fact in facts:
                 self.sync_context.log_once(f"{self._request_name} {fact}", level=level)
@@ -351,13 +324,17 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         try:
             with closing(fetcher):
                 chunks = self._read_chunks(fetcher)
-                yield from counts.count(_first_record(chunks) if self.is_test else chunks)
+                for chunk in _first_record(chunks) if self.is_test else chunks:
+                    yield chunk
+                    counts.count_records(
+                        len(chunk.indexes), reread=chunk.reread, reached=chunk.reached, total=chunk.total
+                    )
         except UnreadableListError as error:
             raise self.failure(f"cannot be read whole: {error}") from None
         finally:
             if self._undeclared:
                 self.logger.warning("%s: %s", self.name, self._undeclared.describe())
-            self.sync_context.progress.end(self.name)
+            counts.end()
 
     def _read_records(self, chunk: Chunk) -> Iterator[Record]:
         if chunk.fetched is None:
@@ -374,20 +351,18 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     def request_records(self, context: Context | None) -> Iterator[Record]:
         """Yield records; also write a STATE where it changes, and ACTIVATE_VERSION at the end."""
         writer = self._tap.message_writer
-        self._ensure_state()
         for chunk in self.chunks():
             if chunk.fetched is not None and self.can_write_unmodified and isinstance(writer, BufferedWriter):
                 self._write_unmodified = writer.record_writer(
                     self.name, extracted=chunk.fetched.arrived, version=self._stream_version
                 )
             yield from self._read_records(chunk)
-            if chunk.indexes:
-                self._ensure_state()
             if chunk.state is not None:
                 self._promote(chunk.state)
             if isinstance(writer, BufferedWriter):
                 writer.flush()
         self._activate_version()
+        self._write_state()
 
     @cached_property
     def _selection(self) -> Selection:
@@ -479,15 +454,16 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         self, batch_config: BatchConfig, context: Context | None = None
     ) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
         """Write the records to files, and close the open ones before a STATE covers them."""
-        self._ensure_state()
-        prefix = f"{self.tap_name}--{self.name}"
-        with self.get_record_counter() as counter, self.get_sync_timer(), Batches(batch_config, prefix) as batches:
+        batches = Batches(batch_config, f"{self.tap_name}--{self.name}")
+        pages = ((self._named_records(chunk), chunk.state) for chunk in self.chunks())
+        with self.get_record_counter() as counter, self.get_sync_timer():
             try:
-                for manifest in batches.write(self.chunks(), records=self._named_records, promote=self._promote):
+                for manifest in batches.write(pages, self._promote):
                     yield batch_config.encoding, manifest
             except UnwritableRecordError as error:
                 raise self._unwritable(error.record) from None
             counter.increment(self._counts.emitted)
+        self._write_state()
 
     def _named_records(self, chunk: Chunk) -> Iterator[tuple[str, Record]]:
         """Yield records as they go out, each with the name that it goes by."""
@@ -504,23 +480,20 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         for message in self._generate_batch_messages(encoding, list(manifest)):
             if isinstance(manifest, Manifest) and message.stream == manifest.alias:
                 self._tap.write_message(message)
-        self._ensure_state()
-        self.state_manager.is_flushed = True
 
     # STATE and ACTIVATE_VERSION.
 
     def _promote(self, state: StreamState) -> None:
-        """Write a STATE."""
+        """Write the STATE that covers all records so far."""
         key = self.replication_key or ""
         types = self.schema.get("properties", {}).get(key, {}).get("type", [])
         write_state(state, self.stream_state, key, as_text="string" in types)
-        self.state_manager.is_flushed = False
-        self._write_state_message()
+        self._write_state()
 
-    def _ensure_state(self) -> None:
-        """Ensure that a STATE follows the next messages."""
-        cast("SyncingTap", self._tap).force_next_state()
-        self.state_manager.is_flushed = False
+    def _write_state(self) -> None:
+        """Write a STATE though it has not changed, as the SDK does not: many targets forget theirs at each RECORD."""
+        _ = self.stream_state  # Adds the stream to the state.
+        self._tap.write_message(StateMessage(value=self.tap_state))
 
     @override
     def generate_child_contexts(self, record: Record, context: Context | None) -> Iterator[Context | None]:
@@ -542,25 +515,24 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @override
     def _write_activate_version_message(self, full_table_version: int) -> None:
         """Hold the message back until every record is out: a run that dies before must not empty the table."""
-        self._pending_version = full_table_version
 
     def _activate_version(self) -> None:
         """Write the message that was held back, for each name that records went out by."""
         # A test has read one record, and the message would delete all others.
-        if self._pending_version is None or self.is_test:
+        if self._stream_version is None or self.is_test:
             return
         for name in self._sent_names:
-            counts = self._counts
-            refusal = describe_refusal(
-                name,
-                read=counts.emitted,
-                sent=counts.sent_as(name),
-                may_miss_records=self._may_miss_records,
-            )
-            if refusal is None:
-                self._tap.write_message(ActivateVersionMessage(stream=name, version=self._pending_version))
+            if not self._counts.emitted:
+                reason = "the list is empty (check `username` and `base_url` if the account has records)"
+            elif self._facts.warnings:
+                reason = "records may be missing, as the WARNING before says (delete them in the target yourself)"
+            elif not self._counts.sent_as(name):
+                reason = f"`stream_maps` pass none of {self._counts.emitted} records (check its `__filter__`)"
             else:
-                self.logger.warning("%s: %s", self.name, refusal)
+                self._tap.write_message(ActivateVersionMessage(stream=name, version=self._stream_version))
+                continue
+            message = "%s: %s, so no ACTIVATE_VERSION message goes out for `%s` and the target deletes nothing"
+            self.logger.warning(message, self.name, reason, name)
 
     # The catalog and the log.
 
