@@ -15,7 +15,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 from singer_sdk.plugin_base import SingerCommand
-from singer_sdk.singerlib import StateMessage
 from typing_extensions import override
 
 from tap_payments.errors import RunError, StoppedError, describe_error
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.types import TapState
 
-    from tap_payments.output.progress import Progress
+    from tap_payments.context import SyncContext
     from tap_payments.output.writer import BufferedWriter
 
 
@@ -105,50 +104,41 @@ class StopSignals:
 
 @contextmanager
 def graceful_end(
-    signals: StopSignals,
-    *,
-    writer: BufferedWriter | None,
-    progress: Progress,
-    logger: logging.Logger,
-    state: Callable[[], TapState],
+    signals: StopSignals, sync: SyncContext, writer: BufferedWriter, state: Callable[[], TapState]
 ) -> Iterator[None]:
-    """Flush the output and write a last STATE however a run ends.
+    """Flush the output and write a last STATE however a sync ends.
 
     Args:
-        signals: What stops the run.
-        writer: Writes its messages; None where the SDK does.
-        progress: Logs its summary.
-        logger: Logs that it was stopped.
+        signals: What stops the sync.
+        sync: The sync; from now on a stream that fails does not end it.
+        writer: Writes the messages.
         state: Returns the state of the records that went out.
 
     Raises:
-        SystemExit: If a signal ended the run; the code is 128 and its number.
+        SystemExit: If a signal ended the sync; the code is 128 and its number.
         RunError: If a stream failed.
     """
     signals.install()
-    progress.failed = []
+    sync.failed = []
     try:
         yield
     except StoppedError:
-        if writer is not None:
-            last = state()
-            writer.end(StateMessage(value=last) if last else None)
+        writer.end(state())
         # After the messages: who stops a run may read its log no longer.
-        logger.warning("Stopped by signal %s; the next run resumes from the last STATE", signals.received)
+        sync.logger.warning("Stopped by signal %s; the next run resumes from the last STATE", signals.received)
     except BaseException:
         # The error of the run is reported, not what happens to the messages before it.
         with suppress(RunError, StoppedError):
-            if writer is not None:
-                writer.flush()
+            writer.flush()
         raise
     else:
-        progress.summarize()
+        sync.progress.summarize(skip=sync.failed)
     finally:
-        progress.close()
+        sync.progress.close()
     if signals.received is not None:
         sys.exit(128 + signals.received)
-    if progress.failed:
-        raise RunError(f"streams that failed: {', '.join(progress.failed)}; the ERROR line of each says why")
+    if sync.failed:
+        raise RunError(f"streams that failed: {', '.join(sync.failed)}; the ERROR line of each says why")
 
 
 def read_file(option: str, path: str, file: IO[str] | None = None) -> str:

@@ -6,22 +6,22 @@ import logging
 import sys
 import traceback
 from abc import ABC
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property, partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk.authenticators import BasicAuthenticator
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
-from singer_sdk.singerlib import ActivateVersionMessage
+from singer_sdk.singerlib import ActivateVersionMessage, StateMessage
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from singer_sdk.streams.rest import PageContext, RESTStream
 from typing_extensions import override
 
 from tap_payments import errors
 from tap_payments.api.fetcher import PageFetcher, RetryPolicy
-from tap_payments.api.prefetch import Prefetcher
 from tap_payments.api.transport import ThreadSession, check_status, send
 from tap_payments.errors import (
     InvalidValueError,
@@ -31,7 +31,6 @@ from tap_payments.errors import (
     UnreadableListError,
     UnwritableRecordError,
 )
-from tap_payments.output.activate_version import describe_refusal
 from tap_payments.output.batches import Batches, Manifest
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.loop import new_paginator, read_pages
@@ -44,7 +43,6 @@ from tap_payments.replication.spans import Plan as DueSpans
 from tap_payments.replication.state import read_state, write_state
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Generator, Iterator, Sequence
 
     import requests
@@ -53,8 +51,8 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import CatalogEntry, RecordMessage, SchemaMessage
 
-    from tap_payments.api.rate_limiter import RateLimiter
-    from tap_payments.output.progress import Progress, StreamProgress
+    from tap_payments.context import SyncContext
+    from tap_payments.output.progress import StreamProgress
     from tap_payments.pagination.paginator import ListPaginator
     from tap_payments.providers import Listing
     from tap_payments.replication.reading import Chunk
@@ -63,28 +61,6 @@ if TYPE_CHECKING:
 
 # Longest time, in seconds, that a test of the connection waits for an answer.
 TEST_TIMEOUT = 10.0
-
-
-class SyncContext(Protocol):
-    """What a stream needs of the sync that it takes part in."""
-
-    settings: Settings
-    started: int
-    stop: threading.Event
-    limiter: RateLimiter
-    progress: Progress
-
-    def log_once(self, message: str, *, level: int = logging.INFO, once_per: str | None = None) -> None:
-        """Log a fact once a sync."""
-
-
-class SyncingTap(Protocol):
-    """What a stream needs of its tap beyond the SDK's."""
-
-    sync_context: SyncContext
-
-    def force_next_state(self) -> None:
-        """Bypass the SDK's de-duplication for the next STATE."""
 
 
 class PaymentsStream(RESTStream[PageToken], ABC):
@@ -112,15 +88,14 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         super().__init__(tap)
         self._local = ThreadSession()
         self._counts: StreamProgress
-        self._pending_version: int | None = None
-        self._may_miss_records = False
         self._write_unmodified: Callable[[Record], None] | None = None
         self._record_key = ""
 
     @property
     def sync_context(self) -> SyncContext:
         """What the streams of this sync share."""
-        return cast("SyncingTap", self._tap).sync_context
+        context: SyncContext = self._tap.sync_context  # type: ignore[attr-defined]  # the tap is a `TapPayments`
+        return context
 
     @property
     def settings(self) -> Settings:
@@ -239,7 +214,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @override  # type: ignore[misc]  # final, but nothing else of the SDK sees one stream end
     def sync(self, context: Context | None = None) -> None:
         """Sync the stream; where the run goes on without it, log why it failed and write a true STATE."""
-        failed = self.sync_context.progress.failed
+        failed = self.sync_context.failed
         try:
             super().sync(context)
         except (RunError, StoppedError):
@@ -252,8 +227,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             name = "" if isinstance(error, StreamError) else f"{self.name}: "
             self.logger.error("%s%s", name, errors.describe_error(error))  # noqa: TRY400 - one line, no traceback
             failed.append(self.name)
-            self._ensure_state()
-            self._write_state_message()
+            self._write_state()
 
     # The pages.
 
@@ -284,18 +258,17 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         return ListFacts(full=self.settings.page_size)
 
     def _read_span(
-        self, prefetcher: Prefetcher[PageToken, Page], span: Span
+        self, fetcher: PageFetcher[PageToken, Page], span: Span
     ) -> Iterator[tuple[Page, Sequence[int], Sequence[Span]]]:
         """Read a span of the list; yield each page, the indexes of its new records, and what is not out behind it."""
         # A test of the connection takes one record, and has no use for a second page.
-        ahead = None if self.is_test else self.settings.concurrency
-        yield from read_pages(self.get_new_paginator(span), prefetcher, ahead=ahead)
-        self._may_miss_records = bool(self._facts.warnings)
+        ahead = 0 if self.is_test else self.settings.concurrency
+        yield from read_pages(self.get_new_paginator(span), fetcher.fetch, fetcher.schedule, ahead=ahead)
         for level, facts in ((logging.WARNING, self._facts.warnings), (logging.INFO, self._facts.notes)):
             for fact in facts:
                 self.sync_context.log_once(f"{self._request_name} {fact}", level=level)
 
-    def _read_chunks(self, prefetcher: Prefetcher[PageToken, Page]) -> Iterator[Chunk]:
+    def _read_chunks(self, fetcher: PageFetcher[PageToken, Page]) -> Iterator[Chunk]:
         """Read what the replication method asks for."""
         settings, is_filterable = self.settings, self.listing.filter_field is not None
         is_incremental = self.replication_method == REPLICATION_INCREMENTAL
@@ -303,7 +276,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             self.name, settings, is_incremental=is_incremental, is_filterable=is_filterable
         ):
             self.sync_context.log_once(limit, level=level)
-        read_span = partial(self._read_span, prefetcher)
+        read_span = partial(self._read_span, fetcher)
         if not is_incremental:
             return read_full_table(read_span)
         state, unusable = read_state(self.stream_state, self.replication_key or "")
@@ -335,7 +308,9 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             name=self._request_name,
             retries=RetryPolicy(self.settings.max_retries, self.settings.backoff_factor, self.is_test),
             limiter=self.sync_context.limiter,
-            counts=counts,
+            threads=self.settings.concurrency,
+            count_request=counts.count_request,
+            count_retry=counts.count_retry,
             logger=self.logger,
         )
         if self._plan.sends_personal_key:
@@ -344,17 +319,20 @@ class PaymentsStream(RESTStream[PageToken], ABC):
                 self.name,
                 self.primary_keys[0],
             )
-        threads, stop = self.settings.concurrency, self.sync_context.stop
         try:
-            with Prefetcher(fetcher.fetch, threads=threads, stop=stop) as prefetcher:
-                chunks = self._read_chunks(prefetcher)
-                yield from counts.count(_first_record(chunks) if self.is_test else chunks)
+            with closing(fetcher):
+                chunks = self._read_chunks(fetcher)
+                for chunk in _first_record(chunks) if self.is_test else chunks:
+                    yield chunk
+                    counts.count_records(
+                        len(chunk.indexes), reread=chunk.reread, reached=chunk.reached, total=chunk.total
+                    )
         except UnreadableListError as error:
             raise self.failure(f"cannot be read whole: {error}") from None
         finally:
             if self._plan.undeclared:
                 self.logger.warning("%s: %s", self.name, self._plan.undeclared.describe())
-            self.sync_context.progress.end(self.name)
+            counts.end()
 
     def _read_records(self, chunk: Chunk) -> Iterator[Record]:
         """Yield the records of a chunk as they go out.
@@ -386,20 +364,18 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     def request_records(self, context: Context | None) -> Iterator[Record]:
         """Yield records, as structs where none is mapped; also write STATE as it changes, and ACTIVATE_VERSION."""
         writer = self._tap.message_writer
-        self._ensure_state()
         for chunk in self.chunks():
             if chunk.page is not None and self.can_write_unmodified and isinstance(writer, BufferedWriter):
                 self._write_unmodified = writer.record_writer(
                     self.name, extracted=chunk.page.arrived, version=self._stream_version
                 )
             yield from self._read_records(chunk)
-            if chunk.indexes:
-                self._ensure_state()
             if chunk.state is not None:
                 self._promote(chunk.state)
             if isinstance(writer, BufferedWriter):
                 writer.flush()
         self._activate_version()
+        self._write_state()
 
     @cached_property
     def _plan(self) -> Plan:
@@ -484,15 +460,16 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         self, batch_config: BatchConfig, context: Context | None = None
     ) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
         """Write the records to files, and close the open ones before a STATE covers them."""
-        self._ensure_state()
-        prefix = f"{self.tap_name}--{self.name}"
-        with self.get_record_counter() as counter, self.get_sync_timer(), Batches(batch_config, prefix) as batches:
+        batches = Batches(batch_config, f"{self.tap_name}--{self.name}")
+        pages = ((self._named_records(chunk), chunk.state) for chunk in self.chunks())
+        with self.get_record_counter() as counter, self.get_sync_timer():
             try:
-                for manifest in batches.write(self.chunks(), records=self._named_records, promote=self._promote):
+                for manifest in batches.write(pages, self._promote):
                     yield batch_config.encoding, manifest
             except UnwritableRecordError:
                 raise self._unwritable() from None
             counter.increment(self._counts.emitted)
+        self._write_state()
 
     def _named_records(self, chunk: Chunk) -> Iterator[tuple[str, Record]]:
         """Yield records as they go out, each with the name that it goes by."""
@@ -509,23 +486,20 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         for message in self._generate_batch_messages(encoding, list(manifest)):
             if isinstance(manifest, Manifest) and message.stream == manifest.alias:
                 self._tap.write_message(message)
-        self._ensure_state()
-        self.state_manager.is_flushed = True
 
     # STATE and ACTIVATE_VERSION.
 
     def _promote(self, state: StreamState) -> None:
-        """Write a STATE."""
+        """Write the STATE that covers all records so far."""
         key = self.replication_key or ""
         types = self.schema.get("properties", {}).get(key, {}).get("type", [])
         write_state(state, self.stream_state, key, as_text="string" in types)
-        self.state_manager.is_flushed = False
-        self._write_state_message()
+        self._write_state()
 
-    def _ensure_state(self) -> None:
-        """Ensure that a STATE follows the next messages."""
-        cast("SyncingTap", self._tap).force_next_state()
-        self.state_manager.is_flushed = False
+    def _write_state(self) -> None:
+        """Write a STATE though it has not changed, as the SDK does not: many targets forget theirs at each RECORD."""
+        _ = self.stream_state  # Adds the stream to the state.
+        self._tap.write_message(StateMessage(value=self.tap_state))
 
     @override
     def generate_child_contexts(self, record: Record, context: Context | None) -> Iterator[Context | None]:
@@ -547,25 +521,24 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @override
     def _write_activate_version_message(self, full_table_version: int) -> None:
         """Hold the message back until every record is out: a run that dies before must not empty the table."""
-        self._pending_version = full_table_version
 
     def _activate_version(self) -> None:
         """Write the message that was held back, for each name that records went out by."""
         # A test has read one record, and the message would delete all others.
-        if self._pending_version is None or self.is_test:
+        if self._stream_version is None or self.is_test:
             return
         for name in self._sent_names:
-            counts = self._counts
-            refusal = describe_refusal(
-                name,
-                read=counts.emitted,
-                sent=counts.sent_as(name),
-                may_miss_records=self._may_miss_records,
-            )
-            if refusal is None:
-                self._tap.write_message(ActivateVersionMessage(stream=name, version=self._pending_version))
+            if not self._counts.emitted:
+                reason = "the list is empty (check `username` and `base_url` if the account has records)"
+            elif self._facts.warnings:
+                reason = "records may be missing, as the WARNING before says (delete them in the target yourself)"
+            elif not self._counts.sent_as(name):
+                reason = f"`stream_maps` pass none of {self._counts.emitted} records (check its `__filter__`)"
             else:
-                self.logger.warning("%s: %s", self.name, refusal)
+                self._tap.write_message(ActivateVersionMessage(stream=name, version=self._stream_version))
+                continue
+            message = "%s: %s, so no ACTIVATE_VERSION message goes out for `%s` and the target deletes nothing"
+            self.logger.warning(message, self.name, reason, name)
 
     # The catalog and the log.
 

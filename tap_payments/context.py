@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tap_payments.api.rate_limiter import RateLimiter
@@ -16,30 +15,26 @@ if TYPE_CHECKING:
     from tap_payments.settings import Settings
 
 
-@dataclass
 class SyncContext:
     """One sync of the tap.
 
     Attributes:
-        settings: What there is to set.
+        settings: The tap's settings.
         logger: The tap's logger.
-        stop: Set when the sync is to end: every wait ends then.
-        started: When it began, in Unix seconds.
-        limiter: When the next request may be sent.
-        progress: What has been done so far.
+        started: When the sync began, in Unix seconds.
+        limiter: The pace of all requests; its `stop` ends every wait of the sync.
+        progress: Counts and reports what is done.
+        failed: The streams that failed; None where the first failure ends the sync.
     """
 
-    settings: Settings
-    logger: logging.Logger
-    stop: threading.Event
-    started: int = field(default_factory=lambda: int(time.time()))
-    limiter: RateLimiter = field(init=False)
-    progress: Progress = field(init=False)
-    _logged: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.limiter = RateLimiter(self.settings.requests_per_minute, self.stop)
-        self.progress = Progress(self.logger)
+    def __init__(self, settings: Settings, logger: logging.Logger, stop: threading.Event) -> None:
+        self.settings = settings
+        self.logger = logger
+        self.started = int(time.time())
+        self.limiter = RateLimiter(settings.requests_per_minute, stop)
+        self.progress = Progress(logger)
+        self.failed: list[str] | None = None
+        self._logged: set[str] = set()
 
     def log_once(self, message: str, *, level: int = logging.INFO, once_per: str | None = None) -> None:
         """Log a fact once a sync, however often it comes up.
@@ -47,7 +42,7 @@ class SyncContext:
         Args:
             message: The fact.
             level: The level to log it at.
-            once_per: What it is logged once for, where other messages about that count too.
+            once_per: The subject that one message is enough for, where messages about it differ.
         """
         subject = once_per or message
         if subject not in self._logged:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import traceback
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 from singer_sdk.exceptions import ConfigValidationError, FatalAPIError, MappingError, RetriableAPIError
 from typing_extensions import override
@@ -68,24 +67,23 @@ class TransientError(RetriableAPIError):
         advice: What to do about it if it does not pass.
         retry_after: Seconds that the API asks to wait; None where it does not.
         pauses_all: Whether all requests of the run are to wait, not just this one.
-        tries: How many tries of the same request have failed so far.
     """
 
     def __init__(
-        self,
-        reason: str,
-        *,
-        advice: str = "",
-        retry_after: float | None = None,
-        pauses_all: bool = False,
-        tries: int = 1,
+        self, reason: str, *, advice: str = "", retry_after: float | None = None, pauses_all: bool = False
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.advice = advice
         self.retry_after = retry_after
         self.pauses_all = pauses_all
-        self.tries = tries
+
+
+class ContradictionError(TransientError):
+    """A response contradicts itself, or what came before."""
+
+    def __init__(self, what: str, advice: str = CONTRADICTION_ADVICE) -> None:
+        super().__init__(f"answered 200, but {what}", advice=advice)
 
 
 class InvalidValueError(Exception):
@@ -117,34 +115,18 @@ class InvalidValueError(Exception):
         return f"field `{self.path}`: {self.reason}: {advice}"
 
 
-class ContradictionError(Exception):
-    """An answer contradicts itself; the text describes how.
-
-    Attributes:
-        advice: What to do about it if it comes again and again.
-    """
-
-    def __init__(self, message: str, advice: str = CONTRADICTION_ADVICE) -> None:
-        super().__init__(message)
-        self.advice = advice
-
-
 class UnreadableListError(Exception):
     """The list cannot be read whole; the text is the reason, without the name of the stream."""
 
 
 class UnwritableRecordError(Exception):
-    """A record that JSON cannot carry; `record` is the one."""
-
-    def __init__(self, record: dict[str, Any]) -> None:
-        super().__init__("a record that JSON cannot carry")
-        self.record = record
+    """A record cannot be encoded as JSON."""
 
 
 OBJECT_KEY = "(an object)"
 
 
-def show_key(key: object) -> str:
+def format_key(key: object) -> str:
     """Return a record's key as messages show it; one that arrived as an object or array may hold anything."""
     text = str(key)
     return OBJECT_KEY if text[:1] in {"{", "["} else text[:100]

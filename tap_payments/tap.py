@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import PurePath
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk import Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._classproperty import classproperty
-from singer_sdk.helpers._state import StateWriter
 from singer_sdk.helpers._util import read_json_file
 from singer_sdk.plugin_base import PluginBase
 from singer_sdk.singerlib import Catalog, Schema
@@ -137,13 +136,6 @@ class TapPayments(Tap):
             for line in find_idle_maps(stream_maps, fields):
                 self.logger.warning("%s", line)
 
-    def force_next_state(self) -> None:
-        """Bypass the SDK's de-duplication for the next STATE: many targets forget theirs at each RECORD.
-
-        A new state writer has written nothing that it could leave out.
-        """
-        self._state_writer = StateWriter(self.message_writer)
-
     @cached_property
     def sync_context(self) -> SyncContext:
         """What the streams of this sync share."""
@@ -257,13 +249,8 @@ class TapPayments(Tap):
 
     def graceful_end(self) -> AbstractContextManager[None]:
         """Flush the output and write a last STATE however the run ends."""
-        return graceful_end(
-            self._signals,
-            writer=self.message_writer if isinstance(self.message_writer, BufferedWriter) else None,
-            progress=self.sync_context.progress,
-            logger=self.logger,
-            state=lambda: self.state,
-        )
+        writer = cast("BufferedWriter", self.message_writer)
+        return graceful_end(self._signals, self.sync_context, writer, lambda: self.state)
 
     @override
     def _setup_signal_handlers(self) -> None:

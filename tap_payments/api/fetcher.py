@@ -1,23 +1,21 @@
-"""One page with as many tries as the settings allow, at the pace of the run."""
+"""Pages at the pace of the run, and again where a request failed in a way that may pass."""
 
 from __future__ import annotations
 
 import random
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic
 
+from tap_payments.api.prefetch import Fetched, Prefetcher, Token
 from tap_payments.errors import RefusedCredentialsError, RequestError, RunError, StreamError, TransientError
 from tap_payments.records.timestamps import describe
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tap_payments.api.rate_limiter import RateLimiter
-
-Token = TypeVar("Token")
-Fetched = TypeVar("Fetched")
 
 # Seconds after which waiting is left to whoever starts the runs.
 MAX_WAIT = 300
@@ -47,18 +45,8 @@ class RetryPolicy:
         return max(backoff, error.retry_after or 0.0)
 
 
-class RequestCounts(Protocol):
-    """Counts requests."""
-
-    def count_request(self, waited: float) -> None:
-        """Count a request, and the seconds that it waited to be sent."""
-
-    def count_retry(self) -> None:
-        """Count a request that is sent again."""
-
-
 class PageFetcher(Generic[Token, Fetched]):
-    """Requests a page again while that may help, and fails the stream where it does not."""
+    """Fetches the pages of one stream."""
 
     def __init__(  # noqa: PLR0913 - the parts that it is made of, given by name
         self,
@@ -67,78 +55,85 @@ class PageFetcher(Generic[Token, Fetched]):
         name: str,
         retries: RetryPolicy,
         limiter: RateLimiter,
-        counts: RequestCounts,
+        threads: int,
+        count_request: Callable[[float], None],
+        count_retry: Callable[[], None],
         logger: logging.Logger,
     ) -> None:
-        """Send nothing yet.
+        """Take the parts that fetch a page.
 
         Args:
             request: Sends one request and returns its page; raises TransientError where another try may help.
             name: Stream and path, as messages name what is requested.
             retries: How often to try.
             limiter: The pace of the run.
-            counts: Counts requests and retries.
+            threads: How many pages may be in flight.
+            count_request: Called for each request with the seconds that it waited to be sent, from any thread.
+            count_retry: Called for each request that is sent again.
             logger: Logs each retry.
         """
-        self._request = request
-        self._name = name
-        self._retries = retries
-        self._limiter = limiter
-        self._counts = counts
-        self._logger = logger
+        self._request, self._name, self._retries, self._limiter = request, name, retries, limiter
+        self._count_request, self._count_retry, self._logger = count_request, count_retry, logger
+        self._prefetcher = Prefetcher(self._try, threads=threads, stop=limiter.stop)
+        self._next: Token | None = None
+        self.close = self._prefetcher.close
 
-    def fetch(self, token: Token, guess: bool, failed: TransientError | None) -> Fetched:  # noqa: FBT001
-        """Fetch one page.
+    def schedule(self, tokens: Sequence[Token]) -> None:
+        """Schedule the next page and those that will probably follow, which are tried once until their turn."""
+        self._next = tokens[0]
+        self._prefetcher.schedule(tokens)
+
+    def fetch(self, token: Token, check: Callable[[Fetched], None]) -> Fetched:
+        """Return a page, requested again while that may help.
 
         Args:
             token: Which page.
-            guess: Whether the request is speculative; it is tried once then.
-            failed: How an earlier try failed.
+            check: Raises TransientError for a page that is not to be believed.
 
         Raises:
-            TransientError: If a guess failed.
-            StreamError: If the page cannot be had.
+            StreamError: If no believable page came.
             RunError: If the credentials are refused.
             StoppedError: If the run is to stop.
         """
-        tries = 0 if failed is None else failed.tries - 1
+        self._next, tries = token, 0
         while True:
-            if failed is not None:
-                tries += 1
-                self._wait_to_retry(failed, tries)
-            self._counts.count_request(self._limiter.acquire())
             try:
-                return self._request(token)
+                page = self._prefetcher.take(token)
+                check(page)
             except RequestError as error:
                 failure = RunError if isinstance(error, RefusedCredentialsError) else StreamError
                 raise failure(f"{self._name} {error}") from None
             except TransientError as error:
-                if guess:
-                    if error.pauses_all:
-                        self._limiter.pause(min(self._retries.wait_after(error, 1), MAX_WAIT))
-                    raise
-                failed = error
+                tries += 1
+                self._wait_to_retry(error, tries)
+            else:
+                return page
+
+    def _try(self, token: Token) -> Fetched:
+        """Send one request at its time."""
+        self._count_request(self._limiter.acquire())
+        try:
+            return self._request(token)
+        except TransientError as error:
+            # Of the next page `fetch` takes care, which knows how often it was tried.
+            if error.pauses_all and token != self._next:
+                self._limiter.pause(min(self._retries.wait_after(error, 1), MAX_WAIT))
+            raise
 
     def _wait_to_retry(self, error: TransientError, tries: int) -> None:
         """Wait after a try that failed, or fail the stream."""
-        wait = self._retries.wait_after(error, tries)
+        most, wait = self._retries.max_retries, self._retries.wait_after(error, tries)
+        reason = f"{self._name} {error.reason}"
         if wait > MAX_WAIT:
             back = describe(time.time() + wait)
-            raise StreamError(f"{self._name} {error.reason} and asks to wait {wait:.0f} s: run again after {back}")
+            raise StreamError(f"{reason} and asks to wait {wait:.0f} s: run again after {back}")
         if self._retries.tries_once:
-            raise StreamError(f"{self._name} {error.reason}, and --test tries once: {error.advice}")
-        if tries > self._retries.max_retries:
+            raise StreamError(f"{reason}, and --test tries once: {error.advice}")
+        if tries > most:
             times = f", {tries} times in a row" if tries > 1 else ""
-            raise StreamError(f"{self._name} {error.reason}{times}: {error.advice}")
-        self._logger.warning(
-            "%s %s; trying again in %.12g s (%d of %d)",
-            self._name,
-            error.reason,
-            round(wait, 1),
-            tries,
-            self._retries.max_retries,
-        )
-        self._counts.count_retry()
+            raise StreamError(f"{reason}{times}: {error.advice}")
+        self._logger.warning("%s; trying again in %.12g s (%d of %d)", reason, round(wait, 1), tries, most)
+        self._count_retry()
         if error.pauses_all:
             self._limiter.pause(wait)
         else:

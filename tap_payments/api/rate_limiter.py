@@ -26,17 +26,19 @@ class RateLimiter:
         stop: threading.Event,
         *,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Begin a run.
 
         Args:
             requests_per_minute: How many requests are allowed; None is any number.
-            stop: Set when the run is to end; every wait waits for it.
+            stop: Set when the run is to end; every wait ends then.
             clock: Returns the time in seconds.
+            sleep: Waits for some seconds.
         """
-        self._clock = clock
+        self.stop = stop
+        self._clock, self._sleep = clock, sleep
         self._interval = 60 / requests_per_minute * INTERVAL_MARGIN if requests_per_minute else 0.0
-        self._stop = stop
         self._lock = threading.Lock()
         self._next = 0.0
         self._paused_until = 0.0
@@ -73,9 +75,10 @@ class RateLimiter:
             StoppedError: If the run is to stop.
         """
         until = self._clock() + seconds
-        while not self._stop.is_set():
+        while not self.stop.is_set():
             left = until - self._clock()
             if left <= 0:
                 return
-            self._stop.wait(min(left, POLL_INTERVAL))
+            # Not `stop.wait`: where a signal finds it holding the event's lock, the handler could not set the event.
+            self._sleep(min(left, POLL_INTERVAL))
         raise StoppedError

@@ -13,12 +13,10 @@ from tap_payments.records.timestamps import describe
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection
     from typing import NoReturn
 
     from tqdm import tqdm
-
-    from tap_payments.replication.reading import Chunk
 
 # Seconds between two lines on the stream under way.
 INTERVAL = 30.0
@@ -65,70 +63,59 @@ class StreamProgress:
         return self.emitted if self.sent is None else self.sent[name]
 
     def count_request(self, waited: float) -> None:
-        """Count a request, and the seconds that it waited to be sent."""
+        """Count a request, and the seconds that it waited to be sent; called from any thread."""
         with self._lock:
             self.requests += 1
             self.waited += waited
 
     def count_retry(self) -> None:
         """Count a request that is sent again."""
-        with self._lock:
-            self.retries += 1
+        self.retries += 1
 
-    def count(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
-        """Yield chunks, and count each as emitted when the next one is requested."""
-        for chunk in chunks:
-            self.total = self.total if chunk.total is None else chunk.total
-            yield chunk
-            self.emitted += len(chunk.indexes)
-            self.reread += chunk.reread
-            self.reached = self.reached if chunk.reached is None else chunk.reached
-            if self.bar is not None:
-                self.bar.total = self.total
-                self.bar.set_postfix_str("" if self.reached is None else describe(self.reached)[:10], refresh=False)
-                self.bar.update(self.emitted - self.bar.n)
+    def count_records(self, emitted: int, *, reread: int, reached: float | None, total: int | None) -> None:
+        """Count records that went out; None leaves a time or a total as it is."""
+        self.emitted += emitted
+        self.reread += reread
+        self.reached = self.reached if reached is None else reached
+        self.total = self.total if total is None else total
+        if self.bar is not None:
+            self.bar.total = self.total
+            self.bar.set_postfix_str("" if self.reached is None else describe(self.reached)[:10], refresh=False)
+            self.bar.update(self.emitted - self.bar.n)
 
-    def share(self) -> float | None:
-        """Return the share done, from 0 to 1; None where no total is known: a span of time says little of the work."""
-        return min((self.emitted - self.reread) / self.total, 1.0) if self.total else None
+    def end(self) -> None:
+        """Count the stream as read, or given up."""
+        self.ended = time.monotonic()
+        if self.bar is not None:
+            self.bar.close()
 
-    def describe_counts(self) -> str:
-        """Return the counts of records, requests and retries."""
+    def describe(self) -> str:
+        """Return a line on the stream: its counts, and how far it is, or how long it took."""
         reread = f", {self.reread} of them re-read" if self.reread else ""
-        if self.sent is None:
-            parts = [count_of(self.emitted, "record") + reread]
-        else:
-            names = [
+        records = count_of(self.emitted, "record") + reread
+        if self.sent is not None:
+            names = (
                 count_of(count, "record") + ("" if name == self.stream else f" as {name}")
                 for name, count in self.sent.items()
-            ]
-            parts = [f"{', '.join(names) or '0 records'} ({self.emitted} read{reread})"]
-        parts += [count_of(self.requests, "request")] if self.requests else []
-        parts += [count_of(self.retries, "retry", "retries")] if self.retries else []
-        return ", ".join(parts)
-
-    def describe(self, now: float) -> str:
-        """Return a line on the stream under way: the counts, the date reached, and what is known of the end.
-
-        Args:
-            now: The time on the monotonic clock.
-        """
-        parts = [f"{self.stream}: {self.describe_counts()}"]
+            )
+            records = f"{', '.join(names) or '0 records'} ({self.emitted} read{reread})"
+        parts = [f"{self.stream}: {records}"]
+        if self.requests:
+            parts.append(count_of(self.requests, "request"))
+        if self.retries:
+            parts.append(count_of(self.retries, "retry", "retries"))
+        if self.nulled:
+            parts.append(f"{count_of(self.nulled, 'invalid value')} made null")
+        if round(self.waited):
+            parts.append(f"{describe_span(self.waited)} waited for the rate limit")
+        if self.ended is not None:
+            seconds = self.ended - self.begun
+            return ", ".join([*parts, f"{describe_span(seconds)} in all"] if round(seconds) else parts)
         if self.reached is not None:
             parts.append(f"reached {describe(self.reached)}")
-        if (share := self.share()) is not None:
-            parts.append(f"{share:.0%} done")
-            if share > 0:
-                parts.append(f"about {describe_estimate((now - self.begun) * (1 - share) / share)} left")
-        return ", ".join(parts)
-
-    def summarize(self) -> str:
-        """Return a line on the whole stream."""
-        parts = [f"{self.stream}: {self.describe_counts()}"]
-        parts += [f"{count_of(self.nulled, 'invalid value')} made null"] if self.nulled else []
-        parts += [f"{describe_span(self.waited)} waited for the rate limit"] if round(self.waited) else []
-        seconds = (time.monotonic() if self.ended is None else self.ended) - self.begun
-        parts += [f"{describe_span(seconds)} in all"] if round(seconds) else []
+        # Without a total nothing is known of the share: a span of time says little of the work.
+        if self.total:
+            parts.append(f"{min((self.emitted - self.reread) / self.total, 1):.0%} done")
         return ", ".join(parts)
 
 
@@ -148,66 +135,49 @@ def describe_span(seconds: float) -> str:
     return f"{rest} s"
 
 
-def describe_estimate(seconds: float) -> str:
-    """Return a span of time that is a guess: in whole minutes, where it is one or more."""
-    return describe_span(round(seconds / MINUTE) * MINUTE if seconds >= MINUTE else seconds)
-
-
 class Progress:
     """Shows the progress of a run, and logs its summary."""
 
     def __init__(self, logger: logging.Logger) -> None:
-        """Show nothing yet.
-
-        Args:
-            logger: Where the lines go.
-        """
         self._logger = logger
-        self._streams: dict[str, StreamProgress] = {}
-        self._current: StreamProgress | None = None
-        self._ended = threading.Event()
+        self._streams: list[StreamProgress] = []
+        self._closed = threading.Event()
         self._redirection = ExitStack()
-        #: The streams that failed; None where the first failure ends the run.
-        self.failed: list[str] | None = None
 
     def begin(self, stream: str) -> StreamProgress:
-        """Return the counts of a stream, which is under way from now on."""
-        is_first = not self._streams
-        self._current = counts = self._streams[stream] = StreamProgress(stream)
+        """Return the counts of a stream, which is under way until they end."""
+        counts = StreamProgress(stream)
         if sys.stderr is not None and sys.stderr.isatty():
-            # Loaded where it is used alone: most runs have no terminal.
+            # Imported only here: most runs have no terminal.
             from tqdm import tqdm  # noqa: PLC0415
             from tqdm.contrib.logging import logging_redirect_tqdm  # noqa: PLC0415
 
-            if is_first:
+            if not self._streams:
                 self._redirection.enter_context(logging_redirect_tqdm())
             counts.bar = tqdm(desc=stream, unit=" records", miniters=1, leave=False, dynamic_ncols=True)
-        elif is_first:
+        elif not self._streams:
             threading.Thread(target=self._report, name="progress", daemon=True).start()
+        self._streams.append(counts)
         return counts
-
-    def end(self, stream: str) -> None:
-        """Count a stream as read, or given up."""
-        counts = self._streams[stream]
-        counts.ended = time.monotonic()
-        if self._current is counts:
-            self._current = None
-        if counts.bar is not None:
-            counts.bar.close()
 
     def close(self) -> None:
         """Stop reporting, and return the terminal to the log."""
-        self._ended.set()
+        self._closed.set()
         self._redirection.close()
 
-    def summarize(self) -> None:
-        """Log what the run did, in one line a stream."""
+    def summarize(self, skip: Collection[str]) -> None:
+        """Log what the run did, in one line a stream.
+
+        Args:
+            skip: Streams that have no line: those that failed.
+        """
         self.close()
-        for name, counts in self._streams.items():
-            if name not in (self.failed or ()):
-                self._logger.info("Run complete. %s", counts.summarize())
+        for counts in self._streams:
+            if counts.stream not in skip:
+                self._logger.info("Run complete. %s", counts.describe())
 
     def _report(self) -> None:
-        while not self._ended.wait(INTERVAL):
-            if (counts := self._current) is not None:
-                self._logger.info("%s", counts.describe(time.monotonic()))
+        while not self._closed.wait(INTERVAL):
+            for counts in self._streams:
+                if counts.ended is None:
+                    self._logger.info("%s", counts.describe())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from singer_sdk.contrib.msgspec import MsgSpecWriter
-from singer_sdk.singerlib import SingerMessageType
+from singer_sdk.singerlib import SingerMessageType, StateMessage
 from typing_extensions import override
 
 from tap_payments.errors import RunError, StoppedError, UnwritableRecordError
@@ -22,6 +22,7 @@ from tap_payments.records.exact_json import ENCODER
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from singer_sdk.helpers.types import TapState
     from singer_sdk.singerlib.messages import Message
 
 # Bytes that are collected at most before they go out.
@@ -35,6 +36,7 @@ class BufferedWriter(MsgSpecWriter):
     def __init__(self) -> None:
         super().__init__()
         self._buffer = bytearray()
+        self._sent = b""
         self._is_cut = False
 
     @override
@@ -43,25 +45,30 @@ class BufferedWriter(MsgSpecWriter):
 
     @override
     def write_message(self, message: Message) -> None:
-        """Write one message; all but records go out at once, with what came before them.
+        """Write one message, unless it is a STATE that repeats the message before it.
+
+        All but records go out at once, with what came before them.
 
         Args:
             message: The message.
         """
-        self._buffer += self.format_message(message)
+        line = self.format_message(message)
+        if message.type == SingerMessageType.STATE and (self._buffer or self._sent).endswith(line):
+            return
+        self._buffer += line
         if message.type != SingerMessageType.RECORD or len(self._buffer) >= BUFFER_SIZE:
             self.flush()
 
-    def end(self, state: Message | None) -> None:
+    def end(self, state: TapState) -> None:
         """Write the last STATE of a run that was stopped, unless messages that it counts as written were given up.
 
         Args:
-            state: The state that holds for all messages that were written; None where there is none.
+            state: The state that holds for all messages that were written; where it is empty, none is written.
         """
         with suppress(StoppedError, RunError):
             self.flush()
-            if state is not None and not self._is_cut:
-                self.write_message(state)
+            if state and not self._is_cut:
+                self.write_message(StateMessage(value=state))
 
     def record_writer(
         self, stream: str, *, extracted: datetime, version: int | None = None
@@ -89,7 +96,7 @@ class BufferedWriter(MsgSpecWriter):
                 encode_into(message, buffer, -1)
             except (RecursionError, ValueError, TypeError):
                 del buffer[begin:]
-                raise UnwritableRecordError(record) from None
+                raise UnwritableRecordError from None
             buffer.append(NEWLINE)
             if begin >= BUFFER_SIZE:
                 self.flush()
@@ -106,8 +113,8 @@ class BufferedWriter(MsgSpecWriter):
         if not self._buffer or self._is_cut:
             return
         # Taken out first: what a failed write has sent in part must not be sent again.
-        lines, self._buffer[:] = bytes(self._buffer), b""
+        self._sent, self._buffer[:] = bytes(self._buffer), b""
         self._is_cut = True
-        sys.stdout.buffer.write(lines)
+        sys.stdout.buffer.write(self._sent)
         sys.stdout.buffer.flush()
         self._is_cut = False

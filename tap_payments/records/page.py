@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tap_payments.errors import BODY_ADVICE, CONTRADICTION_ADVICE, RequestError, TransientError
+from tap_payments.errors import BODY_ADVICE, ContradictionError, RequestError, TransientError
 from tap_payments.records.decoder import Body
 from tap_payments.records.exact_json import read_integer, read_number
 from tap_payments.records.timestamps import read_time
@@ -80,7 +80,7 @@ def read_page(content: bytes, decoder: RecordDecoder, *, on_replaced: Callable[[
     except (RecursionError, msgspec.DecodeError, UnicodeDecodeError):
         body = _read_carefully(content, on_replaced)
     if body.error not in (None, False, "", []):  # Some servers send one of these where there is no error.
-        raise TransientError("answered 200, but it has an `error` beside `data`", advice=CONTRADICTION_ADVICE)
+        raise ContradictionError("it has an `error` beside `data`")
     keys = []
     for number, key in enumerate(decoder.keys(body.data), start=1):
         if key in MISSING:

@@ -6,7 +6,7 @@ import hmac
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from tap_payments.errors import OBJECT_KEY, show_key
+from tap_payments.errors import OBJECT_KEY, format_key
 from tap_payments.records.coerce import to_json, to_string
 from tap_payments.records.exact_json import CANONICAL_ENCODER
 
@@ -53,12 +53,12 @@ def key_formatter(hash_value: Callable[[Any], str] | None, *, is_personal: bool)
         is_personal: Whether the key is personal data that no message may show.
     """
     if not is_personal:
-        return show_key
+        return format_key
     return _hide_key if hash_value is None else partial(_hash_key, hash_value)
 
 
 def _hash_key(hash_value: Callable[[Any], str], key: str) -> str:
-    shown = show_key(key)
+    shown = format_key(key)
     return shown if shown == OBJECT_KEY else hash_value(key)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -418,7 +417,7 @@ def test_a_full_disk_for_batches_is_named(compression: str, tmp_path: Path) -> N
     assert "Traceback" not in ended.stderr
     assert "Exception ignored" not in ended.stderr
     assert [line for line in log if "| ERROR" in line] == log[-1:]
-    assert "the folder for temporary files takes no more of a batch (File too large)" in log[-1]
+    assert "the storage takes no batch file (File too large)" in log[-1]
 
 
 def test_a_storage_that_takes_no_batch_is_named(tmp_path: Path) -> None:
@@ -438,7 +437,7 @@ def test_a_full_disk_where_batches_are_stored_is_named(tmp_path: Path, monkeypat
     def fill(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
 
-    monkeypatch.setattr(shutil, "copyfileobj", fill)
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileOpener.write", fill)
     batch_config = {"encoding": {"format": "jsonl", "compression": "none"}, "storage": {"root": tmp_path.as_uri()}}
     with FakeAPI(make_account(charges=20)) as api:
         run = run_in_process(tap_config(api, batch_config=batch_config))

@@ -21,9 +21,8 @@ from tap_payments.replication.state import StreamState
 from tests.support.outline import fetched_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from tap_payments.errors import TransientError
     from tap_payments.records.page import Page
 
 DAY = 86_400
@@ -64,22 +63,17 @@ class EvenList:
             earliest=CHARGEDESK.earliest,
             now=self.now,
         )
-        return read_pages(new_paginator(rules, span, self.facts), self, ahead=None)
+        return read_pages(new_paginator(rules, span, self.facts), self._fetch)
 
-    def schedule(self, token: PageToken, guesses: Sequence[PageToken] = ()) -> None:
-        """Fetch nothing ahead."""
-
-    def take(self, token: PageToken) -> Page:
+    def _fetch(self, token: PageToken, check: Callable[[Page], None]) -> Page:
         """Return a page."""
         self.requests += 1
         low = 0 if token.since is None else max(self._place(token.since), 0)
         high = self._place(min(token.until or self.now, self.now) + 1) - token.offset
         places = range(high - 1, max(low, high - PAGE_SIZE) - 1, -1)
-        return fetched_page((self._time(place), str(place)) for place in places)
-
-    def retry(self, token: PageToken, failed: TransientError) -> None:
-        """Never happens: the list stands still while it is read."""
-        raise AssertionError from failed
+        page = fetched_page((self._time(place), str(place)) for place in places)
+        check(page)
+        return page
 
     def _time(self, place: int) -> int:
         return self.begin + place * (FIRST_NIGHT - self.begin) // self.records

@@ -8,7 +8,6 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from typing_extensions import override
 
 from tap_payments.api.rate_limiter import INTERVAL_MARGIN, RateLimiter
 from tap_payments.errors import StoppedError
@@ -24,18 +23,9 @@ class Clock:
         """Return the time in seconds."""
         return self.now
 
-
-class InstantEvent(threading.Event):
-    """An event whose waits take no time: they move a clock instead."""
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__()
-        self._clock = clock
-
-    @override
-    def wait(self, timeout: float | None = None) -> bool:
-        self._clock.now += timeout or 0.0
-        return self.is_set()
+    def sleep(self, seconds: float) -> None:
+        """Move, instead of waiting."""
+        self.now += seconds
 
 
 @pytest.fixture
@@ -45,7 +35,7 @@ def clock() -> Clock:
 
 def limiter_on(clock: Clock, requests_per_minute: float) -> RateLimiter:
     """Return a limiter that waits on a clock of the test."""
-    return RateLimiter(requests_per_minute, InstantEvent(clock), clock=clock)
+    return RateLimiter(requests_per_minute, threading.Event(), clock=clock, sleep=clock.sleep)
 
 
 class Sends:
@@ -113,16 +103,13 @@ def test_time_that_nobody_used_is_not_made_up_for(clock: Clock) -> None:
 
 
 def test_a_pause_applies_to_a_request_that_waits_already_and_those_after_it_keep_the_pace(clock: Clock) -> None:
-    class PausedWhileItWaits(InstantEvent):
-        """An event that pauses all requests when one waits for the first time."""
+    def pause_and_sleep(seconds: float) -> None:
+        """Pause all requests when one waits for the first time."""
+        if clock.now < 1_000.1:
+            pace.pause(30)
+        clock.sleep(seconds)
 
-        @override
-        def wait(self, timeout: float | None = None) -> bool:
-            if clock.now < 1_000.1:
-                pace.pause(30)
-            return super().wait(timeout)
-
-    pace = RateLimiter(600, PausedWhileItWaits(clock), clock=clock)
+    pace = RateLimiter(600, threading.Event(), clock=clock, sleep=pause_and_sleep)
     interval = 0.1 * INTERVAL_MARGIN
     assert [pace.acquire() for _ in range(4)] == pytest.approx([0, 30, interval, interval])
 

@@ -1,0 +1,135 @@
+"""Requests that fail in a way that may pass are sent again; what is tried over HTTP is in `test_retries.py`."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tap_payments.api.fetcher import MAX_WAIT, PageFetcher, RetryPolicy
+from tap_payments.api.rate_limiter import RateLimiter
+from tap_payments.errors import ContradictionError, StoppedError, StreamError, TransientError
+from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+RATE = TransientError("answered 429", retry_after=7, pauses_all=True)
+BUSY = TransientError("answered 503", advice="run again later")
+
+
+class Api:
+    """Pages that are their token times ten, except where a token is to fail, once for each failure."""
+
+    def __init__(self) -> None:
+        self.failures: dict[int, list[TransientError]] = {}
+        self.requests: list[int] = []
+        self.retries: list[int] = []
+        self.pauses: list[float] = []
+        self.waits: list[float] = []
+        self.stop = threading.Event()
+
+    def request(self, token: int) -> int:
+        """Return a page or fail."""
+        self.requests.append(token)
+        if failures := self.failures.get(token):
+            raise failures.pop(0)
+        return token * 10
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Api:
+    api = Api()
+    monkeypatch.setattr(RateLimiter, "wait", lambda _, seconds: api.waits.append(seconds))
+    monkeypatch.setattr(RateLimiter, "pause", lambda _, seconds: api.pauses.append(seconds))
+    return api
+
+
+@pytest.fixture
+def fetcher(api: Api) -> Iterator[PageFetcher[int, int]]:
+    fetcher = PageFetcher(
+        api.request,
+        name="charges:",
+        retries=RetryPolicy(2, 0),
+        limiter=RateLimiter(None, api.stop),
+        threads=2,
+        count_request=lambda _: None,
+        count_retry=lambda: api.retries.append(1),
+        logger=logging.getLogger("tap-payments"),
+    )
+    with closing(fetcher):
+        yield fetcher
+
+
+def accept(_: int) -> None:
+    """Believe a page."""
+
+
+def refuse(times: int) -> Callable[[int], None]:
+    """Return a check that refuses so many pages."""
+    left = [ContradictionError("it contradicts itself", "report it")] * times
+
+    def check(_: int) -> None:
+        if left:
+            raise left.pop()
+
+    return check
+
+
+def test_failures_and_contradictions_of_a_page_are_counted_together(api: Api, fetcher: PageFetcher[int, int]) -> None:
+    api.failures[1] = [BUSY]
+    assert fetcher.fetch(1, refuse(1)) == 10
+    assert (api.requests, len(api.retries), api.waits) == ([1] * 3, 2, [0, 0])
+    api.failures[1] = [BUSY]
+    with pytest.raises(StreamError, match="charges: answered 200, but it contradicts itself, 3 times in a row: report"):
+        fetcher.fetch(1, refuse(2))
+    assert len(api.requests) == 6
+
+
+def test_each_page_has_all_tries(api: Api, fetcher: PageFetcher[int, int]) -> None:
+    for token in (1, 2, 3):
+        api.failures[token] = [BUSY, BUSY]
+        assert fetcher.fetch(token, accept) == token * 10
+    assert len(api.requests) == 9
+
+
+def test_a_guess_that_is_told_to_wait_pauses_all_requests_at_once(api: Api, fetcher: PageFetcher[int, int]) -> None:
+    api.failures[2] = [RATE]
+    fetcher.schedule([1, 2])
+    wait_until(lambda: api.pauses == [7])
+    assert fetcher.fetch(1, accept) == 10
+    assert fetcher.fetch(2, accept) == 20
+    assert api.pauses == [7, 7], "and again for its second try"
+    assert (api.waits, len(api.retries)) == ([], 1)
+
+
+def test_a_guess_that_is_told_to_wait_for_hours_pauses_no_longer_than_a_run_waits(
+    api: Api, fetcher: PageFetcher[int, int]
+) -> None:
+    api.failures[2] = [TransientError("answered 429", retry_after=9_000, pauses_all=True)]
+    fetcher.schedule([1, 2])
+    wait_until(lambda: api.pauses == [MAX_WAIT])
+    assert fetcher.fetch(1, accept) == 10
+    with pytest.raises(StreamError, match="asks to wait 9000 s: run again after"):
+        fetcher.fetch(2, accept)
+    assert sorted(api.requests) == [1, 2]
+
+
+def test_a_guess_that_fails_and_is_not_needed_is_no_failure(api: Api, fetcher: PageFetcher[int, int]) -> None:
+    api.failures[2] = [BUSY] * 9
+    fetcher.schedule([1, 2])
+    wait_until(lambda: 2 in api.requests)
+    assert fetcher.fetch(1, accept) == 10
+    fetcher.schedule([3])
+    assert fetcher.fetch(3, accept) == 30
+    assert api.requests.count(2) == 1
+    assert not api.retries
+
+
+def test_a_stop_ends_it(api: Api, fetcher: PageFetcher[int, int]) -> None:
+    api.stop.set()
+    with pytest.raises(StoppedError):
+        fetcher.fetch(1, accept)
