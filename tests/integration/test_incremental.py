@@ -115,7 +115,7 @@ def test_products_stay_full_table_with_a_log_line() -> None:
     with chargedesk(products=minimal_records("products", [JAN_2020, JAN_2025])) as api:
         run = read(api, "products", state=bookmarked(JAN_2025, "products"), lookback_days=0).expect_success()
     assert len(run.records("products")) == 2
-    assert len(run.logged("INFO", "products", "whole")) == 1
+    assert len(run.logged("INFO", "products", "always FULL_TABLE")) == 1
     assert run.bookmark("products") in {None, JAN_2025}
     assert spans(api, "created") == [(None, None)]
 
