@@ -176,6 +176,8 @@ class AnchoredPaginator(ListPaginator):
         # The upper end is left out of the filter, or what was read there has gone.
         self.facts.slack = 1
         self._fallback_keys |= self._known
+        self._lost_anchors += 1
+        self._check_found(self._lost_anchors)
         while self._is_anchored and self._recent:
             top = self._recent.pop().times[0]
             if top is not None and floor(top) + 1 > (self._until or 0):

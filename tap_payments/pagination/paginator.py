@@ -63,7 +63,7 @@ class ListPaginator(OffsetPaginator):
         self.successor: ListPaginator | None = None
         self._rules, self._span = rules, span
         self._first_key: str | None = None
-        self._recurrences = self._restarts = self._stalled = 0
+        self._recurrences = self._restarts = self._stalled = self._lost_anchors = 0
         # Whether a full page came, and whether the span was begun again after one.
         self._is_long = self._has_vanished = False
         self._guess: PageToken | None = None
@@ -75,11 +75,13 @@ class ListPaginator(OffsetPaginator):
         # One second wider than the span: a filter may leave its ends out.
         since, until = self._span
         self._since = None if since is None else max(since - 1, 0)
-        self._until = None if until is None else until + 1
+        self._until = None if until is None else max(until + 1, 0)
         self._value = 0
         self._recent: deque[Page] = deque(maxlen=RECENT_PAGES)
         self._last_value = -1
         self._boundary: int | None = None
+        # The oldest second that was ever read, which an anchor above the boundary does not raise.
+        self._lowest: int | None = None
         self._boundary_keys: set[str] = set()
         # Those of the second above, which an anchor with slack brings back too.
         self._keys_above: set[str] = set()
@@ -286,6 +288,9 @@ class ListPaginator(OffsetPaginator):
         if self._boundary is None or second < self._boundary:
             self._keys_above = above | (self._boundary_keys if self._boundary == second + 1 else set())
             self._boundary, self._boundary_keys = second, keys
+            if self._lowest is not None and second >= self._lowest:
+                return False
+            self._lowest, self._lost_anchors = second, 0
             return True
         if second > self._boundary or keys <= self._boundary_keys:
             return False
@@ -330,14 +335,18 @@ class ListPaginator(OffsetPaginator):
     def _restart(self) -> None:
         """Begin the span again, since nothing that was read is found any more."""
         self._restarts += 1
-        if self._restarts > self.max_restarts:
+        self._check_found(self._restarts)
+        self._has_vanished = self._has_vanished or self._is_long
+        self._begin()
+
+    def _check_found(self, times: int) -> None:
+        """Check how often nothing that was read was found again."""
+        if times > self.max_restarts:
             raise UnreadableListError(
                 f"the pages do not fit together: {self.max_restarts} times nothing that was read was found again: "
                 "check `offset_param`, set `page_overlap: 0` if the API takes only whole pages as offsets, or run "
                 "again when the list changes less"
             )
-        self._has_vanished = self._has_vanished or self._is_long
-        self._begin()
 
     # APIs that do not page.
 

@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from tap_payments.errors import ContradictionError, UnreadableListError
@@ -459,6 +459,10 @@ def expect_whole(reading: Reading) -> None:
     elif "ignores the offset:" in error:
         # As many records as a page holds were inserted at the top, twice running.
         assert api_moves_by_pages(reading.api)
+    elif "come again and again" in error:
+        # A second holds far more than a page, in an order that changes.
+        assert reading.most_in_a_second >= reading.api.page
+        assert reading.api.floors or reading.api.lies.shuffles or reading.api.changes.chance
     elif "do not fit together" in error:
         # Far more pages were deleted at once than a page holds records, or a second holds more than a page.
         api = reading.api
@@ -526,6 +530,21 @@ def test_a_list_that_moves_loses_no_record_that_was_there_all_the_time(
     expect_whole(Reading(replace(api, changes=changes, shows_created=shows)).run())
 
 
+# Two walks that once went on for ever: between two anchors, and along one second again and again.
+@example(
+    api=Api(0, records=45, spread=1, page_size=2, page_cap=2, overlap=1),
+    changes=Changes(5, most=1, pages=0),
+    excludes=True,
+    floors=True,
+    moves=True,
+)
+@example(
+    api=Api(0, records=133, spread=3, page_size=4, page_cap=4, overlap=3),
+    changes=Changes(5, most=13, pages=1),
+    excludes=True,
+    floors=True,
+    moves=True,
+)
 @tried()
 @given(apis(1), CHANGES, st.booleans(), st.booleans(), st.booleans())
 def test_fractions_of_a_second_and_exclusive_filters_lose_nothing(
@@ -695,3 +714,12 @@ def test_offsets_that_are_rounded_to_whole_pages_name_the_setting() -> None:
     reading = Reading(api).run()
     assert "page_overlap: 0" in (reading.error or "")
     assert len(reading.requests) <= 2 * MAX_STALLED
+
+
+@pytest.mark.parametrize("span", [Span(None, -5), Span(-7, -5), Span(-7, 3), Span(-7, None)])
+@pytest.mark.parametrize("shows", [True, False])
+def test_no_bound_before_1970_is_asked_for(span: Span, shows: bool) -> None:  # noqa: FBT001
+    rules = PagingRules(10, is_filterable=True, shows_filter_time=shows)
+    token = new_paginator(rules, span, ListFacts(10)).token
+    assert (token.since or 0) >= 0
+    assert (token.until or 0) >= 0
