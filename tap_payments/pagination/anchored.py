@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from tap_payments.errors import UnreadableListError
-from tap_payments.pagination.pages import WHOLE, Span
-from tap_payments.pagination.paginator import ORDER_WARNING, TIE_SHARE, ListPaginator, group_length, is_falling
+from tap_payments.pagination.pages import ORDER_WARNING, TIE_SHARE, WHOLE, Span, group_length, is_falling
+from tap_payments.pagination.paginator import ListPaginator
 from tap_payments.pagination.unanchored import UnanchoredPaginator
 
 if TYPE_CHECKING:
@@ -39,17 +39,16 @@ class AnchoredPaginator(ListPaginator):
     def remaining(self) -> Sequence[Span]:
         if self._finished and self.successor is None:
             return []
-        if self._boundary is None or self.successor is not None:
+        if self._boundary.second is None or self.successor is not None:
             return [self._span]
-        return [Span(self._span.since, self._boundary + 1)]
+        return [Span(self._span.since, self._boundary.second + 1)]
 
     @override
     def _take_empty(self, page: Page) -> None:
         if self._fallback_keys:
             self._lose_anchor()
         elif self._last is None:
-            if self._is_believed_empty():
-                self._end(page)
+            self._end_empty(page)
         elif self._probes:
             self._finish(page)
         elif self._value == 0:
@@ -89,13 +88,13 @@ class AnchoredPaginator(ListPaginator):
             self.facts.slack = 1
         if self._tail is None and self._value > 0:
             # Within one second: news, or more than was asked for, say that order or number may have changed.
-            has_news = any(floor(page.times[index] or 0) == self._boundary for index in news)
+            has_news = any(floor(page.times[index] or 0) == self._boundary.second for index in news)
             if has_news or (not news and len(page.keys) > self._asked):
-                self._warn(ORDER_WARNING)
+                self.facts.warn(ORDER_WARNING)
         self.new_indexes = news
         self._taken += len(news)
         self._remember(page, news)
-        self._tail = None if self._is_inside else self._boundary
+        self._tail = None if self._is_inside else self._boundary.second
         length = len(page.keys)
         is_short = length < self.facts.longest or (self._is_inside and length <= self._rules.overlap)
         if not news and is_short:
@@ -106,7 +105,7 @@ class AnchoredPaginator(ListPaginator):
     @property
     def _is_inside(self) -> bool:
         """Whether all that is left under the anchor begins with the boundary's own second."""
-        return self._is_anchored and (self._until or 0) <= (self._boundary or 0) + self.facts.slack
+        return self._is_anchored and (self._until or 0) <= (self._boundary.second or 0) + self.facts.slack
 
     def _step(self, page: Page, *, is_stalled: bool) -> None:
         """Go to the next page, above the records that share the last one's second."""
@@ -120,7 +119,7 @@ class AnchoredPaginator(ListPaginator):
         if (is_stalled and is_full) or is_short_step:
             if self._is_inside:
                 if is_full and group == length:
-                    self._warn(ORDER_WARNING)
+                    self.facts.warn(ORDER_WARNING)
                 self._go_to(self._value + max(1, length - overlap if group == length else step))
             elif is_full:
                 self._anchor()
@@ -155,14 +154,14 @@ class AnchoredPaginator(ListPaginator):
             self._move_to(largest)
         else:
             raise UnreadableListError(
-                f"more records share the second {self._boundary} than the largest offset, {largest}, reaches: the API "
-                "offers no way to read them all"
+                f"more records share the second {self._boundary.second} than the largest offset, {largest}, reaches: "
+                "the API offers no way to read them all"
             )
 
     def _anchor(self) -> None:
         """Go to the boundary, at offset 0."""
         self._stall()
-        self._anchor_at((self._boundary or 0) + self.facts.slack)
+        self._anchor_at((self._boundary.second or 0) + self.facts.slack)
 
     def _anchor_at(self, second: int) -> None:
         top = self._span.until
@@ -191,8 +190,8 @@ class AnchoredPaginator(ListPaginator):
             self._lose_anchor()
             return
         news = [index for index, key in enumerate(page.keys) if key not in self._fallback_keys]
-        self._fallback_keys, self._boundary_keys, self._keys_above = set(), set(), set()
-        self._boundary = None
+        self._fallback_keys = set()
+        self._boundary.forget()
         self._accept(page, news)
 
     def _give_up(self, page: Page, news: list[int]) -> None:
@@ -200,7 +199,7 @@ class AnchoredPaginator(ListPaginator):
         self.new_indexes = news
         successor = UnanchoredPaginator(self._rules, self._span, self.facts)
         if not self._is_anchored:
-            successor.resume(page, self._value, self._first_key)
+            successor.resume(page, self._value, self._offsets)
         self.successor, self._finished = successor, True
 
     def _finish(self, page: Page) -> None:
@@ -208,7 +207,7 @@ class AnchoredPaginator(ListPaginator):
         self._end(page)
         if not self._is_anchored or self._span != WHOLE:
             return
-        again = min(self._taken, self._rules.overlap + len(self._boundary_keys), max(self.facts.longest - 1, 1))
+        again = min(self._taken, self._rules.overlap + len(self._boundary.keys), max(self.facts.longest - 1, 1))
         offset = self._taken - again
         successor = UnanchoredPaginator(self._rules, self._span, self.facts)
         if self._rules.max_offset is not None and offset > self._rules.max_offset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tap_payments.pagination.anchored import AnchoredPaginator
+from tap_payments.pagination.single import SinglePagePaginator
 from tap_payments.pagination.unanchored import UnanchoredPaginator
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ def new_paginator(rules: PagingRules, span: Span, facts: ListFacts) -> ListPagin
         span: The span of time to read; open at both ends, it is the whole list.
         facts: What reading other spans of the list has taught.
     """
-    can_anchor = rules.is_filterable and rules.shows_filter_time and rules.overlap and not rules.single_page
+    if rules.single_page:
+        return SinglePagePaginator(rules, span, facts)
+    can_anchor = rules.is_filterable and rules.shows_filter_time and rules.overlap
     return (AnchoredPaginator if can_anchor else UnanchoredPaginator)(rules, span, facts)
 
 

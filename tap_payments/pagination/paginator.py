@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from itertools import pairwise
 from math import floor
 from typing import TYPE_CHECKING
 
 from singer_sdk.pagination import OffsetPaginator
 from typing_extensions import override
 
-from tap_payments.errors import TOTAL_ADVICE, ContradictionError, UnreadableListError
-from tap_payments.pagination.pages import PageToken, Span
+from tap_payments.errors import ContradictionError, UnreadableListError
+from tap_payments.pagination.checks import OffsetCheck, check_filter, find_contradiction
+from tap_payments.pagination.pages import Boundary, PageToken, Span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,18 +27,8 @@ if TYPE_CHECKING:
 
 # Pages whose keys are remembered: records that were read last may be deleted all at once.
 RECENT_PAGES = 5
-# Requests in a row without progress, and first pages met again, after which a list is unreadable.
+# Requests in a row without progress after which a list is unreadable.
 MAX_STALLED = 100
-MAX_RECURRENCES = 20
-# Repeats of the first page at growing offsets after which the API is said to ignore them.
-MAX_REPEATS = 2
-# Largest share of a page that is read twice to keep the distance between pages even, as a divisor.
-TIE_SHARE = 10
-
-ORDER_WARNING = (
-    "has records of one second that fill a page; if their order changes between requests, some may be missed: raise "
-    "`page_size` if the API allows it"
-)
 
 
 class ListPaginator(OffsetPaginator):
@@ -62,8 +52,8 @@ class ListPaginator(OffsetPaginator):
         self.facts = facts
         self.successor: ListPaginator | None = None
         self._rules, self._span = rules, span
-        self._first_key: str | None = None
-        self._recurrences = self._restarts = self._stalled = self._lost_anchors = 0
+        self._offsets = OffsetCheck(rules)
+        self._restarts = self._stalled = self._lost_anchors = 0
         # Whether a full page came, and whether the span was begun again after one.
         self._is_long = self._has_vanished = False
         self._guess: PageToken | None = None
@@ -79,18 +69,13 @@ class ListPaginator(OffsetPaginator):
         self._value = 0
         self._recent: deque[Page] = deque(maxlen=RECENT_PAGES)
         self._last_value = -1
-        self._boundary: int | None = None
-        # The oldest second that was ever read, which an anchor above the boundary does not raise.
-        self._lowest: int | None = None
-        self._boundary_keys: set[str] = set()
-        # Those of the second above, which an anchor with slack brings back too.
-        self._keys_above: set[str] = set()
+        self._boundary = Boundary()
         # The second that the last page ends with; None where any known record joins.
         self._tail: int | None = None
         # How many records the next page is asked for a second time; 0 where the list has moved.
         self._asked = 0
         self._probes = False
-        self._repeats, self._deepest = 0, -1
+        self._deepest = -1
 
     @property
     def token(self) -> PageToken:
@@ -141,15 +126,17 @@ class ListPaginator(OffsetPaginator):
             UnreadableListError: If the rest of the list cannot be reached.
         """
         page = response
-        self._check_filter(page)
+        if self._rules.shows_filter_time:
+            check_filter(page, self.token)
         if not page.keys and (contradiction := self._contradiction(page)) is not None:
             raise contradiction
         self.new_indexes = []
-        if self._rules.single_page:
-            self._take_single(page)
-        elif not page.keys:
+        if not page.keys:
             self._take_empty(page)
-        elif not self._ignores_offset(page):
+        elif self._offsets.are_ignored(page, self._value):
+            self.facts.warn(f"ignores the offset; its one page of {len(page.keys)} records counts as the whole list")
+            self._finished = True
+        else:
             self._take_page(page)
         if self._since is self._until is None:
             self.facts.total = page.total
@@ -165,33 +152,11 @@ class ListPaginator(OffsetPaginator):
     def _take_page(self, page: Page) -> None:
         """Take in a page with records."""
 
-    def _check_filter(self, page: Page) -> None:
-        """Check that the page has a record in the span of time that was asked for."""
-        if not self._rules.shows_filter_time or self._since is self._until is None:
-            return
-        seconds = [floor(time) for time in page.times if time is not None]
-        if seconds and not any(
-            (self._since is None or second >= self._since) and (self._until is None or second <= self._until)
-            for second in seconds
-        ):
-            raise UnreadableListError(
-                "the API does not honour the filter by time: a page has no record in the span asked for"
-            )
-
     # The end.
 
     def _contradiction(self, page: Page) -> ContradictionError | None:
         """Return how the page itself contradicts being the last one."""
-        reached = self._value + len(page.keys)
-        if page.has_more:
-            return ContradictionError(f"its list ends after {reached} records while its `has_more` is true")
-        if not self._rules.check_total or page.total is None or page.total <= reached:
-            return None
-        is_filtered = not (self._since is self._until is None)
-        if is_filtered and self.facts.total is not None and page.total >= self.facts.total:
-            return None  # It counts the whole list, whatever the filter.
-        what = f"its list ends after {reached} records while its `total_count` is {page.total}"
-        return ContradictionError(what, TOTAL_ADVICE)
+        return find_contradiction(page, self.token, self.facts.total, check_total=self._rules.check_total)
 
     def _end(self, page: Page) -> None:
         """End the span with this page.
@@ -212,18 +177,18 @@ class ListPaginator(OffsetPaginator):
             and not self.facts.varies
             and len(page.keys) < self.facts.longest
             and len(page.keys) <= self._asked
-            and self._boundary_keys.issubset(page.keys)
+            and self._boundary.keys.issubset(page.keys)
         )
 
-    def _is_believed_empty(self) -> bool:
-        """Whether an empty page at offset 0, of a span of which nothing is known, ends it.
+    def _end_empty(self, page: Page) -> None:
+        """End with an empty page at offset 0, of a span of which nothing is known.
 
         Raises:
             ContradictionError: If pages of it came before.
         """
         if self._has_vanished:
             raise ContradictionError("its list is empty after records of it came")
-        return True
+        self._end(page)
 
     # The order of times.
 
@@ -231,7 +196,7 @@ class ListPaginator(OffsetPaginator):
 
     @property
     def _known(self) -> set[str]:
-        return self._boundary_keys.union(self._keys_above, *(page.keys for page in self._recent))
+        return self._boundary.keys.union(self._boundary.above, *(page.keys for page in self._recent))
 
     @property
     def _last(self) -> Page | None:
@@ -258,8 +223,6 @@ class ListPaginator(OffsetPaginator):
     def _remember(self, page: Page, news: Sequence[int]) -> None:
         """Remember a page as the last, and count it unless it brought reading forward."""
         facts, last, length = self.facts, self._last, len(page.keys)
-        if self._first_key is None:
-            self._first_key = page.keys[0]
         if news and last is not None and self._value > self._last_value:
             facts.varies = facts.varies or len(last.keys) < facts.longest
             if len(last.keys) < facts.full and facts.longest < facts.full:
@@ -276,26 +239,15 @@ class ListPaginator(OffsetPaginator):
 
     def _lower_boundary(self, page: Page, news: Sequence[int]) -> bool:
         """Lower the boundary to the end of the page; return whether that brought reading forward."""
-        second = _second(page.times[-1])
-        if not self._falls or second is None:
-            if news:
-                self._boundary_keys = set(page.keys[-max(self._rules.overlap, 1) :])
-            return False
-        keys, above = (
-            {key for key, time in zip(page.keys, page.times, strict=True) if _second(time) == one}
-            for one in (second, second + 1)
-        )
-        if self._boundary is None or second < self._boundary:
-            self._keys_above = above | (self._boundary_keys if self._boundary == second + 1 else set())
-            self._boundary, self._boundary_keys = second, keys
-            if self._lowest is not None and second >= self._lowest:
-                return False
-            self._lowest, self._lost_anchors = second, 0
-            return True
-        if second > self._boundary or keys <= self._boundary_keys:
-            return False
-        self._boundary_keys |= keys
-        return True
+        if self._falls and page.times[-1] is not None:
+            lowest = self._boundary.lowest
+            is_progress = self._boundary.lower(page)
+            if self._boundary.lowest != lowest:
+                self._lost_anchors = 0
+            return is_progress
+        if news:
+            self._boundary.keys = set(page.keys[-max(self._rules.overlap, 1) :])
+        return False
 
     def _check_stalled(self) -> None:
         if self._stalled < MAX_STALLED:
@@ -347,68 +299,3 @@ class ListPaginator(OffsetPaginator):
                 "check `offset_param`, set `page_overlap: 0` if the API takes only whole pages as offsets, or run "
                 "again when the list changes less"
             )
-
-    # APIs that do not page.
-
-    def _take_single(self, page: Page) -> None:
-        """Take the one page of an API that does not page."""
-        length = len(page.keys)
-        if length >= self._rules.page_size:
-            raise UnreadableListError(
-                f"the API does not page (`offset_param` is empty), but its page of {length} records is full: "
-                "set `page_size` above the length of the list, or name the `offset_param`"
-            )
-        if (contradiction := self._contradiction(page)) is not None:
-            raise UnreadableListError(f"the API does not page (`offset_param` is empty), but {contradiction}")
-        self.new_indexes = list(range(length))
-        self._finished = True
-
-    def _ignores_offset(self, page: Page) -> bool:
-        """Whether the API repeats its first page at every offset, and the page counts as the whole list."""
-        last, length = self._last, len(page.keys)
-        if self._value > 0 and page.keys[0] == self._first_key:
-            self._recurrences += 1
-            if self._recurrences > MAX_RECURRENCES:
-                raise UnreadableListError(
-                    "the same pages come again and again at growing offsets: check `offset_param`, and set "
-                    "`page_overlap: 0` if the API takes only whole pages as offsets"
-                )
-        is_repeat = last is not None and self._value > self._last_value and page.keys == last.keys
-        self._repeats = self._repeats + 1 if is_repeat else 0
-        if self._repeats < MAX_REPEATS or (self._rules.overlap and self._page_count > MAX_REPEATS):
-            return False
-        says_more = page.has_more or (self._rules.check_total and page.total is not None and page.total > length)
-        # An API that pages in another way sends its first page each time, and that has a round length.
-        is_usual = length >= self._rules.page_size or length % 10 == 0 or length % 25 == 0
-        if is_usual or says_more or self._page_count > MAX_REPEATS:
-            raise UnreadableListError(
-                f"the API ignores the offset: each page holds the same {length} records, so that the rest of the list "
-                'cannot be reached: check `offset_param`, or set it to "" if the API does not page'
-            )
-        self._warn(f"ignores the offset; its one page of {length} records counts as the whole list")
-        self._finished = True
-        return True
-
-    def _warn(self, warning: str) -> None:
-        if warning not in self.facts.warnings:
-            self.facts.warnings.append(warning)
-
-
-def _second(time: float | None) -> int | None:
-    """Return the whole second that a time belongs to."""
-    return None if time is None else floor(time)
-
-
-def is_falling(times: Sequence[float | None]) -> bool:
-    """Whether every time is known, and none is of a later second than the one before it."""
-    known = [floor(time) for time in times if time is not None]
-    return len(known) == len(times) and all(later <= earlier for earlier, later in pairwise(known))
-
-
-def group_length(page: Page) -> int:
-    """Return how many records at the end of a page share the last one's second."""
-    second = _second(page.times[-1])
-    for length, time in enumerate(reversed(page.times)):
-        if _second(time) != second:
-            return length
-    return len(page.times)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from tap_payments.errors import UnreadableListError
-from tap_payments.pagination.pages import WHOLE, Span
-from tap_payments.pagination.paginator import ORDER_WARNING, TIE_SHARE, ListPaginator, group_length, is_falling
+from tap_payments.pagination.pages import ORDER_WARNING, TIE_SHARE, WHOLE, Span, group_length, is_falling
+from tap_payments.pagination.paginator import ListPaginator
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from tap_payments.pagination.checks import OffsetCheck
     from tap_payments.pagination.pages import ListFacts, PagingRules
     from tap_payments.records.page import Page
 
@@ -60,17 +61,16 @@ class UnanchoredPaginator(ListPaginator):
         self._oldest: float | None = None
         self._newest: float | None = None
 
-    def resume(self, page: Page, offset: int, first_key: str | None) -> None:
+    def resume(self, page: Page, offset: int, offsets: OffsetCheck) -> None:
         """Read on behind a page whose records are out.
 
         Args:
             page: The page.
             offset: Its offset.
-            first_key: The key of the list's first record.
+            offsets: What the pages so far said of offsets.
         """
-        self._first_key, self._value = first_key, offset
+        self._offsets, self._value = offsets, offset
         self._falls = is_falling(page.times)
-        self._page_count = 1
         self._remember(page, range(len(page.keys)))
         self._step(page)
 
@@ -84,7 +84,7 @@ class UnanchoredPaginator(ListPaginator):
             asked: How many of the last records are expected there.
         """
         self._remember(page, ())
-        self._looks_below, self._falls, self._boundary_keys = True, False, set(known)
+        self._looks_below, self._falls, self._boundary.keys = True, False, set(known)
         self._value, self._asked = offset, asked
 
     @property
@@ -95,8 +95,7 @@ class UnanchoredPaginator(ListPaginator):
     @override
     def _take_empty(self, page: Page) -> None:
         if self._last is None:
-            if self._is_believed_empty():
-                self._end(page)
+            self._end_empty(page)
         elif self._probes or not self._rules.overlap or self.facts.longest <= self._rules.overlap:
             self._end(page)
         elif self._value > 0 or self._looks_below:
@@ -130,7 +129,7 @@ class UnanchoredPaginator(ListPaginator):
         self._stall()
         self._steps_back += 1
         if self._looks_below and self._steps_back > MAX_STEPS_BACK:
-            self._warn("moved too far to be read once more at its bottom: records without a time may be missed")
+            self.facts.warn("moved too far to be read once more at its bottom: records without a time may be missed")
             self._finished = True
             return
         # The bottom may have moved far while the list was read.
@@ -144,7 +143,7 @@ class UnanchoredPaginator(ListPaginator):
             self._end(page)
             return
         if self._falls and self._is_group and (news or len(page.keys) > self._asked):
-            self._warn(ORDER_WARNING)
+            self.facts.warn(ORDER_WARNING)
         self._falls = self._falls and is_falling(page.times)
         self._lacks_times = self._lacks_times or None in page.times
         self.new_indexes = [index for index in news if page.keys[index] not in self._sent]
@@ -167,7 +166,7 @@ class UnanchoredPaginator(ListPaginator):
         self._is_group = group >= max(length - 1, 2)
         if group >= length - 1:
             if is_full and length > 1 and group:
-                self._warn(ORDER_WARNING)
+                self.facts.warn(ORDER_WARNING)
             group = 0
         elif group <= facts.full // TIE_SHARE:
             facts.ties = max(facts.ties, group)
@@ -199,8 +198,7 @@ class UnanchoredPaginator(ListPaginator):
             f"is longer than the largest offset, {self._rules.max_offset}: records without a time, if it has any, are "
             "not read"
         )
-        if note not in self.facts.notes:
-            self.facts.notes.append(note)
+        self.facts.notes[note] = None
 
     # Windows.
 
@@ -213,7 +211,7 @@ class UnanchoredPaginator(ListPaginator):
                 "cannot all be read"
             )
         if self._lacks_times:
-            self._warn("has records without a time, which windows of time do not show: some may be missed")
+            self.facts.warn("has records without a time, which windows of time do not show: some may be missed")
         if self._whole == WHOLE:
             self.note_unread()
         length, top = self._length, self._measured_top
