@@ -58,9 +58,16 @@ class StreamProgress:
     bar: tqdm[NoReturn] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def sent_as(self, name: str) -> int:
-        """Return how many records were sent by a name."""
-        return self.emitted if self.sent is None else self.sent[name]
+    def find_refusal(self, name: str, *, may_miss_records: bool) -> str | None:
+        """Return why no ACTIVATE_VERSION may go out by a name, with what to do about it; None where it may."""
+        if not self.emitted:
+            return "the list is empty (check `username` and `base_url` if the account has records)"
+        if may_miss_records:
+            return "records may be missing, as the WARNING before says (delete them in the target yourself)"
+        if self.sent is not None and not self.sent[name]:
+            # After none, the message would delete all that the target has.
+            return f"`stream_maps` pass none of {self.emitted} records (check its `__filter__`)"
+        return None
 
     def count_request(self, waited: float) -> None:
         """Count a request, and the seconds that it waited to be sent; called from any thread."""
@@ -72,7 +79,7 @@ class StreamProgress:
         """Count a request that is sent again."""
         self.retries += 1
 
-    def count_records(self, emitted: int, *, reread: int, reached: float | None, total: int | None) -> None:
+    def count_records(self, emitted: int, reread: int, reached: float | None, total: int | None) -> None:
         """Count records that went out; None leaves a time or a total as it is."""
         self.emitted += emitted
         self.reread += reread
