@@ -8,6 +8,7 @@ from abc import ABC
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cached_property
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk.authenticators import BasicAuthenticator
@@ -80,8 +81,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @property
     def sync_context(self) -> SyncContext:
         """What the streams of this sync share."""
-        context: SyncContext = self._tap.sync_context  # type: ignore[attr-defined]  # the tap is a `TapPayments`
-        return context
+        return self._tap.sync_context  # type: ignore[attr-defined,no-any-return]  # the tap is a `TapPayments`
 
     @property
     def settings(self) -> Settings:
@@ -128,8 +128,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @property
     @override
     def timeout(self) -> float:  # type: ignore[override]  # requests takes fractions of a second
-        timeout = self.settings.request_timeout
-        return min(timeout, TEST_TIMEOUT) if self.is_test else timeout
+        return min(self.settings.request_timeout, TEST_TIMEOUT if self.is_test else inf)
 
     @property
     @override
@@ -461,12 +460,11 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         if self._stream_version is None or self.is_test:
             return
         for name in self._sent_names:
-            reason = self._counts.find_refusal(name, may_miss_records=bool(self._facts.warnings))
-            if reason is None:
+            refusal = self._counts.find_refusal(name, may_miss_records=bool(self._facts.warnings))
+            if refusal is None:
                 self._tap.write_message(ActivateVersionMessage(stream=name, version=self._stream_version))
             else:
-                message = "%s: %s, so no ACTIVATE_VERSION message goes out for `%s` and the target deletes nothing"
-                self.logger.warning(message, self.name, reason, name)
+                self.logger.warning("%s: %s", self.name, refusal)
 
     # The catalog and the log.
 

@@ -59,15 +59,21 @@ class StreamProgress:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def find_refusal(self, name: str, *, may_miss_records: bool) -> str | None:
-        """Return why no ACTIVATE_VERSION may go out by a name, with what to do about it; None where it may."""
+        """Return why a target must delete nothing of what it has by a name; None where it may delete the rest.
+
+        Args:
+            name: The name that the records go by.
+            may_miss_records: Whether a WARNING says that records may have been missed.
+        """
         if not self.emitted:
-            return "the list is empty (check `username` and `base_url` if the account has records)"
-        if may_miss_records:
-            return "records may be missing, as the WARNING before says (delete them in the target yourself)"
-        if self.sent is not None and not self.sent[name]:
-            # After none, the message would delete all that the target has.
-            return f"`stream_maps` pass none of {self.emitted} records (check its `__filter__`)"
-        return None
+            reason = "the list is empty (check `username` and `base_url` if the account has records)"
+        elif may_miss_records:
+            reason = "records may be missing, as the WARNING before says (delete them in the target yourself)"
+        elif self.sent is not None and not self.sent[name]:
+            reason = f"`stream_maps` pass none of {self.emitted} records (check its `__filter__`)"
+        else:
+            return None
+        return f"{reason}, so no ACTIVATE_VERSION message goes out for `{name}` and the target deletes nothing"
 
     def count_request(self, waited: float) -> None:
         """Count a request, and the seconds that it waited to be sent; called from any thread."""
