@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-import traceback
 from abc import ABC
-from contextlib import closing
 from dataclasses import replace
-from functools import cached_property, partial
-from http import HTTPStatus
+from functools import cached_property
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from singer_sdk.authenticators import BasicAuthenticator
@@ -21,16 +19,8 @@ from singer_sdk.streams.rest import PageContext, RESTStream
 from typing_extensions import override
 
 from tap_payments import errors
-from tap_payments.api.fetcher import PageFetcher, RetryPolicy
 from tap_payments.api.transport import ThreadSession, check_status, send
-from tap_payments.errors import (
-    InvalidValueError,
-    RunError,
-    StoppedError,
-    StreamError,
-    UnreadableListError,
-    UnwritableRecordError,
-)
+from tap_payments.errors import InvalidValueError, StreamError, UnreadableListError, UnwritableRecordError
 from tap_payments.output.batches import Batches, Manifest
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.loop import new_paginator, read_pages
@@ -38,9 +28,8 @@ from tap_payments.pagination.pages import WHOLE, ListFacts, PageToken, PagingRul
 from tap_payments.records.page import Page, read_page
 from tap_payments.records.plan import Plan
 from tap_payments.records.schema import SCHEMAS, declares, select_fields
-from tap_payments.replication.reading import describe_limits, read_full_table, read_incremental
-from tap_payments.replication.spans import Plan as DueSpans
-from tap_payments.replication.state import read_state, write_state
+from tap_payments.replication.reading import read_stream
+from tap_payments.replication.state import write_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -71,13 +60,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     time_field: ClassVar[str]
     valid_replication_keys: ClassVar[Sequence[str]] = ()
 
-    extra_retry_statuses = (
-        HTTPStatus.TOO_MANY_REQUESTS,
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        HTTPStatus.BAD_GATEWAY,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        HTTPStatus.GATEWAY_TIMEOUT,
-    )
+    extra_retry_statuses = (429, 500, 502, 503, 504)
     # `Coercer` has conformed types already, nested ones too; the SDK's own makes null of numbers beyond a float.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
     # A STATE goes out with each page that takes its part off what is unread.
@@ -94,8 +77,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @property
     def sync_context(self) -> SyncContext:
         """What the streams of this sync share."""
-        context: SyncContext = self._tap.sync_context  # type: ignore[attr-defined]  # the tap is a `TapPayments`
-        return context
+        return self._tap.sync_context  # type: ignore[attr-defined,no-any-return]  # the tap is a `TapPayments`
 
     @property
     def settings(self) -> Settings:
@@ -142,8 +124,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @property
     @override
     def timeout(self) -> float:  # type: ignore[override]  # requests takes fractions of a second
-        timeout = self.settings.request_timeout
-        return min(timeout, TEST_TIMEOUT) if self.is_test else timeout
+        return min(self.settings.request_timeout, TEST_TIMEOUT if self.is_test else inf)
 
     @property
     @override
@@ -156,10 +137,9 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         params: dict[str, Any] = {settings.limit_param: settings.page_size}
         if settings.offset_param:
             params[settings.offset_param] = token.offset
-        if token.since is not None:
-            params[f"{self.listing.filter_field}[min]"] = token.since
-        if token.until is not None:
-            params[f"{self.listing.filter_field}[max]"] = token.until
+        for end, second in (("min", token.since), ("max", token.until)):
+            if second is not None:
+                params[f"{self.listing.filter_field}[{end}]"] = second
         return params
 
     def _request_page(self, token: PageToken) -> Page:
@@ -214,125 +194,76 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @override  # type: ignore[misc]  # final, but nothing else of the SDK sees one stream end
     def sync(self, context: Context | None = None) -> None:
         """Sync the stream; where the run goes on without it, log why it failed and write a true STATE."""
-        failed = self.sync_context.failed
         try:
             super().sync(context)
-        except (RunError, StoppedError):
-            raise
-        except Exception as error:
-            if failed is None:
-                raise
-            # What reads pages ends here, not whenever the error is forgotten.
-            traceback.clear_frames(error.__traceback__)
-            name = "" if isinstance(error, StreamError) else f"{self.name}: "
-            self.logger.error("%s%s", name, errors.describe_error(error))  # noqa: TRY400 - one line, no traceback
-            failed.append(self.name)
+        except Exception as error:  # noqa: BLE001 - raised again where it ends the run
+            self.sync_context.fail_stream(self.name, error)
             self._write_state()
 
     # The pages.
 
-    @property
-    def shows_filter_time(self) -> bool:
-        """Whether records show the time that the API filters by."""
-        return self.listing.filter_field == self.time_field
-
-    @override
-    def get_new_paginator(self, span: Span = WHOLE) -> ListPaginator:
-        """Return a paginator at the top of the list, or of a span of it."""
-        settings, listing = self.settings, self.listing
-        rules = PagingRules(
-            settings.page_size,
-            overlap=settings.page_overlap,
-            single_page=not settings.offset_param,
-            check_total=settings.check_total,
-            max_offset=listing.max_offset,
-            is_filterable=listing.filter_field is not None,
-            shows_filter_time=self.shows_filter_time,
-            earliest=settings.provider.earliest,
-            now=self.sync_context.started,
-        )
-        return new_paginator(rules, span, self._facts)
+    @cached_property
+    def _rules(self) -> PagingRules:
+        return self.sync_context.paging_rules(self.listing, self.time_field)
 
     @cached_property
     def _facts(self) -> ListFacts:
         return ListFacts(full=self.settings.page_size)
 
-    def _read_span(
-        self, fetcher: PageFetcher[PageToken, Page], span: Span
-    ) -> Iterator[tuple[Page, Sequence[int], Sequence[Span]]]:
+    @override
+    def get_new_paginator(self, span: Span = WHOLE) -> ListPaginator:
+        """Return a paginator at the top of the list, or of a span of it."""
+        return new_paginator(self._rules, span, self._facts)
+
+    def _read_span(self, span: Span) -> Iterator[tuple[Page, Sequence[int], Sequence[Span]]]:
         """Read a span of the list; yield each page, the indexes of its new records, and what is not out behind it."""
         # A test of the connection takes one record, and has no use for a second page.
         ahead = 0 if self.is_test else self.settings.concurrency
-        yield from read_pages(self.get_new_paginator(span), fetcher.fetch, fetcher.schedule, ahead=ahead)
+        yield from read_pages(self.get_new_paginator(span), self._fetcher.fetch, self._fetcher.schedule, ahead=ahead)
         for level, facts in ((logging.WARNING, self._facts.warnings), (logging.INFO, self._facts.notes)):
             for fact in facts:
                 self.sync_context.log_once(f"{self._request_name} {fact}", level=level)
 
-    def _read_chunks(self, fetcher: PageFetcher[PageToken, Page]) -> Iterator[Chunk]:
-        """Read what the replication method asks for."""
-        settings, is_filterable = self.settings, self.listing.filter_field is not None
-        is_incremental = self.replication_method == REPLICATION_INCREMENTAL
-        for level, limit in describe_limits(
-            self.name, settings, is_incremental=is_incremental, is_filterable=is_filterable
-        ):
-            self.sync_context.log_once(limit, level=level)
-        read_span = partial(self._read_span, fetcher)
-        if not is_incremental:
-            return read_full_table(read_span)
-        state, unusable = read_state(self.stream_state, self.replication_key or "")
-        try:
-            plan = DueSpans(
-                state,
-                started=self.sync_context.started,
-                start=settings.start,
-                lookback=settings.lookback,
-                reread_days=settings.reread_days,
-                earliest=settings.provider.earliest,
-                shows_times=self.shows_filter_time or not is_filterable,
-            )
-        except RunError as error:
-            raise RunError(f"{self.name}: {error}") from None
-        for warning in filter(None, (unusable, plan.warning)):
-            self.logger.warning("%s: %s", self.name, warning)
-        return read_incremental(read_span, plan, is_filterable=is_filterable)
-
-    # The records.
-
     def chunks(self) -> Iterator[Chunk]:
         """Read the chunks to emit; each counts as emitted when the next one is requested."""
-        self._counts = counts = self.sync_context.progress.begin(self.name)
+        sync = self.sync_context
+        self._counts = counts = sync.progress.begin(self.name)
         if not all(type(stream_map) is SameRecordTransform for stream_map in self.stream_maps):
             counts.sent = dict.fromkeys(self._sent_names, 0)
-        fetcher = PageFetcher(
-            self._request_page,
-            name=self._request_name,
-            retries=RetryPolicy(self.settings.max_retries, self.settings.backoff_factor, self.is_test),
-            limiter=self.sync_context.limiter,
-            threads=self.settings.concurrency,
-            count_request=counts.count_request,
-            count_retry=counts.count_retry,
-            logger=self.logger,
-        )
         if self._plan.sends_personal_key:
             self.logger.warning(
                 "%s: `%s` is personal data, but the key, and goes out as it is: set `hash_key` to have it hashed",
                 self.name,
                 self.primary_keys[0],
             )
+        self._fetcher = sync.new_fetcher(self._request_page, self._request_name, counts, tries_once=self.is_test)
+        key = self.replication_key if self.replication_method == REPLICATION_INCREMENTAL else None
+        chunks = read_stream(
+            self._read_span,
+            self.stream_state if key else {},
+            name=self.name,
+            key=key,
+            settings=self.settings,
+            rules=self._rules,
+            log_once=sync.log_once,
+        )
         try:
-            with closing(fetcher):
-                chunks = self._read_chunks(fetcher)
-                for chunk in _first_record(chunks) if self.is_test else chunks:
-                    yield chunk
-                    counts.count_records(
-                        len(chunk.indexes), reread=chunk.reread, reached=chunk.reached, total=chunk.total
-                    )
+            for chunk in chunks:
+                # A test of the connection takes one record.
+                emitted = replace(chunk, indexes=chunk.indexes[:1], state=None) if self.is_test else chunk
+                yield emitted
+                counts.count_records(len(emitted.indexes), chunk.reread, chunk.reached, chunk.total)
+                if self.is_test and chunk.indexes:
+                    return
         except UnreadableListError as error:
             raise self.failure(f"cannot be read whole: {error}") from None
         finally:
+            self._fetcher.close()
+            counts.end()
             if self._plan.undeclared:
                 self.logger.warning("%s: %s", self.name, self._plan.undeclared.describe())
-            counts.end()
+
+    # The records.
 
     def _read_records(self, chunk: Chunk) -> Iterator[Record]:
         """Yield the records of a chunk as they go out.
@@ -528,17 +459,11 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         if self._stream_version is None or self.is_test:
             return
         for name in self._sent_names:
-            if not self._counts.emitted:
-                reason = "the list is empty (check `username` and `base_url` if the account has records)"
-            elif self._facts.warnings:
-                reason = "records may be missing, as the WARNING before says (delete them in the target yourself)"
-            elif not self._counts.sent_as(name):
-                reason = f"`stream_maps` pass none of {self._counts.emitted} records (check its `__filter__`)"
-            else:
+            refusal = self._counts.find_refusal(name, may_miss_records=bool(self._facts.warnings))
+            if refusal is None:
                 self._tap.write_message(ActivateVersionMessage(stream=name, version=self._stream_version))
-                continue
-            message = "%s: %s, so no ACTIVATE_VERSION message goes out for `%s` and the target deletes nothing"
-            self.logger.warning(message, self.name, reason, name)
+            else:
+                self.logger.warning("%s: %s", self.name, refusal)
 
     # The catalog and the log.
 
@@ -557,11 +482,3 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         if message.startswith("An unhandled error occurred"):
             level = logging.DEBUG
         super().log(message, *args, level=level, **kwargs)
-
-
-def _first_record(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """Yield chunks up to their first record."""
-    for chunk in chunks:
-        yield replace(chunk, indexes=chunk.indexes[:1], state=None)
-        if chunk.indexes:
-            return

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from typing import TYPE_CHECKING
 
+from tap_payments.api.fetcher import PageFetcher, RetryPolicy
 from tap_payments.api.rate_limiter import RateLimiter
+from tap_payments.errors import RunError, StoppedError, StreamError, describe_error
 from tap_payments.output.progress import Progress
+from tap_payments.pagination.pages import PagingRules
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
+    from tap_payments.api.prefetch import Fetched, Token
+    from tap_payments.output.progress import StreamProgress
+    from tap_payments.providers import Listing
     from tap_payments.settings import Settings
 
 
@@ -35,6 +43,61 @@ class SyncContext:
         self.progress = Progress(logger)
         self.failed: list[str] | None = None
         self._logged: set[str] = set()
+
+    def paging_rules(self, listing: Listing, time_field: str) -> PagingRules:
+        """Return how a list is paged.
+
+        Args:
+            listing: What the provider says of it.
+            time_field: The time that its records show.
+        """
+        settings = self.settings
+        return PagingRules(
+            settings.page_size,
+            overlap=settings.page_overlap,
+            single_page=not settings.offset_param,
+            check_total=settings.check_total,
+            max_offset=listing.max_offset,
+            is_filterable=listing.filter_field is not None,
+            shows_filter_time=listing.filter_field == time_field,
+            earliest=settings.provider.earliest,
+            now=self.started,
+        )
+
+    def new_fetcher(
+        self, request: Callable[[Token], Fetched], name: str, counts: StreamProgress, *, tries_once: bool
+    ) -> PageFetcher[Token, Fetched]:
+        """Return what fetches the pages of a stream.
+
+        Args:
+            request: Sends one request and returns its page.
+            name: Stream and path, as messages name what is requested.
+            counts: Counts the requests.
+            tries_once: Whether the first failure is final.
+        """
+        return PageFetcher(
+            request,
+            name=name,
+            retries=RetryPolicy(self.settings.max_retries, self.settings.backoff_factor, tries_once),
+            limiter=self.limiter,
+            threads=self.settings.concurrency,
+            count_request=counts.count_request,
+            count_retry=counts.count_retry,
+            logger=self.logger,
+        )
+
+    def fail_stream(self, name: str, error: Exception) -> None:
+        """Log the error that ended a stream, where the sync goes on without it.
+
+        Raises:
+            Exception: If the error ends the sync.
+        """
+        if self.failed is None or isinstance(error, RunError | StoppedError):
+            raise error
+        # What reads pages ends here, not whenever the error is forgotten.
+        traceback.clear_frames(error.__traceback__)
+        self.logger.error("%s%s", "" if isinstance(error, StreamError) else f"{name}: ", describe_error(error))
+        self.failed.append(name)
 
     def log_once(self, message: str, *, level: int = logging.INFO, once_per: str | None = None) -> None:
         """Log a fact once a sync, however often it comes up.

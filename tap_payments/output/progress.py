@@ -58,9 +58,22 @@ class StreamProgress:
     bar: tqdm[NoReturn] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def sent_as(self, name: str) -> int:
-        """Return how many records were sent by a name."""
-        return self.emitted if self.sent is None else self.sent[name]
+    def find_refusal(self, name: str, *, may_miss_records: bool) -> str | None:
+        """Return why a target must delete nothing of what it has by a name; None where it may delete the rest.
+
+        Args:
+            name: The name that the records go by.
+            may_miss_records: Whether a WARNING says that records may have been missed.
+        """
+        if not self.emitted:
+            reason = "the list is empty (check `username` and `base_url` if the account has records)"
+        elif may_miss_records:
+            reason = "records may be missing, as the WARNING before says (delete them in the target yourself)"
+        elif self.sent is not None and not self.sent[name]:
+            reason = f"`stream_maps` pass none of {self.emitted} records (check its `__filter__`)"
+        else:
+            return None
+        return f"{reason}, so no ACTIVATE_VERSION message goes out for `{name}` and the target deletes nothing"
 
     def count_request(self, waited: float) -> None:
         """Count a request, and the seconds that it waited to be sent; called from any thread."""
@@ -72,7 +85,7 @@ class StreamProgress:
         """Count a request that is sent again."""
         self.retries += 1
 
-    def count_records(self, emitted: int, *, reread: int, reached: float | None, total: int | None) -> None:
+    def count_records(self, emitted: int, reread: int, reached: float | None, total: int | None) -> None:
         """Count records that went out; None leaves a time or a total as it is."""
         self.emitted += emitted
         self.reread += reread

@@ -10,11 +10,14 @@ import stat
 import sys
 import time
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from tap_payments.errors import RunError, StoppedError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 # Seconds that a stopped run waits for a target to read, and between two looks at the clock meanwhile.
 STOP_GRACE = 1.0
@@ -43,34 +46,23 @@ def open_stdout() -> None:
         sys.stdout = io.TextIOWrapper(file, sys.stdout.encoding, sys.stdout.errors, write_through=True)
 
 
-class Stdout(io.RawIOBase):
+class Stdout(io.FileIO):
     """The descriptor of standard output, also one that does not block, without a buffer."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        super().__init__(descriptor, "wb", closefd=False)
         self._deadline = float("inf")
-
-    @override
-    def writable(self) -> bool:
-        return True
-
-    @override
-    def fileno(self) -> int:
-        return self._descriptor
-
-    @override
-    def isatty(self) -> bool:
-        return os.isatty(self._descriptor)
 
     def stop_waiting(self) -> None:
         """Stop waiting for a target that does not read, `STOP_GRACE` seconds from now; called by a signal's handler."""
         self._deadline = time.monotonic() + STOP_GRACE
         with suppress(OSError):
-            if stat.S_ISFIFO(os.fstat(self._descriptor).st_mode):
+            if stat.S_ISFIFO(os.fstat(self.fileno()).st_mode):
                 # A write that blocks now is tried again once the handler has returned, and then returns.
-                os.set_blocking(self._descriptor, False)
+                os.set_blocking(self.fileno(), False)
 
-    def write(self, data: Any) -> int:
+    @override
+    def write(self, data: Buffer) -> int:
         """Write all of it.
 
         Raises:
@@ -81,29 +73,15 @@ class Stdout(io.RawIOBase):
         size = left.nbytes
         while left:
             try:
-                left = left[os.write(self._descriptor, left) :]
-            except BlockingIOError:
-                self._wait()
+                # None where it would block.
+                left = left[super().write(left) or 0 :]
+            except BrokenPipeError:
+                raise RunError("the target closed its input") from None
             except OSError as error:
-                raise _failure(error) from None
+                what = "is on a full disk" if error.errno in FULL else "cannot be written"
+                raise RunError(f"standard output {what} ({describe_os_error(error)}): check where it leads") from None
+            if left and time.monotonic() > self._deadline:
+                raise StoppedError
+            if left:
+                select.select([], [self], [], POLL_INTERVAL)
         return size
-
-    def _wait(self) -> None:
-        """Wait a moment until something can be written.
-
-        Raises:
-            StoppedError: If the run is stopped and the deadline has passed.
-        """
-        if time.monotonic() > self._deadline:
-            raise StoppedError
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLOUT)
-        poll.poll(POLL_INTERVAL * 1000)
-
-
-def _failure(error: OSError) -> RunError:
-    """Return the error that names why standard output cannot be written."""
-    if isinstance(error, BrokenPipeError):
-        return RunError("the target closed its input")
-    what = "is on a full disk" if error.errno in FULL else "cannot be written"
-    return RunError(f"standard output {what} ({describe_os_error(error)}): check where it leads")

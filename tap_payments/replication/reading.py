@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tap_payments.errors import StreamError
 from tap_payments.pagination.pages import WHOLE, Span
-from tap_payments.replication.spans import DAY
+from tap_payments.replication.spans import DAY, DueSpans
+from tap_payments.replication.state import read_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from tap_payments.pagination.pages import PagingRules
     from tap_payments.records.page import Page
-    from tap_payments.replication.spans import Plan
     from tap_payments.replication.state import StreamState
     from tap_payments.settings import Settings
 
@@ -81,6 +83,53 @@ def describe_limits(
         yield logging.WARNING, f"{name}: {limit}"
 
 
+def read_stream(  # noqa: PLR0913 - the facts that decide, given by name
+    read_span: ReadSpan,
+    saved: Mapping[str, Any],
+    *,
+    name: str,
+    key: str | None,
+    settings: Settings,
+    rules: PagingRules,
+    log_once: Callable[..., None],
+) -> Iterator[Chunk]:
+    """Return what is due of a stream, and log the limits of it.
+
+    Args:
+        read_span: Reads a span.
+        saved: The stream's part of the STATE.
+        name: Name of the stream.
+        key: Its replication key; None if it is FULL_TABLE.
+        settings: The settings.
+        rules: How its list is paged.
+        log_once: Logs a fact at a level, once a run.
+
+    Raises:
+        StreamError: If the STATE cannot be resumed from.
+    """
+    is_incremental, is_filterable = key is not None, rules.is_filterable
+    for level, limit in describe_limits(name, settings, is_incremental=is_incremental, is_filterable=is_filterable):
+        log_once(limit, level=level)
+    if key is None:
+        return read_full_table(read_span)
+    state, unusable = read_state(saved, key)
+    try:
+        plan = DueSpans(
+            state,
+            started=rules.now,
+            start=settings.start,
+            lookback=settings.lookback,
+            reread_days=settings.reread_days,
+            earliest=rules.earliest,
+            shows_times=rules.shows_filter_time or not is_filterable,
+        )
+    except StreamError as error:
+        raise StreamError(f"{name}: {error}") from None
+    for warning in filter(None, (unusable, plan.warning)):
+        log_once(f"{name}: {warning}", level=logging.WARNING)
+    return read_incremental(read_span, plan, is_filterable=is_filterable)
+
+
 def read_full_table(read_span: ReadSpan) -> Iterator[Chunk]:
     """Yield the records of the whole list."""
     total: int | None = None
@@ -90,7 +139,7 @@ def read_full_table(read_span: ReadSpan) -> Iterator[Chunk]:
         yield Chunk(page, indexes, total=total)
 
 
-def read_incremental(read_span: ReadSpan, plan: Plan, *, is_filterable: bool) -> Iterator[Chunk]:
+def read_incremental(read_span: ReadSpan, plan: DueSpans, *, is_filterable: bool) -> Iterator[Chunk]:
     """Yield the records of the spans that are due.
 
     Args:
@@ -113,7 +162,7 @@ def read_incremental(read_span: ReadSpan, plan: Plan, *, is_filterable: bool) ->
             yield Chunk(page, due, None if state == before else state, plan.count_reread(times))
 
 
-def _read_whole(read_span: ReadSpan, plan: Plan) -> Iterator[Chunk]:
+def _read_whole(read_span: ReadSpan, plan: DueSpans) -> Iterator[Chunk]:
     """Read the whole list; a record without a time always goes out."""
     seen: list[float | None] = []
     for page, indexes, _ in read_span(WHOLE):

@@ -11,7 +11,7 @@ from itertools import chain
 from math import ceil, floor, inf
 from typing import TYPE_CHECKING
 
-from tap_payments.errors import RunError
+from tap_payments.errors import StreamError
 from tap_payments.pagination.pages import Span
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def clip(spans: Iterable[Span], *, since: int | None = None, until: int | None =
     return [_between(bottom, top) for bottom, top in bounds if bottom <= top]
 
 
-class Plan:
+class DueSpans:
     """The spans that are due in one run, and the state as it reads them.
 
     Attributes:
@@ -76,7 +76,7 @@ class Plan:
             shows_times: Whether records show the time that the API filters by.
 
         Raises:
-            RunError: If the state is from the future, and nothing would read again what it hides.
+            StreamError: If the state is from the future, and nothing would read again what it hides.
         """
         self._started, self._start, self._shows_times = started, start, shows_times
         self._newest: float | None = None
@@ -156,7 +156,7 @@ def _clamp(state: StreamState, started: int, reread_days: float) -> tuple[Stream
         return clamped, None
     late = "the bookmark in the STATE is later than the start of this run"
     if not reread_days:
-        raise RunError(
+        raise StreamError(
             f"{late}, so that changes before the look-back (`lookback_days`) would be missed: set `reread_days`, "
             "or run a --full-refresh"
         )

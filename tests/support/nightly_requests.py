@@ -16,7 +16,7 @@ from tap_payments.pagination.loop import new_paginator, read_pages
 from tap_payments.pagination.pages import ListFacts, PageToken, PagingRules, Span
 from tap_payments.providers import PROVIDERS
 from tap_payments.replication.reading import read_full_table, read_incremental
-from tap_payments.replication.spans import Plan
+from tap_payments.replication.spans import DueSpans
 from tap_payments.replication.state import StreamState
 from tests.support.outline import fetched_page
 
@@ -119,7 +119,7 @@ def incremental(records: int, days: int, *, nights: int) -> Nights:
     state = StreamState()
     for night in range(nights + 1):
         listing.now, listing.requests = FIRST_NIGHT + night * DAY, 0
-        plan = Plan(
+        plan = DueSpans(
             state,
             started=listing.now,
             lookback=DAYS * DAY,

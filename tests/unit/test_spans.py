@@ -21,9 +21,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tap_payments.errors import RunError
+from tap_payments.errors import StreamError
 from tap_payments.pagination.pages import Span
-from tap_payments.replication.spans import CLOCK_MARGIN, DAY, Plan, clip, merge
+from tap_payments.replication.spans import CLOCK_MARGIN, DAY, DueSpans, clip, merge
 from tap_payments.replication.state import KEYS, StreamState, read_state, write_state
 
 if TYPE_CHECKING:
@@ -166,10 +166,10 @@ class Account:
 
     # Runs.
 
-    def plan(self) -> Plan:
+    def plan(self) -> DueSpans:
         """Plan a run that begins now, from the last STATE."""
         state, _ = read_state(self.saved, KEY)
-        return Plan(
+        return DueSpans(
             state,
             started=self.now,
             start=self.start,
@@ -194,7 +194,7 @@ class Account:
         self.states, self.kill_at, self.busy = 0, kill_at, self.rng.randint(0, self.liveliness)
         try:
             plan = self.plan()
-        except RunError:
+        except StreamError:
             assert not self.reread_days
             self.saved, self.state = {}, StreamState()
             return False
@@ -219,7 +219,7 @@ class Account:
             self._expect_promise(started, state.newest)
         return True
 
-    def _read(self, plan: Plan) -> None:
+    def _read(self, plan: DueSpans) -> None:
         if self.kind == "whole":
             self._send(self.rows_in(plan.spans))
             for span in plan.spans:
@@ -445,8 +445,8 @@ def test_nights_are_even(age: int, a_day: int) -> None:
     assert mean(nights) <= a_day * (min(31, age + 65) + max(age + 65 - 30, 0) / 30 + 2) + 2
 
 
-def plan(state: StreamState, *, started: int = TODAY, reread_days: float = 30, start: int | None = None) -> Plan:
-    return Plan(
+def plan(state: StreamState, *, started: int = TODAY, reread_days: float = 30, start: int | None = None) -> DueSpans:
+    return DueSpans(
         state, started=started, start=start, lookback=30 * DAY, reread_days=reread_days, earliest=TODAY - 5000 * DAY
     )
 
@@ -507,7 +507,7 @@ def test_the_newest_time_is_no_later_than_the_start_of_the_run() -> None:
     due = plan(StreamState())
     state = due.progress(due.spans[0], [], [TODAY + DAY, TODAY + 0.5, TODAY - DAY])
     assert (state.newest, state.oldest) == (TODAY, TODAY - DAY)
-    due = Plan(StreamState(), started=TODAY, shows_times=False)
+    due = DueSpans(StreamState(), started=TODAY, shows_times=False)
     state = due.progress(due.spans[0], [], [None])
     assert (state.newest, state.oldest) == (TODAY - CLOCK_MARGIN, None)
 
@@ -519,7 +519,7 @@ def test_a_state_from_the_future_is_set_back_with_a_warning_or_refused() -> None
     assert "`lookback_days`" in due.warning
     assert due.spans == [Span(TODAY - 30 * DAY, None)]
     assert (due.state.newest, due.state.replication_key_value, due.state.reread_time) == (TODAY, TODAY, TODAY)
-    with pytest.raises(RunError, match="set `reread_days`"):
+    with pytest.raises(StreamError, match="set `reread_days`"):
         plan(late, reread_days=0)
 
 
