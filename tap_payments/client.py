@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from tap_payments.replication.state import StreamState
     from tap_payments.settings import Settings
 
-# Longest time, in seconds, that a test of the connection waits for an answer.
+# Longest time, in seconds, that a test of the connection waits for a response.
 TEST_TIMEOUT = 10.0
 
 

@@ -48,7 +48,7 @@ class SyncContext:
         """Return how a list is paged.
 
         Args:
-            listing: What the provider says of it.
+            listing: Its filter and largest offset.
             time_field: The time that its records show.
         """
         settings = self.settings
@@ -67,7 +67,7 @@ class SyncContext:
     def new_fetcher(
         self, request: Callable[[Token], Fetched], name: str, counts: StreamProgress, *, tries_once: bool
     ) -> PageFetcher[Token, Fetched]:
-        """Return what fetches the pages of a stream.
+        """Return the fetcher of the pages of a stream.
 
         Args:
             request: Sends one request and returns its page.

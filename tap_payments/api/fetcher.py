@@ -1,4 +1,4 @@
-"""Pages at the pace of the run, and again where a request failed in a way that may pass."""
+"""Pages fetched at the pace of the run, with retries of requests that failed in a way that may pass."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class PageFetcher(Generic[Token, Fetched]):
         try:
             return self._request(token)
         except TransientError as error:
-            # Of the next page `fetch` takes care, which knows how often it was tried.
+            # `fetch` pauses after the next page itself: it knows how often that was tried.
             if error.pauses_all and token != self._next:
                 self._limiter.pause(min(self._retries.wait_after(error, 1), MAX_WAIT))
             raise

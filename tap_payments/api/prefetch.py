@@ -32,7 +32,7 @@ class Prefetcher(Generic[Token, Fetched]):
         """
         self._fetch, self._stop = fetch, stop
         self._threads, self._started = threads, 0
-        # What is scheduled, the most urgent first.
+        # Scheduled pages, the most urgent first.
         self._futures: dict[Token, Future[Fetched]] = {}
         self._closed = False
         self._changed = threading.Condition()

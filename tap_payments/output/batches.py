@@ -24,7 +24,7 @@ State = TypeVar("State")
 COMPRESSION_LEVEL = 1
 # zlib's sign for the gzip format, with the largest window.
 GZIP = 16 + zlib.MAX_WBITS
-FAILED = "the storage takes no batch file (%s): check `batch_config.storage`, and the room there and in `TMPDIR`"
+FAILED = "the storage takes no batch file (%s): check `batch_config.storage`, and the free space there and in `TMPDIR`"
 
 
 class Manifest(list[str]):

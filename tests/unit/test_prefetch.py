@@ -1,4 +1,4 @@
-"""Pages come in the order they are asked for, whatever happens to those fetched ahead."""
+"""Pages come in the order they are requested, whatever happens to those fetched ahead."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Pages:
     """Pages to fetch: each is its token times ten, unless it is told to fail or to hang."""
 
     def __init__(self) -> None:
-        self.asked: list[int] = []
+        self.requested: list[int] = []
         self.failing: dict[int, Exception] = {}
         self.hanging: set[int] = set()
         self.released = threading.Event()
@@ -30,13 +30,13 @@ class Pages:
     def fetch(self, token: int) -> int:
         """Return a page, late, or fail."""
         with self.lock:
-            self.asked.append(token)
+            self.requested.append(token)
             self.in_flight += 1
             self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
             if token in self.hanging:
                 self.released.wait(SOON)
-            # Later tokens are answered first.
+            # Later tokens come first.
             time.sleep(max(0.0, 0.02 - token * 0.002))
             if token in self.failing:
                 raise self.failing[token]
@@ -46,8 +46,8 @@ class Pages:
                 self.in_flight -= 1
 
     def times(self, token: int) -> int:
-        """Return how often a page was asked for."""
-        return self.asked.count(token)
+        """Return how often a page was requested."""
+        return self.requested.count(token)
 
 
 @pytest.fixture
@@ -90,12 +90,12 @@ def test_pages_come_in_order_each_fetched_once(
     assert threads == 1 or pages.max_in_flight > 1
 
 
-def test_one_thread_still_fetches_the_next_page_before_it_is_asked_for(
+def test_one_thread_still_fetches_the_next_page_before_it_is_taken(
     make: Callable[[int], Prefetcher[int, int]], pages: Pages
 ) -> None:
     prefetcher = make(1)
     prefetcher.schedule([0])
-    wait_until(lambda: pages.asked == [0])
+    wait_until(lambda: pages.requested == [0])
     assert prefetcher.take(0) == 0
 
 
@@ -138,7 +138,7 @@ def test_a_guess_is_tried_once_until_its_turn_and_raises_its_failure_then(
     failure = pages.failing[2] = TransientError("is busy")
     prefetcher = make(2)
     prefetcher.schedule([1, 2])
-    wait_until(lambda: 2 in pages.asked)
+    wait_until(lambda: 2 in pages.requested)
     assert prefetcher.take(1) == 10
     prefetcher.schedule([2, 3])
     prefetcher.schedule([2, 3])
@@ -181,7 +181,7 @@ def test_a_page_that_is_taken_again_comes_before_guesses(
     pages.failing.clear()
     threading.Timer(0.1, pages.released.set).start()
     assert prefetcher.take(2) == 20
-    assert pages.asked[:4] == [1, 2, 3, 2]
+    assert pages.requested[:4] == [1, 2, 3, 2]
 
 
 @pytest.mark.parametrize("early", [True, False])
@@ -198,7 +198,7 @@ def test_a_stop_ends_the_wait_for_a_page(
     with pytest.raises(StoppedError):
         prefetcher.take(1)
     with pages.lock:
-        assert len(pages.asked) == pages.in_flight, "it waited for the page"
+        assert len(pages.requested) == pages.in_flight, "it waited for the page"
 
 
 def test_a_page_that_came_before_the_stop_is_not_handed_out_after_it(
