@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tap_payments.errors import RunError
 from tap_payments.validation import NAME_LENGTH, check_catalog, stream_id
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 INCREMENTAL, FULL_TABLE = "INCREMENTAL", "FULL_TABLE"
+# What is said at each breadcrumb.
+Metadata: TypeAlias = "dict[tuple[str, ...], dict[str, Any]]"
 
 
 def resolve_catalog(  # noqa: PLR0913 - the facts of the streams, each by its name
@@ -47,20 +49,23 @@ def resolve_catalog(  # noqa: PLR0913 - the facts of the streams, each by its na
     for entry in resolved["streams"]:
         name = _resolve_names(entry, log)
         entry["schema"] = entry.get("schema") or {}
-        metadata = entry["metadata"] = _merge_metadata(entry.get("metadata") or [])
+        entry["metadata"] = entry.get("metadata") or []
+        metadata = _merge_metadata(entry["metadata"])
         if name not in keys:
             warn(f"{name[:NAME_LENGTH]!r} in the catalog: unknown stream ignored")
             continue
-        _resolve_selection(entry)
-        _resolve_keys(entry, name, keys[name])
-        method, key = _resolve_method(entry, name, replication_keys[name], log)
+        _resolve_selection(entry, metadata)
+        root = metadata.get((), {})
+        _resolve_keys(entry, root, name, keys[name])
+        method, key = _resolve_method(entry, root, name, replication_keys[name], log)
         entry["replication_method"] = method
         entry["replication_key"] = key
         automatic = (*keys[name], *([key] if key else []))
         _complete_schema(entry, schemas[name], automatic)
         if metadata:  # Without any, everything is selected.
             for field in automatic:
-                _metadata_of(metadata, ("properties", field))["inclusion"] = "automatic"
+                metadata.setdefault(("properties", field), {})["inclusion"] = "automatic"
+        entry["metadata"] = [{"breadcrumb": list(path), "metadata": said} for path, said in metadata.items()]
     return resolved
 
 
@@ -77,29 +82,25 @@ def _resolve_names(entry: dict[str, Any], log: Callable[[str], None]) -> str:
     return name
 
 
-def _merge_metadata(metadata: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one item for each breadcrumb; what comes later goes over what came before."""
-    merged: dict[tuple[str, ...], dict[str, Any]] = {}
+def _merge_metadata(metadata: Sequence[Mapping[str, Any]]) -> Metadata:
+    """Return what is said at each breadcrumb; what comes later goes over what came before."""
+    merged: Metadata = {}
     for item in metadata:
         merged.setdefault(tuple(item["breadcrumb"]), {}).update(item.get("metadata") or {})
-    return [{"breadcrumb": list(breadcrumb), "metadata": said} for breadcrumb, said in merged.items()]
+    return merged
 
 
-def _resolve_selection(entry: dict[str, Any]) -> None:
+def _resolve_selection(entry: Mapping[str, Any], metadata: Metadata) -> None:
     """Write into the metadata, which the SDK reads, what is selected elsewhere; false anywhere deselects."""
-    metadata, schema = entry["metadata"], entry["schema"]
-    root = _root_of(metadata)
-    said = {place.get("selected") for place in (root, entry, schema)}
-    fields = list(_deselected_fields(schema, ()))
+    said = {place.get("selected") for place in (metadata.get((), {}), entry, entry["schema"])}
+    fields = list(_deselected_fields(entry["schema"], ()))
     if False in said:
-        _metadata_of(metadata, ())["selected"] = False
-    elif metadata and True in said:
-        _metadata_of(metadata, ())["selected"] = True
-    elif fields and not metadata:
-        # An entry without metadata is selected, and is not any more once it has some.
-        _metadata_of(metadata, ())["selected"] = True
+        metadata.setdefault((), {})["selected"] = False
+    # An entry without metadata is selected, and is not any more once it has some.
+    elif (metadata and True in said) or (fields and not metadata):
+        metadata.setdefault((), {})["selected"] = True
     for breadcrumb in fields:
-        _metadata_of(metadata, breadcrumb)["selected"] = False
+        metadata.setdefault(breadcrumb, {})["selected"] = False
 
 
 def _deselected_fields(schema: Mapping[str, Any], breadcrumb: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -116,9 +117,9 @@ def _deselected_fields(schema: Mapping[str, Any], breadcrumb: tuple[str, ...]) -
             items = items.get("items")
 
 
-def _resolve_keys(entry: dict[str, Any], name: str, keys: Sequence[str]) -> None:
+def _resolve_keys(entry: dict[str, Any], root: Mapping[str, Any], name: str, keys: Sequence[str]) -> None:
     """Set the key of an entry to that of the stream; refuse another."""
-    for given in (entry.get("key_properties"), _root_of(entry["metadata"]).get("table-key-properties")):
+    for given in (entry.get("key_properties"), root.get("table-key-properties")):
         if given is not None and (not isinstance(given, list | tuple) or list(given) != list(keys)):
             own = ", ".join(f"`{key}`" for key in keys)
             msg = (
@@ -130,10 +131,9 @@ def _resolve_keys(entry: dict[str, Any], name: str, keys: Sequence[str]) -> None
 
 
 def _resolve_method(
-    entry: dict[str, Any], name: str, offered: Sequence[str], log: Callable[[str], None]
+    entry: Mapping[str, Any], root: dict[str, Any], name: str, offered: Sequence[str], log: Callable[[str], None]
 ) -> tuple[str, str | None]:
     """Return the replication method and, if it is INCREMENTAL, the replication key; take both out of the metadata."""
-    root = _root_of(entry["metadata"])
     method, key = _asked(entry, root, name)
     for said_twice in ("replication-key", "replication-method", "forced-replication-method"):
         root.pop(said_twice, None)
@@ -180,19 +180,3 @@ def _complete_schema(entry: dict[str, Any], own: Mapping[str, Any], needed: Sequ
     for field in needed:
         if field not in properties:
             properties[field] = copy.deepcopy(own["properties"][field])
-
-
-def _root_of(metadata: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the metadata of the stream itself; an empty one where there is none."""
-    return next((item["metadata"] for item in metadata if not item["breadcrumb"]), {})
-
-
-def _metadata_of(metadata: list[dict[str, Any]], breadcrumb: Sequence[str]) -> dict[str, Any]:
-    """Return the metadata at a breadcrumb; it is made where there is none."""
-    for item in metadata:
-        if item["breadcrumb"] == list(breadcrumb):
-            found: dict[str, Any] = item["metadata"]
-            return found
-    made: dict[str, Any] = {}
-    metadata.append({"breadcrumb": list(breadcrumb), "metadata": made})
-    return made
