@@ -17,6 +17,7 @@ from tap_payments.replication.state import read_state
 from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
 from tests.support.in_process import expect_one_error, invoke_in_process, run_in_process
+from tests.support.records import minimal_records
 from tests.support.tap_runs import JSON, catalog_with, discovered_catalog, tap_config
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MARKER = "a-value-of-the-file"
+NEWEST = 1_704_067_200
 
 
 def entry_with(**said: object) -> JSON:
@@ -167,6 +169,36 @@ def test_partitions_in_a_state_are_ignored_with_a_warning(partitions: object) ->
         run = run_in_process(tap_config(api), catalog=catalog_with(incremental=["charges"]), state=state)
         assert run.expect_success().keys("charges") == api.account.keys("charges")
     assert run.logged("WARNING", "charges: ", "`partitions`")
+
+
+ODD_KEYS: dict[str, JSON] = {
+    "a list as bookmark": {"replication_key_value": [MARKER]},
+    "true as bookmark": {"replication_key_value": True, "newest": NEWEST},
+    "an object as newest": {"newest": {"a": MARKER}, "replication_key_value": NEWEST},
+    "text that is no time": {"newest": MARKER, "oldest": "soon", "replication_key_value": NEWEST},
+    "spans upside down": {"newest": NEWEST, "unread": [[NEWEST, 5]]},
+    "spans of one end": {"newest": NEWEST, "unread": [[5]]},
+    "spans by name": {"newest": NEWEST, "unread": {"since": 5}},
+    "spans of text": {"newest": NEWEST, "unread": [[MARKER, None]]},
+    "a position in a list": {"replication_key_value": NEWEST, "newest": NEWEST, "reread_position": [5]},
+    "another replication key": {"replication_key": "created", "replication_key_value": NEWEST},
+}
+
+
+@pytest.mark.parametrize("odd", ODD_KEYS.values(), ids=ODD_KEYS)
+def test_what_a_state_says_in_no_form_is_read_anew_with_a_warning(odd: JSON) -> None:
+    records = minimal_records("charges", [NEWEST - 86_400 * days for days in range(60)])
+    with FakeAPI({"charges": records}, provider="chargedesk") as api:
+        state = {"bookmarks": {"charges": {"replication_key": "occurred", **odd}}}
+        config = tap_config(api, lookback_days=0, reread_days=1)
+        run = run_in_process(config, catalog=catalog_with(incremental=["charges"]), state=state).expect_success()
+        # A bookmark says that all before it is out; without one nothing is.
+        known = odd.get("replication_key_value") == NEWEST and "replication_key" not in odd
+        assert known or set(run.keys("charges")) == set(api.account.keys("charges"))
+        again = run_in_process(config, catalog=catalog_with(incremental=["charges"]), state=run.state)
+        assert not again.expect_success().logged("WARNING", "STATE")
+    assert len(run.logged("WARNING", "charges: ", "STATE")) == 1
+    assert MARKER not in run.stderr
 
 
 def test_a_state_without_bookmarks_is_read_with_a_warning() -> None:
