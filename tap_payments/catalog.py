@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 INCREMENTAL, FULL_TABLE = "INCREMENTAL", "FULL_TABLE"
-# What is said at each breadcrumb.
+# The metadata by breadcrumb.
 Metadata: TypeAlias = "dict[tuple[str, ...], dict[str, Any]]"
 
 
@@ -65,7 +65,7 @@ def resolve_catalog(  # noqa: PLR0913 - the facts of the streams, each by its na
         if metadata:  # Without any, everything is selected.
             for field in automatic:
                 metadata.setdefault(("properties", field), {})["inclusion"] = "automatic"
-        entry["metadata"] = [{"breadcrumb": list(path), "metadata": said} for path, said in metadata.items()]
+        entry["metadata"] = [{"breadcrumb": list(path), "metadata": values} for path, values in metadata.items()]
     return resolved
 
 
@@ -83,7 +83,7 @@ def _resolve_names(entry: dict[str, Any], log: Callable[[str], None]) -> str:
 
 
 def _merge_metadata(metadata: Sequence[Mapping[str, Any]]) -> Metadata:
-    """Return what is said at each breadcrumb; what comes later goes over what came before."""
+    """Return the metadata by breadcrumb; a later item takes precedence over an earlier one."""
     merged: Metadata = {}
     for item in metadata:
         merged.setdefault(tuple(item["breadcrumb"]), {}).update(item.get("metadata") or {})
@@ -92,12 +92,12 @@ def _merge_metadata(metadata: Sequence[Mapping[str, Any]]) -> Metadata:
 
 def _resolve_selection(entry: Mapping[str, Any], metadata: Metadata) -> None:
     """Write into the metadata, which the SDK reads, what is selected elsewhere; false anywhere deselects."""
-    said = {place.get("selected") for place in (metadata.get((), {}), entry, entry["schema"])}
+    selected = {place.get("selected") for place in (metadata.get((), {}), entry, entry["schema"])}
     fields = list(_deselected_fields(entry["schema"], ()))
-    if False in said:
+    if False in selected:
         metadata.setdefault((), {})["selected"] = False
     # An entry without metadata is selected, and is not any more once it has some.
-    elif (metadata and True in said) or (fields and not metadata):
+    elif (metadata and True in selected) or (fields and not metadata):
         metadata.setdefault((), {})["selected"] = True
     for breadcrumb in fields:
         metadata.setdefault(breadcrumb, {})["selected"] = False

@@ -81,7 +81,7 @@ class StopSignals:
         self.stop.set()
         if isinstance(stdout := getattr(sys.stdout, "buffer", None), Stdout):
             stdout.stop_waiting()
-        # Whatever else the run may wait for, such as a log that nobody reads, is not waited for any longer.
+        # Whatever else the run may wait for, such as a log that is not read, is not waited for any longer.
         signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + number))
         signal.setitimer(signal.ITIMER_REAL, MAX_END)
         # The interpreter's own end waits for nothing, but has no handlers any more: the alarm would kill it.

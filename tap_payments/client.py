@@ -61,7 +61,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     valid_replication_keys: ClassVar[Sequence[str]] = ()
 
     extra_retry_statuses = (429, 500, 502, 503, 504)
-    # `Coercer` has conformed types already, nested ones too; the SDK's own makes null of numbers beyond a float.
+    # The plan has conformed types already, nested ones too; the SDK would make null of numbers beyond a float.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
     # A STATE goes out with each page that takes its part off what is unread.
     STATE_MSG_FREQUENCY = sys.maxsize
@@ -157,11 +157,11 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         self.validate_response(response)
         return self.parse_response(response)
 
-    # The answer.
+    # The response.
 
     @override
     def response_error_message(self, response: requests.Response) -> str:
-        """Describe an answer by its status alone: a body may hold anything."""
+        """Describe a response by its status alone: a body may hold anything."""
         return f"answered {errors.describe_status(response.status_code)}"
 
     @override

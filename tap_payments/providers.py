@@ -20,7 +20,7 @@ class Listing:
     Attributes:
         filter_field: What the API calls the record's time in `field[min]` and `field[max]`, both inclusive, in
             Unix seconds; None where the list cannot be filtered by time.
-        max_offset: The largest offset that the API answers; None where any is.
+        max_offset: The largest offset that the API accepts; None where any is.
     """
 
     filter_field: str | None = None

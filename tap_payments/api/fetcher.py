@@ -122,17 +122,17 @@ class PageFetcher(Generic[Token, Fetched]):
 
     def _wait_to_retry(self, error: TransientError, tries: int) -> None:
         """Wait after a try that failed, or fail the stream."""
-        most, wait = self._retries.max_retries, self._retries.wait_after(error, tries)
+        maximum, wait = self._retries.max_retries, self._retries.wait_after(error, tries)
         reason = f"{self._name} {error.reason}"
         if wait > MAX_WAIT:
             back = describe(time.time() + wait)
             raise StreamError(f"{reason} and asks to wait {wait:.0f} s: run again after {back}")
         if self._retries.tries_once:
             raise StreamError(f"{reason}, and --test tries once: {error.advice}")
-        if tries > most:
+        if tries > maximum:
             times = f", {tries} times in a row" if tries > 1 else ""
             raise StreamError(f"{reason}{times}: {error.advice}")
-        self._logger.warning("%s; trying again in %.12g s (%d of %d)", reason, round(wait, 1), tries, most)
+        self._logger.warning("%s; trying again in %.12g s (%d of %d)", reason, round(wait, 1), tries, maximum)
         self._count_retry()
         if error.pauses_all:
             self._limiter.pause(wait)

@@ -40,20 +40,20 @@ class ThreadSession(threading.local):
 
 
 def send(session: requests.Session, request: requests.PreparedRequest, timeout: float) -> requests.Response:
-    """Send a request and read its answer to the end.
+    """Send a request and read its response to the end.
 
     Args:
         session: The session to send it with.
         request: The request, with its credentials.
-        timeout: Seconds to wait for a connection, and between two parts of the answer. With its body the whole answer
+        timeout: Seconds to wait for a connection, and between two parts of the response. With its body the whole response
             may take ten times that.
 
     Returns:
-        The answer, whatever its status; redirects are not followed.
+        The response, whatever its status; redirects are not followed.
 
     Raises:
         TransientError: If another try may do better.
-        RequestError: If none will, or the answer is too large to be read.
+        RequestError: If none will, or the response is too large to be read.
     """
     # Sessions look at the environment's proxies and authorities only where they make the request themselves.
     environment = session.merge_environment_settings(request.url, {}, None, None, None)
@@ -73,7 +73,7 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
             raise RequestError(f"request not sent: {errors.CERTIFICATE_ADVICE}") from None
         advice, reason = errors.UNREACHABLE_ADVICE, "broke off the connection"
     except (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError, urllib3.exceptions.SSLError):
-        advice, reason = errors.BODY_ADVICE, "broke off its answer"
+        advice, reason = errors.BODY_ADVICE, "broke off its response"
     except requests.exceptions.ConnectionError as error:
         advice, reason = errors.UNREACHABLE_ADVICE, _describe_failed_connection(error)
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, UnicodeError):
@@ -153,7 +153,7 @@ def _read_whole(response: requests.Response, begun: float, limit: float) -> None
             if len(body) > MAX_BODY:
                 raise RequestError(TOO_LARGE)
             if time.monotonic() - begun > limit:
-                raise TransientError(f"did not finish its answer within {limit:.12g} s", advice=errors.TIMEOUT_ADVICE)
+                raise TransientError(f"did not finish its response within {limit:.12g} s", advice=errors.TIMEOUT_ADVICE)
     response._content = bytes(body)  # noqa: SLF001 - what `Response.content` returns
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import TapState
     from singer_sdk.singerlib.messages import Message
 
-# Bytes that are collected at most before they go out.
+# Maximum bytes that are collected before they go out.
 BUFFER_SIZE = 1 << 20
 NEWLINE = 10
 

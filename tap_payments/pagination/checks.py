@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Pages at growing offsets that begin as the first one after which a list is unreadable.
 MAX_RECURRENCES = 20
-# Repeats of the first page at growing offsets after which the API is said to ignore them.
+# Repeats of the first page at growing offsets after which the API counts as ignoring them.
 MAX_REPEATS = 2
 
 

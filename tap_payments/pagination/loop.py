@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
+from tap_payments.errors import UnreadableListError
 from tap_payments.pagination.anchored import AnchoredPaginator
-from tap_payments.pagination.single import SinglePagePaginator
 from tap_payments.pagination.unanchored import UnanchoredPaginator
 
 if TYPE_CHECKING:
@@ -17,6 +19,30 @@ if TYPE_CHECKING:
 
     # Returns a page that the function has checked; requests it again while that raises ContradictionError.
     Fetch = Callable[[PageToken, Callable[[Page], None]], Page]
+
+
+class SinglePagePaginator(UnanchoredPaginator):
+    """Takes the one page of a list."""
+
+    @override
+    def advance(self, response: Page) -> None:  # type: ignore[override]  # as in the base class
+        """Take in the page.
+
+        Args:
+            response: The page.
+
+        Raises:
+            UnreadableListError: If it is full, or contradicts being the whole list.
+        """
+        length = len(response.keys)
+        if length >= self._rules.page_size:
+            raise UnreadableListError(
+                f"the API does not page (`offset_param` is empty), but its page of {length} records is full: "
+                "set `page_size` above the length of the list, or name the `offset_param`"
+            )
+        if (contradiction := self._contradiction(response)) is not None:
+            raise UnreadableListError(f"the API does not page (`offset_param` is empty): it {contradiction}")
+        self.new_indexes, self._finished = list(range(length)), True
 
 
 def new_paginator(rules: PagingRules, span: Span, facts: ListFacts) -> ListPaginator:

@@ -63,7 +63,7 @@ class PagingRules:
         overlap: Records that two neighbouring pages share.
         single_page: Whether the API does not page: its one page is the list.
         check_total: Whether an end that the API's own total contradicts is refused.
-        max_offset: The largest offset that the API answers; None where there is none.
+        max_offset: The largest offset that the API accepts; None where there is none.
         is_filterable: Whether the list can be asked for a span of time.
         shows_filter_time: Whether records show the time that the API filters by.
         earliest: Unix second below which records are too few to be worth windows of their own.
@@ -88,8 +88,8 @@ class ListFacts:
     Attributes:
         full: The length of a page that may be followed by another: the size asked for, or the server's own cap once
             that is known.
-        longest: The most records that any page held.
-        ties: The most records of one second seen at the end of a page, as far as they are few.
+        longest: The length of the longest page.
+        ties: The maximum records of one second at the end of a page, as far as they are few.
         varies: Whether a page that was shorter than another was followed by new records.
         slack: Seconds to add to an anchor: 1 where times have fractions, or the filter leaves its upper end out.
         total: The API's own count of the whole list; None where it does not say.

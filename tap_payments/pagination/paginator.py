@@ -91,7 +91,7 @@ class ListPaginator(OffsetPaginator):
         """Return the tokens that follow `token` if the pages to come are as long as the last, full one.
 
         Args:
-            count: How many to return at most; after a wrong guess it is one, until a guess was right again.
+            count: Maximum to return; after a wrong guess it is one, until a guess was right again.
         """
         self._guess = None
         stride, last, largest = self._stride, self._last, self._rules.max_offset

@@ -67,7 +67,7 @@ class UnanchoredPaginator(ListPaginator):
         Args:
             page: The page.
             offset: Its offset.
-            offsets: What the pages so far said of offsets.
+            offsets: The check of offsets that has seen the pages so far.
         """
         self._offsets, self._value = offsets, offset
         self._falls = is_falling(page.times)
@@ -193,7 +193,7 @@ class UnanchoredPaginator(ListPaginator):
             self._cut(largest)
 
     def note_unread(self) -> None:
-        """Note that records which a filter by time hides are out of reach."""
+        """Note that records which a filter by time hides are not read."""
         note = (
             f"is longer than the largest offset, {self._rules.max_offset}: records without a time, if it has any, are "
             "not read"

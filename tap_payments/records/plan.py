@@ -1,19 +1,33 @@
-"""The plan of a stream: what becomes of its records, by its schemas, the selection and the settings."""
+"""The plan of a stream: what becomes of its records, by its schemas, the selection and the settings.
+
+Here too: hashes of personal data, record keys as messages show them, and the fields that no schema declares.
+"""
 
 from __future__ import annotations
 
+import hmac
+import re
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from tap_payments.records.coerce import CoercionRules
+from tap_payments.errors import OBJECT_KEY, format_key
+from tap_payments.records.coerce import CoercionRules, to_json, to_string
 from tap_payments.records.decoder import RecordDecoder
-from tap_payments.records.personal import key_formatter, value_hasher
+from tap_payments.records.exact_json import CANONICAL_ENCODER
 from tap_payments.records.schema import PERSONAL, Schema, SchemaRules
-from tap_payments.records.undeclared import UndeclaredFields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tap_payments.errors import InvalidValueError
+
+# Maximum names that are kept, and that a message shows, each cut to a length.
+MAX_NAMES = 1000
+SHOWN_NAMES = 20
+NAME_LENGTH = 60
+IDENTIFIER = re.compile(r"[A-Za-z0-9_.\[\]-]+")
+# Hashes that are kept: the same customers come again and again.
+CACHE_SIZE = 1 << 14
 
 
 class Plan:
@@ -64,3 +78,97 @@ class Plan:
             time=time,
             as_dicts=as_dicts,
         )
+
+
+class UndeclaredFields:
+    """The names of a stream's undeclared fields, in the order in which they came."""
+
+    def __init__(self, rules: SchemaRules) -> None:
+        """Note nothing yet.
+
+        Args:
+            rules: What becomes of undeclared fields. Where personal data must not pass, neither may names that
+                are more than an identifier.
+        """
+        self._rules = rules
+        self._names: dict[str, None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+    def add(self, name: str) -> None:
+        """Note a field.
+
+        Args:
+            name: Its name, with that of the field that it stands in before a dot.
+        """
+        if len(self._names) < MAX_NAMES:
+            self._names[name] = None
+
+    def describe(self) -> str:
+        """Return the line that names them; the names are the API's, which may put anything into them."""
+        protects = self._rules.protects
+        names = [name for name in self._names if not protects or IDENTIFIER.fullmatch(name)]
+        shown = [f"`{_printable(name)}`" for name in names[:SHOWN_NAMES]]
+        if others := len(self._names) - len(shown):
+            shown.append(f"{others}{' or more' if len(self._names) == MAX_NAMES else ''} others")
+        way_on = (
+            f"`personal_data: {self._rules.personal_data}` lets none of them pass"
+            if protects
+            else "declare them in the catalog to load them"
+        )
+        return f"fields that the schema does not declare are left out ({', '.join(shown)}): {way_on}"
+
+
+def _printable(name: str) -> str:
+    text = "".join(letter if letter.isprintable() and letter != "`" else "?" for letter in name[: NAME_LENGTH + 1])
+    return text if len(text) <= NAME_LENGTH else f"{text[:NAME_LENGTH]}..."
+
+
+def value_hasher(key: str) -> Callable[[Any], str]:
+    """Return a function that hashes a value with HMAC-SHA256.
+
+    The hash is over the text of a value as it would go out, of objects and arrays over their JSON with sorted keys and
+    without white space. So a value has the same hash in every field and every stream.
+
+    Args:
+        key: The secret key.
+
+    Returns:
+        The function, which returns 64 hexadecimal digits; it raises InvalidValueError if a value has no text.
+    """
+    keyed = hmac.new(key.encode(), digestmod="sha256")
+
+    @lru_cache(maxsize=CACHE_SIZE)
+    def hash_text(text: str) -> str:
+        digest = keyed.copy()
+        digest.update(text.encode())
+        return digest.hexdigest()
+
+    return lambda value: hash_text(value if type(value) is str else _canonical_text(value))
+
+
+def _canonical_text(value: Any) -> str:
+    is_container = isinstance(value, dict | list)
+    return to_json(value, CANONICAL_ENCODER, "text to hash") if is_container else to_string(value)
+
+
+def key_formatter(hash_value: Callable[[Any], str] | None, *, is_personal: bool) -> Callable[[str], str]:
+    """Return a function that formats a record's key for a message.
+
+    Args:
+        hash_value: Hashes a key; None where keys are not hashed.
+        is_personal: Whether the key is personal data that no message may show.
+    """
+    if not is_personal:
+        return format_key
+    return _hide_key if hash_value is None else partial(_hash_key, hash_value)
+
+
+def _hash_key(hash_value: Callable[[Any], str], key: str) -> str:
+    shown = format_key(key)
+    return shown if shown == OBJECT_KEY else hash_value(key)
+
+
+def _hide_key(_key: str) -> str:
+    return "(its key is personal data)"

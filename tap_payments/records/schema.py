@@ -214,7 +214,7 @@ def _deselect_in_arrays(schema: Schema, mask: SelectionMask, breadcrumb: tuple[s
     properties, items = schema.get("properties") or {}, schema.get("items")
     paths = {field: (*breadcrumb, "properties", field) for field in properties}
     deselected = [field for field, path in paths.items() if not mask[path]]
-    # Where nothing inside an array is selected, Meltano was told of the array alone, which goes out whole then.
+    # Where nothing inside an array is selected, Meltano selected the array as a whole, and it goes out whole.
     for field in deselected if len(deselected) < len(properties) else ():
         del properties[field]
         if field in schema.get("required", ()):

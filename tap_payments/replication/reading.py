@@ -151,7 +151,7 @@ def read_incremental(read_span: ReadSpan, plan: DueSpans, *, is_filterable: bool
     if not is_filterable:
         yield from _read_whole(read_span, plan)
         return
-    # What the run owes is in its first STATE: a run that is stopped before its first page is out owes the same.
+    # All due spans are in the first STATE, so that a run stopped before its first page loses none of them.
     yield Chunk(state=plan.state)
     for span in plan.spans:
         for page, indexes, remaining in read_span(span):

@@ -17,8 +17,7 @@ KEYS = {"unread", *TIMES}
 # Names that development versions had for the same.
 FORMER_NAMES = {"oldest": "reread_oldest", "reread_time": "reread_paid_until"}
 UNUSABLE = (
-    "the STATE is of another version or replication key, or has values that are not times: "
-    "what it does not tell is read again"
+    "the STATE is of another version or replication key, or has values that are not times: the rest is read again"
 )
 
 

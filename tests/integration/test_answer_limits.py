@@ -40,7 +40,7 @@ def test_a_trickle_of_bytes_is_a_timeout(fault: Fault, monkeypatch: pytest.Monke
         run = read_stream(api, "charges", request_timeout=1, max_retries=2)
         run.expect_success()
         assert run.keys("charges") == api.account.keys("charges")
-    assert len(run.logged("did not finish its answer within 2 s; trying again")) == 1
+    assert len(run.logged("did not finish its response within 2 s; trying again")) == 1
 
 
 def test_a_trickle_that_persists_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_a_trickle_that_persists_is_one_error(monkeypatch: pytest.MonkeyPatch) -
     with FakeAPI(make_account(charges=5)) as api:
         api.faults.add(Trickle(0.02), times=None)
         run = read_stream(api, "charges", request_timeout=1, max_retries=1)
-    expect_one_error(run, "did not finish its answer within 2 s, 2 times in a row", errors.TIMEOUT_ADVICE)
+    expect_one_error(run, "did not finish its response within 2 s, 2 times in a row", errors.TIMEOUT_ADVICE)
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunks"])

@@ -90,7 +90,7 @@ def test_a_shorter_timeout_stays(tmp_path: Path) -> None:
         (Status(503), "answered 503 Service Unavailable, and --test tries once"),
         (Status(429, {"Retry-After": "5"}), "answered 429 Too Many Requests, and --test tries once"),
         (Drop(), "and --test tries once"),
-        (Trickle(0.02), "did not finish its answer within 1 s, and --test tries once"),
+        (Trickle(0.02), "did not finish its response within 1 s, and --test tries once"),
     ],
     ids=["503", "429", "drop", "trickle"],
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_payments.errors import InvalidValueError
-from tap_payments.records.personal import value_hasher
+from tap_payments.records.plan import value_hasher
 from tap_payments.records.schema import MONEY_FORMAT, PERSONAL, SCHEMAS, SchemaRules
 from tap_payments.streams import STREAMS
 
