@@ -45,8 +45,8 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
     Args:
         session: The session to send it with.
         request: The request, with its credentials.
-        timeout: Seconds to wait for a connection, and between two parts of the response. With its body the whole response
-            may take ten times that.
+        timeout: Seconds to wait for a connection, and between two parts of the response, which with its body may take
+            ten times that.
 
     Returns:
         The response, whatever its status; redirects are not followed.

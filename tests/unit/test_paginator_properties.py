@@ -200,6 +200,7 @@ class Reading:
         self._rows.sort(key=lambda row: -row.order)
         self._made = len(self._rows)
         self._ever = Counter(floor(row.order) for row in self._rows)
+        self._ever_created = Counter(floor(row.created) for row in self._rows if row.created is not None)
         self._changes = api.changes.most
         self._answers: dict[PageToken, Page | None] = {}
         self._served: dict[str, float] = {}
@@ -217,8 +218,8 @@ class Reading:
 
     @property
     def most_filtered_in_a_second(self) -> int:
-        """The most records that any one second of the filter's time has, with those of the seconds beside it."""
-        seconds = Counter(floor(row.created) for row in self._rows if row.created is not None)
+        """The most records that any one second of the filter's time ever had, with those of the seconds beside it."""
+        seconds = self._ever_created
         return max((sum(seconds[second + step] for step in range(-2, 3)) for second in seconds), default=0)
 
     def run(self) -> Reading:
@@ -377,6 +378,8 @@ class Reading:
             top = next((n for n, other in enumerate(self._rows) if other.order <= row.order), len(self._rows))
             self._rows.insert(top, row)
             self._ever[floor(row.order)] += 1
+            if row.created is not None:
+                self._ever_created[floor(row.created)] += 1
         self._made += count
 
     def _is_wanted(self, row: Row) -> bool:
