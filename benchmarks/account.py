@@ -174,9 +174,8 @@ def main() -> int:
     parser.add_argument("--charges", type=int, required=True)
     charges = parser.parse_args().charges
     # Drawn as an account of four lists, so that charges have customers and products to name.
-    drawing = Drawing(
-        charges=charges, products=charges // 120, customers=charges // 6, subscriptions=charges // 16, seed=0
-    )
+    sizes = {"charges": charges, "products": charges // 120, "customers": charges // 6, "subscriptions": charges // 16}
+    drawing = Drawing(sizes)
     account = Account()
     drawn = account.listings["charges"] = Drawn("charges", drawing.draw("charges"))
     with FakeAPI() as api:

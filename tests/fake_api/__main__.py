@@ -74,7 +74,7 @@ def main() -> int:
     # PHP is what the one real provider is written in.
     php = given.provider == "chargedesk"
     sizes = {stream: getattr(given, stream) for stream in STREAMS}
-    drawing = Drawing(**sizes, seed=given.seed, php=php)
+    drawing = Drawing(sizes, seed=given.seed, php=php)
     api = FakeAPI(
         {stream: drawing.draw(stream) for stream in STREAMS},
         provider=given.provider,

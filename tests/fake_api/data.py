@@ -12,34 +12,32 @@ from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from tests.fake_api.cast import Cast, cast, charge_key
-from tests.fake_api.charges import charges as draw_charges
-from tests.fake_api.customers import customers as draw_customers
+from tests.fake_api.cast import Cast, cast
 from tests.fake_api.php import as_php
-from tests.fake_api.products import products as draw_products
-from tests.fake_api.providers import STREAMS
-from tests.fake_api.subscriptions import subscriptions as draw_subscriptions
+from tests.fake_api.providers import MODULES, STREAMS
 from tests.fake_api.words import END, START, newest_first
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 Record = dict[str, Any]
 
 
-def make_account(  # noqa: PLR0913 -- the size of each list by its name
-    *,
-    charges: int = 0,
-    products: int = 0,
-    customers: int = 0,
-    subscriptions: int = 0,
-    seed: int = 0,
-    start: int = START,
-    end: int = END,
-    php: bool = False,
+def make_account(
+    *, seed: int = 0, start: int = START, end: int = END, php: bool = False, **sizes: int
 ) -> dict[str, list[Record]]:
-    """Make all lists of one account; what a record refers to is in them, unless its list is empty."""
-    drawing = Drawing(charges, products, customers, subscriptions, seed, start, end, php)
+    """Make all lists of one account; what a record refers to is in them, unless its list is empty.
+
+    Args:
+        seed: What all chance comes from.
+        start: The earliest time of a record, in Unix seconds.
+        end: The end of the times, itself left out.
+        php: Whether the records come as PHP sends them.
+        sizes: How many records each list has.
+    """
+    if unknown := sizes.keys() - STREAMS.keys():
+        raise KeyError(f"no such stream: {sorted(unknown)}")
+    drawing = Drawing(sizes, seed, start, end, php)
     return {stream: list(drawing.draw(stream)) for stream in STREAMS}
 
 
@@ -55,7 +53,7 @@ def tie(records: list[Record], size: int, *, first: int = 0) -> list[Record]:
         The same list.
     """
     for record in records[first : first + size]:
-        field = "occurred" if "occurred" in record else "first_seen"
+        field = next(facts.time for facts in STREAMS.values() if facts.key in record)
         record[field] = type(record[field])(records[first][field])
     return records
 
@@ -65,49 +63,37 @@ class Drawing:
     """The lists of one account, drawn one record at a time.
 
     Attributes:
-        charges: How many charges.
-        products: How many products.
-        customers: How many customers.
-        subscriptions: How many subscriptions.
+        sizes: How many records each list has.
         seed: What all chance comes from.
         start: The earliest time of a record, in Unix seconds.
         end: The end of the times, itself left out.
         php: Whether the records come as PHP sends them.
     """
 
-    charges: int = 0
-    products: int = 0
-    customers: int = 0
-    subscriptions: int = 0
+    sizes: Mapping[str, int]
     seed: int = 0
     start: int = START
     end: int = END
     php: bool = False
 
+    def size(self, stream: str) -> int:
+        """Return the length of a list."""
+        return self.sizes.get(stream, 0)
+
     def draw(self, stream: str) -> Iterator[Record]:
         """Return the records of a list, newest first."""
-        records = self._draw(stream)
+        records = self.draw_typed(stream)
         return as_php(records) if self.php else records
 
-    @cached_property
-    def _cast(self) -> Cast:
-        return cast(self.seed, customers=self.customers, products=self.products, subscriptions=self.subscriptions)
-
-    def _draw(self, stream: str) -> Iterator[Record]:
+    def draw_typed(self, stream: str) -> Iterator[Record]:
+        """Return the records of a list with values of the declared types."""
         rng = Random(f"{stream} {self.seed}")
-        moments = newest_first(getattr(self, stream), self.start, self.end, rng)
-        if stream == "charges":
-            return draw_charges(moments, self._cast, self.seed, rng)
-        if stream == "products":
-            return draw_products(moments, self._cast, rng)
-        if stream == "subscriptions":
-            return draw_subscriptions(moments, self._cast, rng)
-        last_charges = [charge_key(number, self.seed) for number in range(self.charges)]
-        return draw_customers(moments, self._cast.people, rng, last_charges, self._subscribed())
+        records: Iterator[Record] = MODULES[stream].draw(
+            newest_first(self.size(stream), self.start, self.end, rng), self, rng
+        )
+        return records
 
-    def _subscribed(self) -> dict[str, list[Record]]:
-        """Return the subscriptions of each customer, by the customer's key."""
-        subscribed: dict[str, list[Record]] = {}
-        for subscription in self._draw("subscriptions"):
-            subscribed.setdefault(subscription["customer_id"], []).append(subscription)
-        return subscribed
+    @cached_property
+    def cast(self) -> Cast:
+        """Who takes part."""
+        return cast(self.seed, **{name: self.size(name) for name in ("customers", "products", "subscriptions")})

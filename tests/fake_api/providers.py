@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
+
+from tests.fake_api import lists
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,12 +29,9 @@ class Stream:
     time: str
 
 
-STREAMS = {
-    "charges": Stream("charge_id", "occurred"),
-    "products": Stream("product_id", "first_seen"),
-    "customers": Stream("customer_id", "first_seen"),
-    "subscriptions": Stream("subscription_id", "first_seen"),
-}
+# Each list of the API; the filters and largest offsets are ChargeDesk's.
+MODULES = {module.name: import_module(f"{lists.__name__}.{module.name}") for module in iter_modules(lists.__path__)}
+STREAMS = {name: Stream(module.KEY, module.TIME) for name, module in MODULES.items()}
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,7 @@ PROVIDERS = {
     "chargedesk": Provider(
         page_param="count",
         page_default=20,
-        filters={
-            "charges": "occurred",
-            "customers": "first_seen",
-            "subscriptions": "created",
-            "products": "created",
-        },
-        max_offset={"charges": 50_000, "customers": 50_000, "subscriptions": 10_000, "products": 10_000},
+        filters={name: module.FILTER for name, module in MODULES.items()},
+        max_offset={name: module.MAX_OFFSET for name, module in MODULES.items()},
     ),
 }

@@ -1,8 +1,9 @@
-"""One run, or several that follow each other, under faults drawn from a seed: `python -m tests.support.chaos SEED ...`.
+"""Runs that follow each other under faults drawn from a seed: `python -m tests.support.chaos SEED ...`.
 
 What must hold for every seed: a run ends well and every record that stood still is out with its right values, or it
-ends otherwise, in one line, and every STATE that it wrote is true. A run that was killed or failed is followed by one
-that goes on from its last STATE, without faults, and then nothing may be missing.
+ends otherwise, in one line, and every STATE that it wrote is true. The first run may resume from a STATE that owes
+spans, and some runs are killed. A run that was killed or failed is followed by one that resumes from its last STATE,
+without faults, and in the end nothing may be missing.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ KINDS = (
 )
 SLOW = (Hang(TIMEOUT + 0.4, kind="Hang past the timeout"),)
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-MAX_RUNS = 3
+MAX_RUNS = 5
+# Streams whose records show the time that ChargeDesk's API filters by.
+SHOWING = {"charges", "customers"}
 
 
 @dataclass
@@ -67,11 +70,13 @@ class Plan:
     rate: float = field(init=False)
     merciful: bool = field(init=False)
     kill: signal.Signals | None = field(init=False)
+    kills: int = field(init=False)
     kill_after: int = field(init=False)
     kill_delay: float = field(init=False)
     settings: JSON = field(init=False)
     api: JSON = field(init=False)
     false_total: int | None = field(init=False)
+    owes: bool = field(init=False)
 
     def __post_init__(self) -> None:
         rng = self.rng = Random(self.seed)
@@ -95,7 +100,6 @@ class Plan:
             "page_size": max(size, overlap + 1),
             "page_overlap": overlap,
             "concurrency": rng.choice((1, 1, 2, 4, 8)),
-            "window_days": rng.choice((30, 30, 90, 400)),
             "lookback_days": rng.choice((0, 1, 30)),
             "start_date": rng.choice((None, None, "2021-06-01")) if self.incremental else None,
         }
@@ -107,6 +111,8 @@ class Plan:
         self.false_total = rng.choice((None, None, None, 0, 1, 10))
         # With the smallest one, a run a second later reads all again.
         self.settings["reread_days"] = rng.choice((0, 30, 0.00001))
+        self.kills = rng.choice((1, 1, 2, 3)) if self.kill else 0
+        self.owes = self.incremental and rng.random() < 0.4
 
     @property
     def since(self) -> int:
@@ -126,13 +132,14 @@ class Figures:
     twice: int = 0
     lost: int = 0
     states: int = 0
+    owed: int = 0
     moved: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Figures) -> None:
         """Add up."""
-        for name in ("runs", "killed", "failed", "expected", "sent", "twice", "lost", "states", "moved"):
+        for name in ("runs", "killed", "failed", "expected", "sent", "twice", "lost", "states", "owed", "moved"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.faults += other.faults
         self.reasons += other.reasons
@@ -141,8 +148,9 @@ class Figures:
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self.faults.items()))
         return (
             f"{self.faults.total()} faults thrown ({kinds}) in {self.runs} runs, of which {self.killed} were killed "
-            f"and {self.failed} failed in one line; {self.moved} records moved; {self.states} bookmarks held; "
-            f"{self.expected} records expected, {self.lost} lost, {self.twice} of {self.sent} sent twice"
+            f"and {self.failed} failed in one line; {self.moved} records moved; {self.states} bookmarks held, "
+            f"{self.owed} with spans still owed; {self.expected} records expected, {self.lost} lost, "
+            f"{self.twice} of {self.sent} sent twice"
         )
 
 
@@ -180,25 +188,38 @@ class Story:
             AssertionError: If one does not keep it.
         """
         with self.api, TemporaryDirectory() as folder:
-            state = None
+            state = self._owed_state() if self.plan.owes else None
             for number in range(MAX_RUNS):
-                last = number == MAX_RUNS - 1
                 if number:
                     self.chaos.rate = 0.0
-                if last:
+                if number == MAX_RUNS - 1:
                     self.chaos.moves = 0.0
-                run, killed_by = self._run(state, Path(folder), kill=number == 0)
+                run, killed_by = self._run(state, Path(folder), kill=number < self.plan.kills)
                 self.figures.runs += 1
                 self._hold_messages(run)
                 state = run.state or state
                 if run.exit_code == 0:
                     self._hold_success(run)
                     break
-                self._hold_failure(run, killed_by)
-                assert not number, f"no run ended well, even without faults: {run.stderr}"
+                is_killed = self._hold_failure(run, killed_by)
+                assert is_killed or not number, f"a run failed without faults: {run.stderr}"
         self.figures.faults = self.chaos.thrown
         self.figures.moved = sum(map(len, (*self.chaos.deleted.values(), *self.chaos.inserted.values())))
         return self.figures
+
+    def _owed_state(self) -> JSON | None:
+        """Return a STATE that owes spans, and count as sent what it says is out."""
+        bookmarks = {}
+        for stream in SHOWING & self.plan.streams.keys():
+            time_field = STREAMS[stream].time
+            times = sorted(int(record[time_field]) for record in self.at_first[stream])
+            first, second, third = sorted(self.plan.rng.choices(times, k=3))
+            part = {"replication_key": time_field, "newest": times[-1], "unread": [[second, third], [None, first]]}
+            bookmarks[stream] = part
+            for key, record in self.known[stream].items():
+                if not _owes(part, int(record[time_field])):
+                    self.sent[stream][key] = record
+        return {"bookmarks": bookmarks} if bookmarks else None
 
     def _lie(self, body: JSON, _params: dict[str, str]) -> JSON:
         return body | {"total_count": min(self.plan.false_total or 0, len(body["data"]))}
@@ -284,6 +305,15 @@ class Story:
                 if int(record[time_field]) <= int(bookmark) and key not in self.sent[stream]
             ]
             assert not missing, f"{stream}: STATE says {bookmark}, but these are not out: {missing}"
+        for stream in SHOWING & self.plan.streams.keys() if self.plan.incremental else ():
+            part, time_field = state.get("bookmarks", {}).get(stream) or {}, STREAMS[stream].time
+            owed = [
+                key
+                for key, record in self._stood_still(stream).items()
+                if not _owes(part, int(record[time_field])) and key not in self.sent[stream]
+            ]
+            assert not owed, f"{stream}: STATE owes {part.get('unread')}, but these are not out: {owed}"
+            self.figures.owed += bool(part.get("unread"))
 
     def _hold_success(self, run: TapRun) -> None:
         run.expect_success()
@@ -301,7 +331,8 @@ class Story:
             self.figures.lost += len(missing)
             assert not missing, f"{stream}: it was read to its end without {sorted(missing)}"
 
-    def _hold_failure(self, run: TapRun, killed_by: signal.Signals | None) -> None:
+    def _hold_failure(self, run: TapRun, killed_by: signal.Signals | None) -> bool:
+        """Assert that a run ended as it must; return whether it was killed."""
         assert "Traceback" not in run.stderr, run.stderr
         ends = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
         # Once all is out, Python takes its own handlers away before it ends.
@@ -309,12 +340,20 @@ class Story:
         if killed_by is not None and (run.exit_code == ends[killed_by] or too_late):
             assert "internal error" not in run.stderr, run.stderr
             self.figures.killed += 1
-            return
+            return True
         run.expect_failure()
         if run.failed:
             self._hold_whole(stream for stream in self.plan.streams if stream not in run.failed)
         self.figures.failed += 1
         self.figures.reasons[run.errors[0].split("| ", 3)[-1][:160]] += 1
+        return False
+
+
+def _owes(part: JSON, time: int) -> bool:
+    """Whether a stream's part of a STATE says that a record of this time is not out."""
+    if part.get("newest") is None or time > part["newest"]:
+        return True
+    return any((since is None or since <= time) and (until is None or time <= until) for since, until in part["unread"])
 
 
 def _records(message: JSON) -> Iterator[tuple[str, JSON]]:

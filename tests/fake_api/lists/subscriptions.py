@@ -12,15 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from random import Random
 
-    from tests.fake_api.cast import Cast
+    from tests.fake_api.data import Drawing
 
 TRIAL = 14 * DAY
 PERIOD = 30 * DAY
 
+KEY, TIME = "subscription_id", "first_seen"
+FILTER, MAX_OFFSET = "created", 10_000
 
-def subscriptions(moments: Sequence[int], cast: Cast, rng: Random) -> Iterator[dict[str, Any]]:
+
+def draw(moments: Sequence[int], drawing: Drawing, rng: Random) -> Iterator[dict[str, Any]]:
     """Make a record for each subscription of the cast, one at each moment."""
-    for number, (moment, subscription) in enumerate(zip(moments, cast.subscriptions, strict=False)):
+    for number, (moment, subscription) in enumerate(zip(moments, drawing.cast.subscriptions, strict=False)):
         product, currency = subscription.product, subscription.product.currency
         status = rng.choice(words.SUBSCRIPTION_STATUSES)
         canceled_at = str(moment + rng.randrange(400) * DAY) if status == "canceled" else None

@@ -5,31 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.fake_api import words
-from tests.fake_api.cast import COMPANY
+from tests.fake_api.cast import COMPANY, charge_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from random import Random
 
-    from tests.fake_api.cast import Person
+    from tests.fake_api.data import Drawing
+
+KEY, TIME = "customer_id", "first_seen"
+FILTER, MAX_OFFSET = "first_seen", 50_000
 
 
-def customers(
-    moments: Sequence[int],
-    people: Sequence[Person],
-    rng: Random,
-    last_charges: Sequence[str],
-    subscribed: Mapping[str, list[dict[str, Any]]],
-) -> Iterator[dict[str, Any]]:
-    """Make a record for each person, one at each moment.
-
-    Args:
-        moments: The times, newest first.
-        people: Who the customers are.
-        rng: Where chance comes from.
-        last_charges: The key of the last charge of each person; who comes after its end has none.
-        subscribed: The subscriptions of each customer, by the customer's key.
-    """
+def draw(moments: Sequence[int], drawing: Drawing, rng: Random) -> Iterator[dict[str, Any]]:
+    """Make a record for each person of the cast, one at each moment, with the person's subscriptions."""
+    people = drawing.cast.people
+    last_charges = [charge_key(number, drawing.seed) for number in range(drawing.size("charges"))]
+    subscribed: dict[str, list[dict[str, Any]]] = {}
+    for subscription in drawing.draw_typed("subscriptions"):
+        subscribed.setdefault(subscription["customer_id"], []).append(subscription)
     for number, (moment, person) in enumerate(zip(moments, people, strict=False)):
         street = f"{rng.randint(1, 200)} High Street, {rng.choice(words.CITIES)}, {person.readable_country}"
         yield {

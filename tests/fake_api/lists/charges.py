@@ -12,28 +12,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from random import Random
 
-    from tests.fake_api.cast import Cast
+    from tests.fake_api.data import Drawing
+
+KEY, TIME = "charge_id", "occurred"
+FILTER, MAX_OFFSET = "occurred", 50_000
 
 
-def charges(moments: Sequence[int], cast: Cast, seed: int, rng: Random) -> Iterator[dict[str, Any]]:
+def draw(moments: Sequence[int], drawing: Drawing, rng: Random) -> Iterator[dict[str, Any]]:
     """Make a charge for each moment; the newest ones are those of each customer in turn."""
+    cast, chance = drawing.cast, rng.random
     people, subscriptions = cast.people, cast.subscriptions
-    draw = rng.random
     for number, moment in enumerate(moments):
-        key = charge_key(number, seed)
-        person = people[number if number < len(people) else int(draw() * len(people))]
-        subscription = subscriptions[int(draw() * len(subscriptions))] if number % 2 else None
-        product = subscription.product if subscription else cast.products[int(draw() * len(cast.products))]
+        key = charge_key(number, drawing.seed)
+        person = people[number if number < len(people) else int(chance() * len(people))]
+        subscription = subscriptions[int(chance() * len(subscriptions))] if number % 2 else None
+        product = subscription.product if subscription else cast.products[int(chance() * len(cast.products))]
         currency = product.currency
-        status = words.CHARGE_STATUSES[int(draw() * len(words.CHARGE_STATUSES))]
-        units = product.price * (1 + int(draw() * 3)) + int(draw() * 100)
-        returned = (units if draw() < 0.7 else units // 3) if status == "refunded" else 0
-        returned_at = moment + int(draw() * 30 * DAY) if returned else None
+        status = words.CHARGE_STATUSES[int(chance() * len(words.CHARGE_STATUSES))]
+        units = product.price * (1 + int(chance() * 3)) + int(chance() * 100)
+        returned = (units if chance() < 0.7 else units // 3) if status == "refunded" else 0
+        returned_at = moment + int(chance() * 30 * DAY) if returned else None
         amount, amount_refunded = decimal(units, currency), decimal(returned, currency)
-        last_4 = f"{int(draw() * 10_000):04d}"
-        brand = words.BRANDS[int(draw() * len(words.BRANDS))]
+        last_4 = f"{int(chance() * 10_000):04d}"
+        brand = words.BRANDS[int(chance() * len(words.BRANDS))]
         paid = status in ("successful", "refunded", "disputed")
-        gateway_key = f"py_{int(draw() * 16**14):014x}"
+        gateway_key = f"py_{int(chance() * 16**14):014x}"
         yield {
             "charge_id": key,
             "object": "charge",

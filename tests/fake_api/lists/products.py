@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from random import Random
 
-    from tests.fake_api.cast import Cast
+    from tests.fake_api.data import Drawing
+
+KEY, TIME = "product_id", "first_seen"
+FILTER, MAX_OFFSET = "created", 10_000
 
 
-def products(moments: Sequence[int], cast: Cast, rng: Random) -> Iterator[dict[str, Any]]:
+def draw(moments: Sequence[int], drawing: Drawing, rng: Random) -> Iterator[dict[str, Any]]:
     """Make a record for each product of the cast, one at each moment."""
-    for moment, product in zip(moments, cast.products, strict=False):
+    for moment, product in zip(moments, drawing.cast.products, strict=False):
         amount = decimal(product.price, product.currency)
         interval, interval_count, readable_interval = product.interval
         yield {
