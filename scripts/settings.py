@@ -18,26 +18,22 @@ KINDS: Final = {"string": "string", "boolean": "boolean", "integer": "integer", 
 # Settings that `.env.example` leaves empty instead of commenting them out.
 ASKED_FOR: Final = ("username", "password")
 BY_PROVIDER: Final = {field.name for field in fields(Provider)}
-# Settings that the SDK adds: a label, a description and an example of an object.
+# Settings that the SDK adds: a description, and an example of an object.
 BUILTIN: Final = {
     "stream_maps": (
-        "Stream maps",
         "Changes to make to records on their way out, such as a hash in place of an e-mail address.",
         """{"customers": {"email": "md5(record['email']) if record.get('email') else None"}}""",
     ),
     "stream_map_config": (
-        "Stream map values",
         "Values for the expressions in `stream_maps`, such as a `hash_seed`.",
         '{"hash_seed": "anything secret"}',
     ),
     "flattening_enabled": (
-        "Flattening",
         "Whether to spread the fields of nested objects over columns of their own.",
         "",
     ),
-    "flattening_max_depth": ("Flattening depth", "How many levels to flatten.", ""),
+    "flattening_max_depth": ("How many levels to flatten.", ""),
     "batch_config": (
-        "Batches",
         "Where and how to write records to files (BATCH messages), for targets that read them.",
         '{"encoding": {"format": "jsonl", "compression": "gzip"}, "storage": {"root": "file:///tmp/batches"}}',
     ),
@@ -61,7 +57,7 @@ def environment() -> str:
     """Return the variables of `.env.example`, each below its description."""
     parts = []
     for setting in definitions():
-        name, example = setting["name"], BUILTIN.get(setting["name"], ("", "", ""))[2]
+        name, example = setting["name"], BUILTIN.get(setting["name"], ("", ""))[1]
         described = textwrap.fill(setting["description"], WIDTH, initial_indent="# ", subsequent_indent="# ")
         example = f"# As JSON, such as {example}\n" if example else ""
         assigned = f"TAP_PAYMENTS_{name.upper()}={_as_text(setting.get('value'))}"
@@ -76,7 +72,7 @@ def table() -> str:
         by_provider = setting.default is None and name in BY_PROVIDER
         default = "by `provider`" if by_provider else f"`{_as_text(setting.default)}`" if setting.default else ""
         rows.append(f"| `{name}` | {default if setting.optional else 'required'} | {setting.description} |")
-    rows += [f"| `{name}` | | {description} |" for name, (_, description, _) in BUILTIN.items()]
+    rows += [f"| `{name}` | | {description} |" for name, (description, _) in BUILTIN.items()]
     return "\n".join(rows) + "\n"
 
 
@@ -84,22 +80,17 @@ def _definition(name: str, declared: dict[str, Any]) -> dict[str, Any]:
     """Return the definition of one setting, given its JSON Schema."""
     types = declared["type"]
     kind = KINDS[next(one for one in ([types] if isinstance(types, str) else types) if one != "null")]
-    label, description, _ = BUILTIN.get(name) or (_label(name), declared["description"], "")
+    description, _ = BUILTIN.get(name) or (declared["description"], "")
     defined = {
         "name": name,
         "kind": "options" if "enum" in declared else "date_iso8601" if name.endswith("_date") else kind,
         "value": declared.get("default"),
-        "label": label,
+        "label": name.replace("_", " ").capitalize().replace("url", "URL"),
         "description": description,
         "sensitive": declared.get("secret"),
         "options": [{"label": value, "value": value} for value in declared.get("enum", ())] or None,
     }
     return {key: value for key, value in defined.items() if value is not None}
-
-
-def _label(name: str) -> str:
-    """Return the label of a setting, from its name."""
-    return name.replace("_", " ").capitalize().replace("url", "URL")
 
 
 def _as_text(default: object) -> str:

@@ -10,15 +10,14 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
 from tap_payments.errors import RunError, StoppedError, describe_error
-from tap_payments.output.stdout import Stdout, describe_os_error, open_stdout
+from tap_payments.output.stdout import Stdout, open_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -141,44 +140,34 @@ def graceful_end(
         raise RunError(f"streams that failed: {', '.join(sync.failed)}; the ERROR line of each says why")
 
 
-def read_file(option: str, path: str, file: IO[str] | None = None) -> str:
-    """Read a file of the command line.
+def read_object(option: str, path: str, *, on_empty: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """Read the JSON object in a file of the command line.
 
     Args:
         option: The option that names the file.
-        path: Its path.
-        file: The file where it is open.
+        path: The file; `-` is standard input.
+        on_empty: Called with a message where the file is empty, which is read as no keys; None refuses it.
 
     Raises:
-        RunError: If it cannot be read; the text names the file and the reason.
+        RunError: If the file cannot be read, or holds anything else; the text is the reason, without its contents.
     """
     try:
-        return Path(path).read_text(encoding="utf-8") if file is None else file.read()
+        with click.open_file(path, "rb") as file:
+            text = file.read()
+        is_empty = not text.strip()
+        if is_empty and on_empty is not None:
+            on_empty(f"{option} {path} is empty, so streams begin at the beginning")
+            return {}
+        value: object = None if is_empty else json.loads(text)
+        reason = "is empty" if is_empty else "does not hold a JSON object"
     except OSError as error:
-        raise RunError(f"{option} {path}: {describe_os_error(error)}") from None
-    except UnicodeDecodeError:
-        raise RunError(f"{option} {path}: it is not UTF-8") from None
-
-
-def read_object(option: str, path: str, text: str) -> dict[str, Any]:
-    """Return the JSON object of a file of the command line.
-
-    Args:
-        option: The option that names the file.
-        path: Its path.
-        text: The text of the file.
-
-    Raises:
-        RunError: If it holds anything else; the text names the file and the reason.
-    """
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        reason = "nested too deeply"
+        value, reason = None, f"cannot be read: {error.strerror}"
     except json.JSONDecodeError as error:
-        reason = f"no JSON: {error}"
-    else:
-        if isinstance(value, dict):
-            return value
-        reason = "not a JSON object"
-    raise RunError(f"{option} {path}: it is {reason}")
+        value, reason = None, f"is not valid JSON: line {error.lineno}, column {error.colno}"
+    except ValueError:
+        value, reason = None, "is not valid JSON"
+    except RecursionError:
+        value, reason = None, "is nested too deeply"
+    if not isinstance(value, dict):
+        raise RunError(f"{option} {path} {reason}")
+    return value

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass, fields
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import typing as th
@@ -17,7 +18,6 @@ from tap_payments.records.timestamps import read_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-CENTURY = 36_500  # days
 DAY = 86_400  # seconds
 
 # A `$` also matches before a line break at the end, which `(?!\n)` rules out.
@@ -42,40 +42,32 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "provider",
         th.StringType,
-        description=(
-            "The payments API to read: `generic`, or `chargedesk` for ChargeDesk. It sets the defaults of `base_url`, "
-            "`limit_param` and `requests_per_minute`."
-        ),
-        default="generic",
         allowed_values=list(PROVIDERS),
+        default="generic",
+        description="The payments API to read: `generic`, or `chargedesk` for ChargeDesk.",
     ),
     th.Property(
         "base_url",
         th.StringType(pattern=NOT_BLANK),
-        description=(
-            "URL of the API, version included. `https` only, except for a loopback host. "
-            + _defaults("base_url", "none, it must be set")
-        ),
+        description="URL of the API, version included; `https` only, except for a loopback host. "
+        + _defaults("base_url", "none, it must be set"),
     ),
     th.Property(
         "username",
         th.StringType(pattern=USER_NAME),
-        description="User name for HTTP Basic authentication; with chargedesk, the company's secret key.",
         required=True,
         secret=True,
+        description="User name for HTTP Basic, without a colon; with chargedesk, the company's secret key.",
     ),
     th.Property(
         "password",
         th.StringType,
-        description="Password for HTTP Basic authentication; with chargedesk, nothing.",
         default="",
         secret=True,
+        description="Password for HTTP Basic; with chargedesk, nothing.",
     ),
     th.Property(
-        "page_size",
-        th.IntegerType(minimum=1),
-        description="Records to ask for in one page, at least 1.",
-        default=500,
+        "page_size", th.IntegerType(minimum=1), default=500, description="Records to ask for in one page, at least 1."
     ),
     th.Property(
         "limit_param",
@@ -85,148 +77,115 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "offset_param",
         th.StringType(pattern=PARAMETER_OR_EMPTY),
-        description=(
-            "Query parameter that carries the offset; empty where the API does not page and one request brings the "
-            "whole list."
-        ),
         default="offset",
+        description="Query parameter that carries the offset; empty where one request brings the whole list.",
     ),
     th.Property(
         "page_overlap",
         th.IntegerType(minimum=0),
-        description=(
-            "Records that two neighbouring pages share, so that a list that moves while it is read loses none; less "
-            "than `page_size`. 0 is for an API that takes only whole pages as offsets; records that move may be missed."
-        ),
         default=1,
+        description="Records that two neighbouring pages share, so that a list that moves while it is read loses none; "
+        "less than `page_size`. 0, for an API that takes only whole pages as offsets, may miss records that move.",
     ),
     th.Property(
         "check_total",
         th.BooleanType,
-        description=(
-            "Fail if a list ends before its own `total_count`. Set it to false where the API's totals are inexact."
-        ),
         default=True,
+        description="Fail if a list ends before its own `total_count`; set it to false where totals are inexact.",
     ),
     th.Property(
         "requests_per_minute",
         th.DecimalType(exclusive_minimum=0, maximum=1_000_000),
-        description=(
-            "Maximum requests a minute, over all streams of a run. "
-            + _defaults("requests_per_minute", "no limit", "{}")
-        ),
+        description="Maximum requests a minute, over all streams of a run: more than 0 and at most 1000000. "
+        + _defaults("requests_per_minute", "no limit", "{}"),
     ),
     th.Property(
         "concurrency",
         th.IntegerType(minimum=1, maximum=16),
-        description="Pages in flight per stream, 1 to 16. With 1 the next is still fetched while this one is written.",
         default=1,
+        description="Pages in flight per stream, 1 to 16. With 1 the next page is fetched while this one is written.",
     ),
     th.Property(
         "max_retries",
         th.IntegerType(minimum=0, maximum=100),
-        description=(
-            "How often a request is sent again after a failure that may pass (429, 500, 502, 503, 504, a timeout, a "
-            "broken response), at most 100 times."
-        ),
         default=3,
+        description="How often a request is sent again after a failure that may pass (429, 500, 502, 503, 504, "
+        "a timeout, a broken response), 0 to 100.",
     ),
     th.Property(
         "backoff_factor",
         th.DecimalType(minimum=0, maximum=300),
-        description=(
-            "Retries wait `backoff_factor * 2**n` seconds, n counting from 0, and up to a tenth more, or as long as "
-            "the API asks if that is longer; at most 300."
-        ),
         default=2,
+        description="Retries wait `backoff_factor * 2**n` seconds, n counting from 0, and up to a tenth more, or as "
+        "long as the API asks if that is longer. 0 to 300.",
     ),
     th.Property(
         "request_timeout",
         th.DecimalType(exclusive_minimum=0, maximum=3600),
-        description=(
-            "Seconds to wait for a connection, and between two parts of a response, at most 3600. A body may take ten "
-            "times that."
-        ),
         default=60,
+        description="Seconds to wait for a connection, and between two parts of a response: more than 0 and at most "
+        "3600. A body may take ten times that.",
     ),
     th.Property(
         "start_date",
         th.StringType(pattern=NOT_BLANK),
-        description=(
-            "Where INCREMENTAL streams begin: an ISO 8601 date or date-time, UTC where it names no zone. Default: the "
-            "beginning."
-        ),
+        description="Where INCREMENTAL streams begin: an ISO 8601 date or date-time, UTC where it names no zone. "
+        "Default: the beginning.",
     ),
     th.Property(
         "lookback_days",
-        th.DecimalType(minimum=0, maximum=CENTURY),
-        description=(
-            "Days before the bookmark from which INCREMENTAL streams read again, since payments change later; at most "
-            "36500."
-        ),
+        th.DecimalType(minimum=0, maximum=36_500),
         default=30,
+        description="Days before the bookmark from which INCREMENTAL streams read again, 0 to 36500.",
     ),
     th.Property(
         "reread_days",
-        th.DecimalType(minimum=0, maximum=CENTURY),
-        description=(
-            "Days within which INCREMENTAL streams read all older records once more, an even part each run, since "
-            "payments change later; 0 never does, and at most 36500."
-        ),
+        th.DecimalType(minimum=0, maximum=36_500),
         default=30,
+        description="Days within which INCREMENTAL streams read all older records once more, an even part each run, "
+        "since payments change later; 0 to 36500, where 0 never does.",
     ),
     th.Property(
         "on_invalid_value",
         th.StringType,
-        description=(
-            "What to do with a value that cannot be made its declared type: `error` fails the stream, `null` loads "
-            "null in its place, with a warning for each field and a count at the end. In YAML and JSON, write null in "
-            "quotes."
-        ),
-        default="error",
         allowed_values=["error", "null"],
+        default="error",
+        description="What to do with a value that cannot be made its declared type: `error` fails the stream, `null` "
+        "loads null in its place, with a warning. In YAML and JSON, write null in quotes.",
     ),
     th.Property(
         "amounts",
         th.StringType,
-        description=(
-            "How money fields are declared: `decimal` (text of format `x-singer.decimal`, NUMERIC in PostgreSQL), or "
-            "`text` for targets that give decimals a scale of 0, such as Snowflake's. The text sent is the same."
-        ),
-        default="decimal",
         allowed_values=["decimal", "text"],
+        default="decimal",
+        description="How money is declared: `decimal` (text of format `x-singer.decimal`, NUMERIC in PostgreSQL), or "
+        "`text` for targets that give decimals a scale of 0, such as Snowflake's. The text sent is the same.",
     ),
     th.Property(
         "personal_data",
         th.StringType,
-        description=(
-            "What to do with fields that hold personal data or free text: `keep` them, `hash` them (HMAC-SHA256 with "
-            "`hash_key`) or `drop` them. With `hash` and `drop`, fields that the schemas do not declare never pass."
-        ),
-        default="keep",
         allowed_values=["keep", "hash", "drop"],
+        default="keep",
+        description="What to do with fields that hold personal data or free text: `keep`, `hash` (HMAC-SHA256 with "
+        "`hash_key`) or `drop` them. With `hash` and `drop`, undeclared fields never pass.",
     ),
     th.Property(
         "hash_key",
         th.StringType,
-        description=(
-            "Secret key of the hashes, for `personal_data: hash`. With `drop`, `customers.customer_id` stays because "
-            "it is the key; it is hashed if `hash_key` is set."
-        ),
         secret=True,
+        description="Secret key of the hashes, for `personal_data: hash`. With `drop`, `customers.customer_id` stays "
+        "because it is the key; it is hashed if `hash_key` is set.",
     ),
     th.Property(
         "user_agent",
         th.StringType(pattern=HEADER),
-        description="The User-Agent header to send. Default: `tap-payments/<version>`.",
+        description="The User-Agent header to send, in ASCII. Default: `tap-payments/<version>`.",
     ),
     th.Property(
         "emit_activate_version_messages",
         th.BooleanType,
-        description=(
-            "Whether to tell the target which records are gone; not with `batch_config`, nor with `page_overlap: 0`."
-        ),
         default=False,
+        description="Whether to tell the target which records are gone; not with `batch_config` or `page_overlap: 0`.",
     ),
 )
 
@@ -240,7 +199,8 @@ class Settings:
         base_url: Ends in a slash.
         start: `start_date` in Unix seconds, rounded down.
         lookback: `lookback_days` in seconds.
-    What changes declared types is read by `records.schema`, which discovery needs before a configuration is valid.
+    What changes declared types (`amounts`) is read by `records.declarations`, which discovery needs before a
+    configuration is valid.
     """
 
     provider: Provider
@@ -273,22 +233,53 @@ class Settings:
             config: A configuration that `settings_validation.check_config` has completed and found valid.
         """
         provider = PROVIDERS[config["provider"]]
-        start = read_time(iso_time(config.get("start_date", "")))
-        values = {**vars(provider), "hash_key": "", "user_agent": f"tap-payments/{__version__}", **config} | {
+        unset = {"hash_key": "", "user_agent": f"tap-payments/{__version__}"}
+        given: dict[str, Any] = {**vars(provider), **unset, **config}
+        start = read_date(config.get("start_date", ""))
+        given |= {
             "provider": provider,
-            "base_url": (config.get("base_url") or provider.base_url or "").strip().rstrip("/") + "/",
+            "base_url": (given["base_url"] or "").strip().rstrip("/") + "/",
             "start": None if start is None else math.floor(start),
             "lookback": float(config["lookback_days"]) * DAY,
         }
-        # Numbers arrive as `Decimal`.
-        readers: dict[str, Callable[[Any], Any]] = {"int": int, "float": float}
-        return cls(**{one.name: readers.get(str(one.type), _unchanged)(values[one.name]) for one in fields(cls)})
+        return cls(**{field.name: NUMBERS.get(field.type, _same)(given[field.name]) for field in fields(cls)})
 
 
-def _unchanged(value: Any) -> Any:
-    return float(value) if isinstance(value, Decimal) else value
+def read_date(text: str) -> float | None:
+    """Return the Unix seconds of `start_date`; eight digits are a date (`20240506`), not seconds."""
+    text = text.strip()
+    return read_time(f"{text[:4]}-{text[4:6]}-{text[6:]}" if re.fullmatch(r"\d{8}", text) else text)
 
 
-def iso_time(text: str) -> str:
-    """Keep digits that are an ISO 8601 date (`20240506`) from being read as seconds."""
-    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if re.fullmatch(r"\d{8}", text) else text
+def read_text(text: str, types: list[str]) -> Any:
+    """Return the value that the text of an environment variable stands for.
+
+    Args:
+        text: The text; returned as it is, and refused later, where it stands for no value of the types.
+        types: The JSON Schema types of the setting.
+    """
+    with suppress(KeyError, ValueError, RecursionError):
+        return TEXTS.get(types[0], str)(text)
+    return text
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _read_number(text: str) -> float:
+    return int(text) if text.strip().isdecimal() else float(text)
+
+
+# Numbers of a configuration, which may be decimals or `5.0`, as those of `Settings`.
+NUMBERS: dict[object, Callable[[Any], Any]] = {
+    "int": int,
+    "float": float,
+    "float | None": lambda number: None if number is None else float(number),
+}
+TEXTS: dict[str, Callable[[str], object]] = {
+    "boolean": lambda text: {"true": True, "1": True, "false": False, "0": False}[text.lower()],
+    "integer": _read_number,
+    "number": _read_number,
+    "object": json.loads,
+}

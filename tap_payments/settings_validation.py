@@ -6,23 +6,22 @@ import ipaddress
 import re
 import time
 from collections import defaultdict
-from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from jsonschema import validators
-from singer_sdk.helpers._util import load_json
 from singer_sdk.plugin_base import JSONSchemaValidator
 
 from tap_payments import settings as declared
-from tap_payments.records.timestamps import is_iso, read_time
+from tap_payments.records.timestamps import is_iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 TYPES = {
+    "array": "a list",
     "boolean": "true or false",
     "integer": "a whole number",
     "number": "a number",
@@ -38,33 +37,13 @@ PATTERNS = {
 }
 # The JSON Schema keywords, in the order of their rules, and the words that follow `must be`.
 KEYWORDS: dict[str, Callable[[Any], str]] = {
-    "type": lambda types: TYPES[types[0]],
+    "type": lambda types: " or ".join(TYPES[name] for name in types if name != "null"),
     "enum": lambda values: "one of " + ", ".join(f"`{value}`" for value in values),
     "pattern": PATTERNS.__getitem__,
     "minimum": lambda bound: f"at least {bound}",
     "exclusiveMinimum": lambda bound: f"more than {bound}",
     "maximum": lambda bound: f"at most {bound}",
 }
-
-
-def read_text(text: str, types: list[str]) -> Any:
-    """Return the value that the text of an environment variable stands for.
-
-    Args:
-        text: The text; returned as it is, and refused later, where it stands for no value of the types.
-        types: The JSON Schema types of the setting.
-    """
-    if "boolean" in types:
-        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
-    readers: list[Callable[[str], Any]] = []
-    if "object" in types:
-        readers = [load_json]
-    elif "integer" in types or "number" in types:
-        readers = [int, float]
-    for read in readers:
-        with suppress(ValueError, RecursionError):
-            return read(text)
-    return text
 
 
 def describe_rule(keywords: Mapping[str, Any]) -> str:
@@ -179,7 +158,7 @@ def _check_date(text: str) -> str | None:
     text = text.strip()
     if not is_iso(text):
         return "be an ISO 8601 date or date-time, such as 2024-01-31 or 2024-01-31T12:00:00Z"
-    return "not be in the future" if (read_time(declared.iso_time(text)) or 0) > time.time() else None
+    return "not be in the future" if (declared.read_date(text) or 0) > time.time() else None
 
 
 def _check_batches(batches: Mapping[str, Any]) -> str | None:

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import PurePath
-from typing import IO, TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import click
 from singer_sdk import Tap
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import ConfigValidationError
-from singer_sdk.helpers._classproperty import classproperty
-from singer_sdk.helpers._util import read_json_file
 from singer_sdk.plugin_base import PluginBase
 from singer_sdk.singerlib import Catalog, Schema
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_payments.catalog import resolve_catalog
-from tap_payments.cli import PaymentsCommand, StopSignals, graceful_end, read_file, read_object
+from tap_payments.cli import PaymentsCommand, StopSignals, graceful_end, read_object
 from tap_payments.context import SyncContext
 from tap_payments.errors import RunError
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.records.schema import SCHEMAS, SchemaRules, select_fields
-from tap_payments.settings import SETTINGS, Settings
-from tap_payments.settings_validation import check_config, find_conflicts, read_text
+from tap_payments.settings import SETTINGS, Settings, read_text
+from tap_payments.settings_validation import check_config, find_conflicts
 from tap_payments.stream_maps import find_idle_maps, refuse_collision
 from tap_payments.streams import STREAMS
 from tap_payments.validation import check_state
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-
-    import click
 
     from tap_payments.client import PaymentsStream
 
@@ -57,7 +54,7 @@ class TapPayments(Tap):
         if isinstance(catalog, Catalog):
             catalog = catalog.to_dict()
         if isinstance(catalog, str | PurePath):
-            catalog = read_json_file(catalog)
+            catalog = read_object("catalog", str(catalog))
         if isinstance(catalog, dict):
             catalog = self._resolve_catalog(catalog)
         super().__init__(config=config, catalog=catalog, parse_env_config=parse_env_config, **kwargs)
@@ -152,18 +149,18 @@ class TapPayments(Tap):
         """The settings, with every default filled in."""
         return Settings.from_config(self.config)
 
-    @classproperty
+    @property
     @override
-    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805
-        """Read the settings in the environment.
+    def _env_var_config(self) -> dict[str, Any]:
+        """The settings in the environment.
 
         The SDK would take every text for a boolean, and end at a number that is none without naming the setting.
         """
-        schema = cls.config_jsonschema
-        cls.append_builtin_config(schema)
-        texts = {"properties": {name: {"type": "string"} for name in schema["properties"]}}
-        found = parse_environment_config(texts, cls._env_var_prefix)
-        return {name: read_text(text, schema["properties"][name]["type"]) for name, text in found.items()}
+        self.append_builtin_config(self.config_jsonschema)
+        declared = self.config_jsonschema["properties"]
+        texts = {"properties": {name: {"type": "string"} for name in declared}}
+        found = parse_environment_config(texts, self._env_var_prefix)
+        return {name: read_text(text, declared[name]["type"]) for name, text in found.items()}
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
@@ -176,7 +173,7 @@ class TapPayments(Tap):
         self.append_builtin_config(schema)
         self._config = {name: value for name, value in self._config.items() if value is not None}
         for name in sorted(self._config.keys() - schema["properties"].keys()):
-            self.logger.warning("unknown setting `%s` ignored", name)
+            self.logger.warning("unknown setting ignored: `%s`", name)
         invalid = check_config(self._config, schema) or list(find_conflicts(self.settings, self._config))
         if invalid and raise_errors:
             raise ConfigValidationError("; ".join(invalid), errors=invalid, schema={})
@@ -193,10 +190,11 @@ class TapPayments(Tap):
     @classmethod
     @override
     def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> Any:
+        config = super().cb_config(ctx, param, tuple(name for name in value if name == "ENV"))
         for path in value:
             if path != "ENV":
-                read_object("--config", path, read_file("--config", path))
-        return super().cb_config(ctx, param, value)
+                config.config |= read_object("--config", path)
+        return config
 
     @classmethod
     @override
@@ -206,25 +204,16 @@ class TapPayments(Tap):
         about: bool = False,
         about_format: str | None = None,
         config: Any = None,
-        state: IO[str] | None = None,
-        catalog: IO[str] | None = None,
+        state: str | None = None,
+        catalog: str | None = None,
     ) -> None:
         """Sync what the catalog selects, or print what the tap is."""
         super(Tap, cls).invoke(about=about, about_format=about_format)
         cls.print_version(print_fn=cls.logger.info)
-        files = {f"--{name}": file for name, file in (("state", state), ("catalog", catalog)) if file is not None}
-        objects = {}
-        for option, file in files.items():
-            text = read_file(option, file.name, file)
-            if text.strip() or file is catalog:
-                objects[option] = read_object(option, file.name, text)
-            else:
-                # What a failed first run leaves behind.
-                cls.logger.warning("%s %s: the file is empty, so streams begin at the beginning", option, file.name)
         tap = cls(
             config=config.config if config else None,
-            state=objects.get("--state"),
-            catalog=objects.get("--catalog"),
+            state=None if state is None else read_object("--state", state, on_empty=cls.logger.warning),
+            catalog=None if catalog is None else read_object("--catalog", catalog),
             parse_env_config=config.parse_env if config else False,
         )
         if not any(stream.selected for stream in tap.streams.values()):
@@ -260,6 +249,9 @@ class TapPayments(Tap):
     @override
     def get_singer_command(cls) -> click.Command:
         command = super().get_singer_command()
+        for option in command.params:
+            if option.name in {"state", "catalog"}:
+                option.type = click.Path()  # The SDK's type opens the file, and reports a missing one in three lines.
         return PaymentsCommand(
             name=command.name,
             callback=command.callback,

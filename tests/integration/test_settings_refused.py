@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.support.in_process import InProcessRun
     from tests.support.tap_runs import TapRun
 
 WRONG = {"base_url": "ftp://" + BODY_MARKER, "page_size": BODY_MARKER, "personal_data": BODY_MARKER, "username": ""}
@@ -72,6 +73,14 @@ def test_all_violations_are_in_one_line(api: FakeAPI) -> None:
     expect_one_error(run, "setting `username` ", "setting `page_size` ", "setting `start_date` ")
 
 
+def test_an_unknown_setting_is_named_and_ignored() -> None:
+    with FakeAPI(make_account(charges=3)) as api:
+        run = run_in_process(tap_config(api, pagesize=BODY_MARKER)).expect_success()
+    assert len(run.records("charges")) == 3
+    assert len(run.logged("WARNING", "unknown setting ignored: `pagesize`")) == 1
+    assert BODY_MARKER not in run.stderr
+
+
 # From the environment.
 
 
@@ -111,57 +120,78 @@ def test_the_environment_goes_over_the_file(api: FakeAPI, monkeypatch: pytest.Mo
 
 # Files.
 
-NO_OBJECT = {
-    "text": BODY_MARKER,
-    "broken": f'{{"username":"{BODY_MARKER}"',
-    "empty": "",
-    "a list": f'["{BODY_MARKER}"]',
-    "a number": "17",
-    "null": "null",
-    "a string": f'"{BODY_MARKER}"',
-    "no UTF-8": b'{"username":"\xff"}',
+NO_OBJECT: dict[str, tuple[str | bytes, str]] = {
+    "text": (BODY_MARKER, "is not valid JSON: line 1, column 1"),
+    "broken": (f'{{\n"username":"{BODY_MARKER}"', f"is not valid JSON: line 2, column {len(BODY_MARKER) + 14}"),
+    "empty": ("", "is empty"),
+    "blank": ("\n", "is empty"),
+    "a list": (f'["{BODY_MARKER}"]', "does not hold a JSON object"),
+    "a number": ("17", "does not hold a JSON object"),
+    "null": ("null", "does not hold a JSON object"),
+    "a string": (f'"{BODY_MARKER}"', "does not hold a JSON object"),
+    "no UTF-8": (b'{"username":"\xff"}', "is not valid JSON"),
+    "a number of too many digits": ('{"username":' + "1" * 5000 + "}", "is not valid JSON"),
+    "nested too deeply": ('{"a":' * 100_000, "is nested too deeply"),
 }
+OPTIONS = ["config", "state", "catalog"]
+MAY_BE_EMPTY = [("state", "empty"), ("state", "blank")]
 
 
-@pytest.mark.parametrize("option", ["config", "state", "catalog"])
-@pytest.mark.parametrize("content", NO_OBJECT.values(), ids=NO_OBJECT)
-def test_a_file_without_a_json_object_is_refused(
-    option: str, content: str | bytes, api: FakeAPI, tmp_path: Path
-) -> None:
-    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+def read_file(option: str, file: Path, api: FakeAPI) -> InProcessRun:
+    """Run the tap with a file, and with a good configuration."""
+    good = file.with_name("good.json")
     good.write_text(json.dumps(tap_config(api)), encoding="utf-8")
-    if option == "state" and not content:
-        return  # An empty state is none: see below.
+    config = file if option == "config" else good
+    return invoke_in_process("--config", str(config), *([] if option == "config" else [f"--{option}", str(file)]))
+
+
+@pytest.mark.parametrize(
+    ("option", "case"),
+    [(option, case) for option in OPTIONS for case in NO_OBJECT if (option, case) not in MAY_BE_EMPTY],
+)
+def test_a_file_without_a_json_object_is_refused(option: str, case: str, api: FakeAPI, tmp_path: Path) -> None:
+    content, reason = NO_OBJECT[case]
+    bad = tmp_path / "bad.json"
     bad.write_bytes(content if isinstance(content, bytes) else content.encode())
-    arguments = ["--config", str(bad)] if option == "config" else ["--config", str(good), f"--{option}", str(bad)]
-    run = invoke_in_process(*arguments)
-    expect_one_error(run, f"--{option} {bad}: it ")
+    run = read_file(option, bad, api)
+    expect_one_error(run, f"--{option} {bad} {reason}")
     assert run.messages == []
 
 
-def test_an_empty_state_file_begins_anew_with_a_warning(tmp_path: Path) -> None:
-    config, state = tmp_path / "config.json", tmp_path / "state.json"
-    state.write_text(" \n", encoding="utf-8")
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_file_that_cannot_be_read_is_refused(option: str, api: FakeAPI, tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere.json"
+    expect_one_error(read_file(option, nowhere, api), f"--{option} {nowhere} cannot be read: No such file or directory")
+    expect_one_error(read_file(option, tmp_path, api), f"--{option} {tmp_path} cannot be read: Is a directory")
+
+
+@pytest.mark.parametrize("content", ["", "\n"])
+def test_an_empty_state_begins_anew(content: str, tmp_path: Path) -> None:
+    """`tail -1` of what a first pipe that failed has written is empty."""
+    state = tmp_path / "state.json"
+    state.write_text(content, encoding="utf-8")
     with FakeAPI(make_account(charges=3)) as api:
-        config.write_text(json.dumps(tap_config(api)), encoding="utf-8")
-        run = invoke_in_process("--config", str(config), "--state", str(state)).expect_success()
-        assert run.keys("charges") == api.account.keys("charges")
-    assert run.logged("WARNING", f"--state {state}", "empty")
+        run = read_file("state", state, api).expect_success()
+    assert len(run.records("charges")) == 3
+    assert len(run.logged("WARNING")) == 1
+    assert len(run.logged("WARNING", f"--state {state} is empty")) == 1
 
 
-def test_a_configuration_that_is_not_there(tmp_path: Path) -> None:
-    path = tmp_path / "nowhere.json"
-    expect_one_error(invoke_in_process("--config", str(path)), f"--config {path}: No such file or directory")
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    with FakeAPI(make_account(charges=3)) as api:
+        file.write_text(json.dumps(tap_config(api)), encoding="utf-8-sig")
+        assert len(invoke_in_process("--config", str(file)).expect_success().records("charges")) == 3
 
 
-@pytest.mark.parametrize("option", ["state", "catalog"])
-def test_a_file_that_is_not_there(option: str, api: FakeAPI, tmp_path: Path) -> None:
-    good = tmp_path / "good.json"
-    good.write_text(json.dumps(tap_config(api)), encoding="utf-8")
-    run = invoke_in_process("--config", str(good), f"--{option}", str(tmp_path / "nowhere.json"))
-    assert run.exit_code != 0
-    assert "Traceback" not in run.stderr
-    assert f"--{option}" in run.stderr
+def test_later_configurations_go_over_earlier_ones(tmp_path: Path) -> None:
+    with FakeAPI(make_account(charges=3)) as api:
+        arguments = []
+        for name, config in (("first", tap_config(api, page_size=0)), ("second", {"page_size": 2})):
+            file = tmp_path / f"{name}.json"
+            file.write_text(json.dumps(config), encoding="utf-8")
+            arguments += ["--config", str(file)]
+        assert len(invoke_in_process(*arguments).expect_success().records("charges")) == 3
 
 
 # What needs no configuration.

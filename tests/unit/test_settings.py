@@ -1,8 +1,9 @@
-"""A wrong setting is refused in one line with name and rule, never its value; `--about` shows defaults and rules."""
+"""A wrong setting is refused in one line with its name and rule, never its value; `--about` shows the same rules."""
 
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -24,7 +25,6 @@ NO_NUMBER = [*ANY_WRONG, BODY_MARKER, "", " ", "12 x", "NaN"]
 NO_TEXT = [*ANY_WRONG, "", "   ", 5, 1.5]
 
 WRONG: dict[str, list[Any]] = {
-    "emit_activate_version_messages": [5, "x", [], {}, BODY_MARKER],
     "on_invalid_value": [*NO_TEXT, "Null", "ignore-" + BODY_MARKER],
     "amounts": [*NO_TEXT, "Text", "float-" + BODY_MARKER],
     "personal_data": [*NO_TEXT, "Hash", "mask-" + BODY_MARKER],
@@ -65,6 +65,18 @@ WRONG: dict[str, list[Any]] = {
     "start_date": [*NO_TEXT, BODY_MARKER, "2024-13-01", "01/02/2024", "2024", "1700000000", TOMORROW, "0000-01-01"],
     "lookback_days": [*NO_NUMBER, -1, 36_501],
     "reread_days": [*NO_NUMBER, -1, 36_501],
+    "emit_activate_version_messages": [
+        [],
+        {},
+        [BODY_MARKER],
+        {"value": BODY_MARKER},
+        BODY_MARKER,
+        "",
+        "true",
+        0,
+        1,
+        1.5,
+    ],
     "user_agent": [*NO_TEXT, "a\r\nX-Evil: " + BODY_MARKER, "agent-ü"],
 }
 
@@ -153,7 +165,7 @@ def test_the_environment_obeys_the_same_rules(name: str, monkeypatch: pytest.Mon
     texts = [value for value in WRONG[name] if isinstance(value, str) and "\0" not in value]
     numbers = [BODY_MARKER, "", "nan", "inf", "-1", "1e999", "true", "[]", "{", "1,5", "0x10"]
     for value in texts if KINDS[name] == "string" else numbers:
-        if (name, value) == ("hash_key", "") or (KINDS[name] == "boolean" and value == "true"):
+        if (KINDS[name], value) == ("boolean", "true") or (name, value) == ("hash_key", ""):
             continue
         monkeypatch.setenv(f"TAP_PAYMENTS_{name.upper()}", value)
         with pytest.raises(ConfigValidationError, match=f"^setting `{name}` must [^;]*$") as refused:
@@ -288,24 +300,37 @@ def test_settings_of_the_sdk_are_read_from_the_environment(monkeypatch: pytest.M
     assert config["stream_maps"] == {"charges": {"id": "id"}}
 
 
-def test_about_shows_every_setting_with_default_and_bounds(capsys: pytest.CaptureFixture[str]) -> None:
-    TapPayments.print_about()
+@pytest.mark.parametrize("output", [None, "markdown", "json"])
+def test_about_has_every_setting_with_its_default_and_description(
+    output: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    TapPayments.print_about(output)
     about = capsys.readouterr().out
     for name, setting in SETTINGS.items():
-        (row,) = [line for line in about.splitlines() if line.startswith(f"| {name} |")]
         assert setting.description
-        assert setting.description in row
-        assert f"| {setting.default} |" in row
-        keywords = setting.type_dict
-        bounds = [keywords[bound] for bound in ("minimum", "maximum") if keywords.get(bound)]
-        assert all(str(bound) in setting.description for bound in bounds if bound != 1_000_000), name
-        assert all(f"`{value}`" in setting.description for value in keywords.get("enum", ())), name
+        if output == "json":
+            shown = json.loads(about)["settings"]["properties"][name]
+            assert (shown["description"], shown.get("default")) == (setting.description, setting.default)
+        else:
+            assert f"| {name} | {not setting.optional} | {setting.default} | {setting.description} |" in about
+
+
+def test_a_description_names_the_bounds_of_its_setting() -> None:
+    properties = SETTINGS.to_dict()["properties"]
+    bounds = {"minimum": "{}", "exclusiveMinimum": "more than {}", "maximum": "{}", "enum": "`{}`"}
+    found = [
+        (words.format(value), declared["description"])
+        for declared in properties.values()
+        for keyword, words in bounds.items()
+        if keyword in declared
+        for value in (declared[keyword] if keyword == "enum" else [declared[keyword]])
+    ]
+    assert len(found) > 20
+    assert [(bound, text) for bound, text in found if not re.search(rf"(?<!\d){re.escape(bound)}(?!\d)", text)] == []
 
 
 def test_about_in_json_has_the_keywords(capsys: pytest.CaptureFixture[str]) -> None:
     TapPayments.print_about("json")
     properties = json.loads(capsys.readouterr().out)["settings"]["properties"]
-    for setting in SETTINGS:
-        assert properties[setting.name]["description"] == setting.description
     assert (properties["concurrency"]["minimum"], properties["concurrency"]["maximum"]) == (1, 16)
     assert properties["request_timeout"]["exclusiveMinimum"] == 0
