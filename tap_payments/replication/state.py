@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
-from tap_payments.pagination.pages import Span
+from tap_payments.pagination.pages import WHOLE, Span
 from tap_payments.records.timestamps import read_time
 
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 TIMES = ("replication_key_value", "newest", "oldest", "reread_position", "reread_time")
 KEYS = {"unread", *TIMES}
-# Names that development versions had for the same.
-FORMER_NAMES = {"oldest": "reread_oldest", "reread_time": "reread_paid_until"}
 UNUSABLE = (
     "the STATE is of another version or replication key, or has values that are not times: the rest is read again"
 )
@@ -59,20 +57,17 @@ def read_state(saved: Mapping[str, Any], key: str) -> tuple[StreamState, str | N
         return StreamState(), None
     if saved.get("replication_key") not in (None, key):
         return StreamState(), UNUSABLE
-    found = {name: saved.get(name, saved.get(FORMER_NAMES.get(name, ""))) for name in TIMES}
-    times = {name: _read_second(value) for name, value in found.items()}
-    unread = _read_spans(saved.get("unread"))
+    times = {name: _read_second(saved.get(name)) for name in TIMES}
     # Null counts as missing: some targets drop it from a STATE.
-    usable = all(times[name] is not None or found[name] is None for name in TIMES)
-    bookmark = times["replication_key_value"]
+    is_whole = all(times[name] is not None or saved.get(name) is None for name in TIMES)
+    unread = _read_spans(saved.get("unread"))
     if unread is None:
-        # All that is no newer than the bookmark is out, but not what was due to be re-read.
-        usable, times["newest"] = False, bookmark
-        if "unread" in saved:
-            times["reread_position"] = times["reread_time"] = None
-    elif times["newest"] is None:
-        times["newest"] = bookmark
-    return StreamState(unread=unread or (), **times), None if usable else UNUSABLE
+        # Without a `newest` beside it, it is no STATE of this version: all is out that is no newer than the bookmark.
+        is_of_ours = saved.get("unread") is not None or saved.get("newest") is not None
+        is_whole, unread = False, (WHOLE,) if is_of_ours else ()
+    if times["newest"] is None:
+        times["newest"] = times["replication_key_value"]
+    return StreamState(unread=unread, **times), None if is_whole else UNUSABLE
 
 
 def write_state(state: StreamState, saved: MutableMapping[str, Any], key: str, *, as_text: bool) -> None:
@@ -97,13 +92,11 @@ def _read_second(value: object) -> int | None:
 
 def _read_spans(value: object) -> tuple[Span, ...] | None:
     """Return spans, with lower ends rounded down and upper ends up; None where one of them is none."""
-    if not isinstance(value, list):
-        return None
     spans = []
-    for pair in value:
+    for pair in value if isinstance(value, list) else [None]:
         if not isinstance(pair, list) or len(pair) != len(Span._fields):
             return None
-        since, until = (None if end is None else read_time(end) for end in pair)
+        since, until = map(read_time, pair)
         if (since is None, until is None) != (pair[0] is None, pair[1] is None):
             return None
         if since is not None and until is not None and since > until:

@@ -296,8 +296,14 @@ OTHER_FORMS: dict[str, tuple[JSON, bool]] = {
     "out of range": ({**BOOKMARK, "replication_key_value": 10**40}, False),
     "negative": ({**BOOKMARK, **FORMER, "reread_position": -1}, True),
     "from the future": ({**BOOKMARK, **FORMER, "reread_paid_until": "2099-01-01T00:00:00Z"}, True),
-    "spans in words": ({**BOOKMARK, "newest": NEWEST_OUT, "unread": [["soon", None]], "reread_time": NEWEST}, True),
-    "no pairs": ({**BOOKMARK, "newest": NEWEST_OUT, "unread": [[1]], "reread_position": NEWEST - YEAR}, True),
+    "spans in words": ({**BOOKMARK, "newest": NEWEST_OUT, "unread": [["soon", None]], "reread_time": NEWEST}, False),
+    "no pairs": ({**BOOKMARK, "newest": NEWEST_OUT, "unread": [[1]], "reread_position": NEWEST - YEAR}, False),
+    "a pair upside down": ({**BOOKMARK, "newest": NEWEST_OUT, "unread": [[NEWEST_OUT, OLDEST]]}, False),
+    "lists, objects and booleans": (
+        {**BOOKMARK, "newest": [], "oldest": {}, "unread": [], "reread_position": [NEWEST], "reread_time": True},
+        True,
+    ),
+    "a bookmark that is an object": ({**BOOKMARK, "replication_key_value": {"second": NEWEST_OUT}}, False),
     "no newest time": ({**BOOKMARK, "newest": "soon", "unread": [[None, OLDEST + YEAR]]}, True),
     "no times": ({**BOOKMARK, "unread": [], "reread_position": 1e300, "reread_time": "never"}, True),
 }

@@ -22,9 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tap_payments.errors import StreamError
-from tap_payments.pagination.pages import Span
+from tap_payments.pagination.pages import WHOLE, Span
 from tap_payments.replication.spans import CLOCK_MARGIN, DAY, DueSpans, clip, merge
-from tap_payments.replication.state import KEYS, StreamState, read_state, write_state
+from tap_payments.replication.state import KEYS, TIMES, StreamState, read_state, write_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -572,7 +572,7 @@ NOT_TIMES: list[Any] = [None, True, "x", [], {}, 1_700_000_000_000, "17000000000
         ({"progress_markers": {}}, StreamState(), False),
         (OURS, READ, False),
         ({**DEVELOPMENT, **OURS}, READ, False),
-        (DEVELOPMENT, replace(READ, newest=1_700_000_000, unread=()), True),
+        (DEVELOPMENT, replace(BOOKMARK, reread_position=1_550_000_000), True),
         ({"replication_key_value": 1_700_000_000.9}, BOOKMARK, True),
         ({"replication_key": KEY, "replication_key_value": "2023-11-14T22:13:20Z"}, BOOKMARK, True),
         ({"replication_key": "other", "replication_key_value": "1700000000"}, StreamState(), True),
@@ -580,7 +580,8 @@ NOT_TIMES: list[Any] = [None, True, "x", [], {}, 1_700_000_000_000, "17000000000
         ({**OURS, "newest": True}, replace(READ, newest=1_700_000_000), True),
         ({**OURS, "oldest": "x"}, replace(READ, oldest=None), True),
         ({**OURS, "reread_time": 1_700_000_000_000}, replace(READ, reread_time=None), True),
-        *(({**OURS, "unread": unread}, replace(BOOKMARK, oldest=1_500_000_000), True) for unread in NOT_SPANS),
+        *(({**OURS, "unread": unread}, replace(READ, unread=(WHOLE,)), True) for unread in NOT_SPANS),
+        ({**OURS, "newest": None, "unread": None}, replace(READ, newest=1_700_000_000, unread=()), True),
         *(({"replication_key": KEY, "replication_key_value": value}, StreamState(), True) for value in NOT_TIMES),
     ],
 )
@@ -597,6 +598,36 @@ SPANS = st.lists(
     .filter(lambda ends: ends[0] is None or ends[1] is None or ends[0] <= ends[1])
     .map(lambda ends: Span(*ends))
 )
+
+
+SECONDS = st.none() | st.integers(0, 30)
+ODD_TIMES = st.sampled_from([value for value in NOT_TIMES if value is not None])
+ODD_SPANS = st.sampled_from([value for value in NOT_SPANS if value is not None])
+
+
+@tried(20)
+@given(
+    states=st.builds(StreamState, SECONDS, SECONDS, SECONDS, SPANS.map(merge).map(tuple), SECONDS, SECONDS),
+    odd=st.dictionaries(st.sampled_from(TIMES), ODD_TIMES),
+    odd_spans=st.none() | ODD_SPANS,
+    reread_days=st.sampled_from([0, 30]),
+)
+def test_what_a_state_does_not_tell_counts_as_unread(
+    states: StreamState, odd: dict[str, Any], odd_spans: Any, reread_days: float
+) -> None:
+    bookmark, newest = states.replication_key_value, states.newest
+    if bookmark is not None:
+        states = replace(states, newest=max(bookmark, newest or 0))
+    saved: dict[str, Any] = {}
+    write_state(states, saved, KEY, as_text=False)
+    saved |= odd if odd_spans is None else {**odd, "unread": odd_spans}
+    found, warning = read_state(saved, KEY)
+    assert (warning is not None) == bool(odd or odd_spans is not None)
+    due = DueSpans(found, started=TODAY, reread_days=reread_days)
+    for second in range(40):
+        if not is_claimed(states, second):
+            assert not is_claimed(found, second)
+            assert any(span.covers(second) for span in due.spans)
 
 
 @tried(5)
