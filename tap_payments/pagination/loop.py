@@ -80,12 +80,8 @@ def read_pages(
     Raises:
         UnreadableListError: If the list cannot be read whole.
     """
-    current: ListPaginator | None = paginator
-    while current is not None:
-        page = fetch(current.token, current.advance)
-        indexes, remaining = current.new_indexes, current.remaining
-        if current.finished:
-            current = current.successor
-        if ahead and current is not None:
-            schedule([current.token, *current.guesses(ahead - 1)])
-        yield page, indexes, remaining
+    while not paginator.finished:
+        page = fetch(paginator.token, paginator.advance)
+        if ahead and not paginator.finished:
+            schedule([paginator.token, *paginator.guesses(ahead - 1)])
+        yield page, paginator.new_indexes, paginator.remaining

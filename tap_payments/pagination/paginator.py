@@ -1,23 +1,16 @@
-"""What both paginators share: which records of a page are new, and what ends a list. No network, no clock.
-
-Words: *known* are the keys of the last pages and of the boundary; the *boundary* is the oldest second read, with the
-keys read at it; *news* are records that are not known. A page is *joined* where nothing can lie between it and what
-was read before.
-"""
+"""What all paginators share: the next request, those that will probably follow, and what a response says of itself."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import deque
-from math import floor
+from math import floor, inf
 from typing import TYPE_CHECKING
 
 from singer_sdk.pagination import OffsetPaginator
 from typing_extensions import override
 
-from tap_payments.errors import ContradictionError, UnreadableListError
-from tap_payments.pagination.checks import OffsetCheck, check_filter, find_contradiction
-from tap_payments.pagination.pages import Boundary, PageToken, Span
+from tap_payments.errors import TOTAL_ADVICE, ContradictionError, UnreadableListError
+from tap_payments.pagination.pages import PageToken, Span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,57 +18,61 @@ if TYPE_CHECKING:
     from tap_payments.pagination.pages import ListFacts, PagingRules
     from tap_payments.records.page import Page
 
-# Pages whose keys are remembered: records that were read last may be deleted all at once.
-RECENT_PAGES = 5
-# Requests in a row without progress after which a list is unreadable.
+# Requests in a row without progress, and first pages met again, after which a list is unreadable.
 MAX_STALLED = 100
+MAX_RECURRENCES = 20
+# Repeats of the first page at growing offsets after which the API is said to ignore them.
+MAX_REPEATS = 2
+# What `_asked` is where the list has moved: no page is as short as this.
+MOVED = -1
 
 
 class ListPaginator(OffsetPaginator):
     """Walks one span of a list from its top to its end.
 
     Feed each page to `advance`; `new_indexes` then holds the indexes of the records to emit, and `token` the next
-    request, until `finished`. Then `successor` is another paginator to go on with, or None.
+    request, until `finished`.
 
     Attributes:
         new_indexes: Indexes of the new records on the page fed last.
         facts: What reading the list has taught.
-        successor: The paginator that reads on, once this one has finished.
     """
-
-    # Returns to the top of the span after which the list is unreadable.
-    max_restarts = 20
 
     def __init__(self, rules: PagingRules, span: Span, facts: ListFacts) -> None:
         super().__init__(start_value=0, page_size=rules.page_size)
         self.new_indexes: list[int] = []
         self.facts = facts
-        self.successor: ListPaginator | None = None
         self._rules, self._span = rules, span
-        self._offsets = OffsetCheck(rules)
-        self._restarts = self._stalled = self._lost_anchors = 0
-        # Whether a full page came, and whether the span was begun again after one.
-        self._is_long = self._has_vanished = False
+        self._first_key: str | None = None
+        self._recurrences = self._repeats = self._restarts = self._stalled = 0
+        # Whether the times of all pages fell, and whether the span was begun again after a full page.
+        self._falls, self._has_vanished = True, False
         self._guess: PageToken | None = None
         self._guessed_right = True
         self._begin()
 
     def _begin(self) -> None:
         """Begin at the top of a span of which nothing is known."""
-        # One second wider than the span: a filter may leave its ends out.
+        # One second wider than the span: a filter may leave its ends out. No second before 1970 is asked for.
         since, until = self._span
         self._since = None if since is None else max(since - 1, 0)
         self._until = None if until is None else max(until + 1, 0)
-        self._value = 0
-        self._recent: deque[Page] = deque(maxlen=RECENT_PAGES)
-        self._last_value = -1
-        self._boundary = Boundary()
+        self._last: Page | None = None
+        # The keys of known records, with their seconds.
+        self._known: dict[str, int | None] = {}
+        self._boundary: int | None = None
+        # The oldest second that the boundary ever was: an anchor that brings nothing back raises it.
+        self._lowest = inf
+        self._last_value = self._deepest = -1
         # The second that the last page ends with; None where any known record joins.
         self._tail: int | None = None
-        # How many records the next page is asked for a second time; 0 where the list has moved.
-        self._asked = 0
-        self._probes = False
-        self._deepest = -1
+        self._jump(0)
+
+    def _jump(self, offset: int) -> None:
+        """Go to an offset where nothing that was asked for before is expected."""
+        self._value, self._asked = offset, MOVED
+        # Whether the last page is of one second.
+        self._is_tied = False
 
     @property
     def token(self) -> PageToken:
@@ -91,19 +88,17 @@ class ListPaginator(OffsetPaginator):
         """Return the tokens that follow `token` if the pages to come are as long as the last, full one.
 
         Args:
-            count: Maximum to return; after a wrong guess it is one, until a guess was right again.
+            count: How many to return at most; after a wrong guess it is one, until a guess was right again.
         """
-        self._guess = None
-        stride, last, largest = self._stride, self._last, self._rules.max_offset
-        if self._finished or self._value <= self._last_value or last is None or len(last.keys) < self.facts.full:
-            return []
-        ahead = range(1, (count if self._guessed_right else min(count, 1)) + 1)
-        offsets = [self._value + stride * number for number in ahead]
-        tokens = [
-            PageToken(offset, self._since, self._until)
-            for offset in offsets
-            if (largest is None or offset <= largest) and (last.total is None or offset < last.total)
-        ]
+        last, largest = self._last, self._rules.max_offset
+        tokens: list[PageToken] = []
+        if not self._finished and self._value > self._last_value and last and len(last.keys) >= self.facts.full:
+            ahead = range(1, (count if self._guessed_right else min(count, 1)) + 1)
+            tokens = [
+                PageToken(offset, self._since, self._until)
+                for offset in (self._value + self._stride * number for number in ahead)
+                if (largest is None or offset <= largest) and (last.total is None or offset < last.total)
+            ]
         self._guess = tokens[0] if tokens else None
         return tokens
 
@@ -114,32 +109,33 @@ class ListPaginator(OffsetPaginator):
         return max(1, self.facts.full - overlap - (self.facts.ties if overlap else 0))
 
     @override
-    def advance(self, page: Page) -> None:  # type: ignore[override]  # fed pages, so that it stays pure
+    def advance(self, response: Page) -> None:  # type: ignore[override]  # fed pages, so that it stays pure
         """Take in the page that `token` asked for.
 
         Args:
-            page: The page.
+            response: The page.
 
         Raises:
-            ContradictionError: If the page cannot be believed; nothing has changed then, and the same token may
+            ContradictionError: If the response cannot be believed; nothing has changed then, and the same token may
                 be fed again.
             UnreadableListError: If the rest of the list cannot be reached.
         """
-        if self._rules.shows_filter_time:
-            check_filter(page, self.token)
+        page = response
+        self._check_filter(page)
         if not page.keys and (contradiction := self._contradiction(page)) is not None:
             raise contradiction
         self.new_indexes = []
+        is_whole = self._since is self._until is None
         if not page.keys:
             self._take_empty(page)
-        elif self._offsets.are_ignored(page, self._value):
-            self.facts.warn(f"ignores the offset; its one page of {len(page.keys)} records counts as the whole list")
-            self._finished = True
-        else:
+        elif not self._ignores_offset(page):
             self._take_page(page)
-        if self._since is self._until is None:
+        if is_whole:
             self.facts.total = page.total
         self._page_count += 1
+        self._stalled += 1
+        if not self._finished:
+            self._check_stalled()
         if self._guess is not None:
             self._guessed_right = self.token == self._guess
 
@@ -151,11 +147,31 @@ class ListPaginator(OffsetPaginator):
     def _take_page(self, page: Page) -> None:
         """Take in a page with records."""
 
-    # The end.
+    # What contradicts what.
+
+    def _check_filter(self, page: Page) -> None:
+        """Check that the page has a record in the span of time that was asked for."""
+        if not self._rules.shows_filter_time or self._since is self._until is None:
+            return
+        asked = Span(self._since, self._until)
+        times = [floor(time) for time in page.times if time is not None]
+        if times and not any(asked.covers(time) for time in times):
+            raise UnreadableListError(
+                "the API does not honour the filter by time: a page has no record in the span asked for"
+            )
 
     def _contradiction(self, page: Page) -> ContradictionError | None:
         """Return how the page itself contradicts being the last one."""
-        return find_contradiction(page, self.token, self.facts.total, check_total=self._rules.check_total)
+        reached = self._value + len(page.keys)
+        if page.has_more:
+            return ContradictionError(f"its list ends after {reached} records while its `has_more` is true")
+        if not self._rules.check_total or page.total is None or page.total <= reached:
+            return None
+        is_filtered = not (self._since is self._until is None)
+        if is_filtered and self.facts.total is not None and page.total >= self.facts.total:
+            return None  # It counts the whole list, whatever the filter.
+        what = f"its list ends after {reached} records while its `total_count` is {page.total}"
+        return ContradictionError(what, TOTAL_ADVICE)
 
     def _end(self, page: Page) -> None:
         """End the span with this page.
@@ -166,87 +182,6 @@ class ListPaginator(OffsetPaginator):
         if (contradiction := self._contradiction(page)) is not None:
             raise contradiction
         self._finished = True
-
-    def _is_end(self, page: Page, news: Sequence[int]) -> bool:
-        """Whether a joined page ends the list: nothing but what was asked for a second time came back."""
-        is_proof = self._tail is not None or not self._falls
-        return (
-            not news
-            and is_proof
-            and not self.facts.varies
-            and len(page.keys) < self.facts.longest
-            and len(page.keys) <= self._asked
-            and self._boundary.keys.issubset(page.keys)
-        )
-
-    def _end_empty(self, page: Page) -> None:
-        """End with an empty page at offset 0, of a span of which nothing is known.
-
-        Raises:
-            ContradictionError: If pages of it came before.
-        """
-        if self._has_vanished:
-            raise ContradictionError("its list is empty after records of it came")
-        self._end(page)
-
-    # The order of times.
-
-    _falls = True
-
-    @property
-    def _known(self) -> set[str]:
-        return self._boundary.keys.union(self._boundary.above, *(page.keys for page in self._recent))
-
-    @property
-    def _last(self) -> Page | None:
-        return self._recent[-1] if self._recent else None
-
-    def _news(self, page: Page) -> list[int]:
-        """Return the indexes of records that are not known."""
-        known = self._known
-        return [index for index, key in enumerate(page.keys) if key not in known]
-
-    def _is_joined(self, page: Page) -> bool:
-        """Whether nothing lies between the page and what was read.
-
-        The records of one second may have changed places, so one of them proves nothing: a newer one must come along.
-        """
-        known, tail = self._known, self._tail
-        if self._value == 0 or tail is None:
-            return not known.isdisjoint(page.keys)
-        return any(
-            time is not None and floor(time) > tail and key in known
-            for key, time in zip(page.keys, page.times, strict=True)
-        )
-
-    def _remember(self, page: Page, news: Sequence[int]) -> None:
-        """Remember a page as the last, and count it unless it brought reading forward."""
-        facts, last, length = self.facts, self._last, len(page.keys)
-        if news and last is not None and self._value > self._last_value:
-            facts.varies = facts.varies or len(last.keys) < facts.longest
-            if len(last.keys) < facts.full and facts.longest < facts.full:
-                facts.full = max(facts.longest, 1)
-        facts.full, facts.longest = max(facts.full, length), max(facts.longest, length)
-        self._is_long = self._is_long or length >= facts.full
-        self._stalled += 1
-        if self._lower_boundary(page, news) or (news and self._value > self._deepest):
-            self._stalled = 0
-        self._deepest = max(self._deepest, self._value)
-        self._check_stalled()
-        self._recent.append(page)
-        self._last_value = self._value
-
-    def _lower_boundary(self, page: Page, news: Sequence[int]) -> bool:
-        """Lower the boundary to the end of the page; return whether that brought reading forward."""
-        if self._falls and page.times[-1] is not None:
-            lowest = self._boundary.lowest
-            is_progress = self._boundary.lower(page)
-            if self._boundary.lowest != lowest:
-                self._lost_anchors = 0
-            return is_progress
-        if news:
-            self._boundary.keys = set(page.keys[-max(self._rules.overlap, 1) :])
-        return False
 
     def _check_stalled(self) -> None:
         if self._stalled < MAX_STALLED:
@@ -262,39 +197,28 @@ class ListPaginator(OffsetPaginator):
             "takes only whole pages as offsets"
         )
 
-    @abstractmethod
-    def _go_to(self, offset: int) -> None:
-        """Go to an offset, or elsewhere where it is above the largest."""
-
-    def _probe(self, page: Page) -> None:
-        """Look right below a page that may be the last."""
-        below = self._value + len(page.keys)
-        self._go_to(below)
-        self._probes = self._value == below
-
-    def _move_to(self, offset: int) -> None:
-        """Ask for the page at an offset, above the end of the last one."""
-        self._asked = self._last_value + len(self._last.keys) - offset if self._last else 0
-        self._value = offset
-
-    def _stall(self) -> None:
-        """Count a request that brought nothing; the list has moved."""
-        self._asked = 0
-        self._stalled += 1
-        self._check_stalled()
-
-    def _restart(self) -> None:
-        """Begin the span again, since nothing that was read is found any more."""
-        self._restarts += 1
-        self._check_found(self._restarts)
-        self._has_vanished = self._has_vanished or self._is_long
-        self._begin()
-
-    def _check_found(self, times: int) -> None:
-        """Check how often nothing that was read was found again."""
-        if times > self.max_restarts:
+    def _ignores_offset(self, page: Page) -> bool:
+        """Whether the API repeats its first page at every offset, and the page counts as the whole list."""
+        last, length = self._last, len(page.keys)
+        if self._value > 0 and page.keys[0] == self._first_key:
+            self._recurrences += 1
+            if self._recurrences > MAX_RECURRENCES:
+                raise UnreadableListError(
+                    "the same pages come again and again at growing offsets: check `offset_param`, and set "
+                    "`page_overlap: 0` if the API takes only whole pages as offsets"
+                )
+        is_repeat = last is not None and self._value > self._last_value and page.keys == last.keys
+        self._repeats = self._repeats + 1 if is_repeat else 0
+        if self._repeats < MAX_REPEATS or (self._rules.overlap and self._page_count > MAX_REPEATS):
+            return False
+        says_more = page.has_more or (self._rules.check_total and page.total is not None and page.total > length)
+        # An API that pages in another way sends its first page each time, and that has a round length.
+        is_usual = length >= self._rules.page_size or length % 10 == 0 or length % 25 == 0
+        if is_usual or says_more or self._page_count > MAX_REPEATS:
             raise UnreadableListError(
-                f"the pages do not fit together: {self.max_restarts} times nothing that was read was found again: "
-                "check `offset_param`, set `page_overlap: 0` if the API takes only whole pages as offsets, or run "
-                "again when the list changes less"
+                f"the API ignores the offset: each page holds the same {length} records, so that the rest of the list "
+                'cannot be reached: check `offset_param`, or set it to "" if the API does not page'
             )
+        self.facts.warn(f"ignores the offset; its one page of {length} records counts as the whole list")
+        self._finished = True
+        return True

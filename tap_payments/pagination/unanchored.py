@@ -3,252 +3,293 @@
 The API cannot filter them, or filters by a time that the records do not show, or their times rise. Where pages do not
 join, reading goes back a page at a time until one does. Where the largest offset comes before the end, the span is cut
 into windows by the filter alone, never by trust in the order of the list.
+
+Words: *known* are the records of the last pages and of the boundary; the *boundary* is the oldest second read; *news*
+are records that are not known. A page is *joined* where nothing can lie between it and what was read before.
 """
 
 from __future__ import annotations
 
-from math import floor
+from itertools import pairwise
+from math import floor, inf
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from tap_payments.errors import UnreadableListError
-from tap_payments.pagination.pages import ORDER_WARNING, TIE_SHARE, WHOLE, Span, group_length, is_falling
+from tap_payments.errors import ContradictionError, UnreadableListError
+from tap_payments.pagination.pages import WHOLE, Span
 from tap_payments.pagination.paginator import ListPaginator
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
-    from tap_payments.pagination.checks import OffsetCheck
     from tap_payments.pagination.pages import ListFacts, PagingRules
     from tap_payments.records.page import Page
 
+# Full pages whose records are remembered: those that were read last may be deleted all at once.
+KNOWN_PAGES = 20
+# Largest share of a page that is read twice to keep the distance between pages even, as a divisor.
+TIE_SHARE = 10
 # The share of the largest offset that a window is meant to fill.
 FILL = 0.9
-# The share below which a window is so sparse that all that is left is asked for at once.
-SPARSE = 0.3
-# Steps back, each twice as long as the one before, in search of the bottom of a list.
-MAX_STEPS_BACK = 6
 # The largest factor by which a window may be longer than the one before.
 GROWTH = 8
+
+ORDER_WARNING = (
+    "has records of one second that fill a page; if their order changes between requests, some may be missed: raise "
+    "`page_size` if the API allows it"
+)
 
 
 class UnanchoredPaginator(ListPaginator):
     """Reads a list by offsets, and by windows of time where it is longer than the largest offset."""
 
-    # Near the top of a list that moves, going back a page is often a return to the top.
+    # Returns to the top of the span after which the list is unreadable. Near the top of a list that moves, going back a
+    # page is often one.
     max_restarts = 100
 
     def __init__(self, rules: PagingRules, span: Span, facts: ListFacts) -> None:
-        # The whole span, and the window of it under way: its upper end, and its length; 0 where it is the whole span.
-        self._whole, self._length = span, 0
-        self._top: int | None = span.until
-        self._measured_top = rules.now if span.until is None else span.until
+        # The span of which `_span` is the window under way, and the second from which that window is measured.
+        self._whole = span
+        self._top = rules.now if span.until is None else span.until
         # The keys of the pass that did not fit.
         self._sent: set[str] = set()
-        self._lacks_times = self._looks_below = self._tried_rest = False
-        self._steps_back = 0
         super().__init__(rules, span, facts)
 
     @override
     def _begin(self) -> None:
         super()._begin()
-        self._falls = True
-        # Whether the records of the last page share one second.
-        self._is_group = False
-        # The keys of this pass, and the times that its records show.
-        self._pass: set[str] = set()
-        self._oldest: float | None = None
-        self._newest: float | None = None
-
-    def resume(self, page: Page, offset: int, offsets: OffsetCheck) -> None:
-        """Read on behind a page whose records are out.
-
-        Args:
-            page: The page.
-            offset: Its offset.
-            offsets: The check of offsets that has seen the pages so far.
-        """
-        self._offsets, self._value = offsets, offset
-        self._falls = is_falling(page.times)
-        self._remember(page, range(len(page.keys)))
-        self._step(page)
-
-    def look_below(self, page: Page, known: Collection[str], offset: int, asked: int) -> None:
-        """Look for records below the last ones.
-
-        Args:
-            page: The last page that was read, whose records are out.
-            known: The keys of the last records.
-            offset: Where to look.
-            asked: How many of the last records are expected there.
-        """
-        self._remember(page, ())
-        self._looks_below, self._falls, self._boundary.keys = True, False, set(known)
-        self._value, self._asked = offset, asked
+        # The times of the records of this pass, as far as windows may be needed.
+        self._pass: dict[str, float | None] = {}
 
     @property
     @override
     def remaining(self) -> Sequence[Span]:
-        return [] if self._finished else [Span(self._whole.since, self._top)]
+        return [] if self._finished else [Span(self._whole.since, self._span.until)]
 
     @override
     def _take_empty(self, page: Page) -> None:
-        if self._last is None:
-            self._end_empty(page)
-        elif self._probes or not self._rules.overlap or self.facts.longest <= self._rules.overlap:
+        if self._last is None and self._has_vanished:
+            raise ContradictionError("its list is empty after records of it came")
+        if self._last is None or self._asked == 0:
             self._end(page)
-        elif self._value > 0 or self._looks_below:
-            self._go_back()
         else:
-            self._restart()
+            self._lose(page)
 
     @override
     def _take_page(self, page: Page) -> None:
-        if self._probes:
-            self._probes = False
-            self.facts.varies = True
-            self._value = max(self._last_value + 1, self._value - self._rules.overlap)
-            self._stall()
-        elif self._last is None or not self._rules.overlap or self._is_joined(page):
+        if self._last is None or not self._rules.overlap or self._is_joined(page):
             self._accept(page)
-        elif self._value > 0 or self._looks_below:
-            self._go_back()
         else:
-            self._restart()
-            self._accept(page)
-
-    @override
-    def _is_end(self, page: Page, news: Sequence[int]) -> bool:
-        if self._looks_below:
-            return not news and len(page.keys) <= self._asked and len(page.keys) < self.facts.longest
-        return super()._is_end(page, news)
-
-    def _go_back(self) -> None:
-        """Go back a page: records above were deleted, and what moved up was not read."""
-        self._stall()
-        self._steps_back += 1
-        if self._looks_below and self._steps_back > MAX_STEPS_BACK:
-            self.facts.warn("moved too far to be read once more at its bottom: records without a time may be missed")
-            self._finished = True
-            return
-        # The bottom may have moved far while the list was read.
-        pages = 2 ** (self._steps_back - 1) if self._looks_below else 1
-        self._value = max(0, self._value - pages * self._stride)
+            self.facts.varies = self.facts.varies or self._asked == 0
+            self._lose(page)
 
     def _accept(self, page: Page) -> None:
         """Take a page's news, and choose the next request."""
-        news = self._news(page)
-        if self._rules.overlap and self._is_end(page, news):
+        news = [index for index, key in enumerate(page.keys) if key not in self._known]
+        length = len(page.keys)
+        below = self._value + length
+        is_end = bool(self._rules.overlap) and not news and length <= self._asked
+        if self._is_tied and self._last and page.keys != self._last.keys[-self._asked :]:
+            self.facts.warn(ORDER_WARNING)
+        # Where pages vary in length, the page may have been cut: what lies below it is looked at too.
+        if is_end and not (self.facts.varies and self._is_in_reach(below)):
             self._end(page)
             return
-        if self._falls and self._is_group and (news or len(page.keys) > self._asked):
-            self.facts.warn(ORDER_WARNING)
         self._falls = self._falls and is_falling(page.times)
-        self._lacks_times = self._lacks_times or None in page.times
         self.new_indexes = [index for index in news if page.keys[index] not in self._sent]
         if self._rules.is_filterable and self._rules.max_offset is not None:
-            self._pass.update(page.keys)
-            shown = [time for time in (self._oldest, self._newest, *page.times) if time is not None]
-            self._oldest, self._newest = min(shown, default=None), max(shown, default=None)
+            self._pass.update(zip(page.keys, page.times, strict=True))
         self._remember(page, news)
-        is_short = len(page.keys) < self.facts.longest or (self._looks_below and len(page.keys) <= self._rules.overlap)
-        if self._rules.overlap and not news and is_short:
-            self._probe(page)
+        if is_end:
+            self._go_to(below)
         else:
             self._step(page)
+
+    def _is_joined(self, page: Page) -> bool:
+        """Whether nothing lies between the page and what was read.
+
+        The records of one second may have changed places, so one of them proves nothing: a newer one must come along,
+        except at the top.
+        """
+        tail = self._tail if self._value else None
+        return any(
+            key in self._known and (tail is None or (time is not None and floor(time) > tail))
+            for key, time in zip(page.keys, page.times, strict=True)
+        )
+
+    def _remember(self, page: Page, news: Sequence[int]) -> None:
+        """Remember a page as the last; what brought reading forward ends a row of requests that did not."""
+        facts, last, length = self.facts, self._last, len(page.keys)
+        if self._first_key is None:
+            self._first_key = page.keys[0]
+        if news and last is not None and self._value > self._last_value:
+            facts.varies = facts.varies or len(last.keys) < facts.longest
+            if len(last.keys) < facts.full and facts.longest < facts.full:
+                facts.full = max(facts.longest, 1)
+        facts.full, facts.longest = max(facts.full, length), max(facts.longest, length)
+        seconds = [None if time is None else floor(time) for time in page.times]
+        end, is_forward = seconds[-1], bool(news) and self._value > self._deepest
+        if self._falls and end is not None:
+            is_forward |= end < self._lowest or (end == self._lowest and any(seconds[index] == end for index in news))
+            self._lowest = min(end, self._lowest)
+            self._boundary = end if self._boundary is None else min(end, self._boundary)
+        if is_forward:
+            self._stalled = -1
+        self._deepest = max(self._deepest, self._value)
+        self._last, self._last_value = page, self._value
+        for key, second in zip(page.keys, seconds, strict=True):
+            # In the order in which they were read last.
+            self._known.pop(key, None)
+            self._known[key] = second
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget what was read long ago, except for the boundary and the second above, which an anchor brings back."""
+        count = KNOWN_PAGES * self.facts.full
+        if len(self._known) < 2 * count:
+            return
+        kept = -inf if self._boundary is None else self._boundary + 1
+        recent = len(self._known) - count
+        self._known = {
+            key: second
+            for place, (key, second) in enumerate(self._known.items())
+            if place >= recent or (second is not None and second <= kept)
+        }
 
     def _step(self, page: Page) -> None:
         """Go to the next page, above the records that share the last one's second."""
         length, overlap, facts = len(page.keys), self._rules.overlap, self.facts
         group = group_length(page) if overlap and self._falls else 0
         is_full = length >= facts.full
-        self._is_group = group >= max(length - 1, 2)
-        if group >= length - 1:
-            if is_full and length > 1 and group:
-                self.facts.warn(ORDER_WARNING)
-            group = 0
-        elif group <= facts.full // TIE_SHARE:
+        if group <= facts.full // TIE_SHARE:
             facts.ties = max(facts.ties, group)
+        step = length - overlap - (max(group, facts.ties) if is_full and group else group)
+        if is_full and group and (step < 1 or 2 * step < length - overlap) and self._anchor():
+            return
         self._tail = floor(page.times[-1] or 0) if group else None
-        even = max(group, facts.ties) if overlap and is_full and group else group
-        self._go_to(self._value + max(1, length - overlap - even), is_full=is_full)
+        self._is_tied = length > 1 and length - group <= 1
+        if self._is_tied:
+            # No record above that second can come along.
+            self._tail, step = None, length - overlap
+            if is_full:
+                self.facts.warn(ORDER_WARNING)
+        self._go_to(self._value + max(1, step))
 
-    @override
-    def _go_to(self, offset: int, *, is_full: bool = True) -> None:
-        """Go to an offset, or cut the span where it is above the largest."""
-        largest = self._rules.max_offset
-        if largest is None or offset <= largest:
-            self._move_to(offset)
-        elif self._looks_below:
-            self.note_unread()
-            self._finished = True
-        elif self._value < largest and not (is_full and self._rules.is_filterable):
-            self._move_to(largest)  # The last page that can be asked for still begins with records that were read.
-        elif not self._rules.is_filterable:
+    def _go_to(self, offset: int) -> None:
+        """Go to an offset below the top of the last page, or elsewhere where it is above the largest."""
+        length = len(self._last.keys) if self._last else 0
+        if not self._is_in_reach(offset):
+            if self._anchor():
+                return
+            largest = self._rules.max_offset or 0
+            is_longer = self._rules.is_filterable and length >= self.facts.full
+            if self._value >= largest or (is_longer and not self._is_inside):
+                self._overrun(largest)
+                return
+            offset = largest
+        self._asked = self._value + length - offset
+        self._value = offset
+
+    def _is_in_reach(self, offset: int) -> bool:
+        return self._rules.max_offset is None or offset <= self._rules.max_offset
+
+    # Whether all that is left to read begins with the boundary's own second, or the one above.
+    _is_inside = False
+
+    def _anchor(self) -> bool:
+        """Go on at the boundary instead, if that can be; return whether it can."""
+        return False
+
+    def _restart(self) -> None:
+        """Begin the span again, since nothing that was read is found any more."""
+        self._restarts += 1
+        if self._restarts > self.max_restarts:
             raise UnreadableListError(
-                f"the list is longer than the largest offset, {largest}, and the API cannot filter it by time"
+                f"the pages do not fit together: {self.max_restarts} times nothing that was read was found again: "
+                "check `offset_param`, set `page_overlap: 0` if the API takes only whole pages as offsets, or run "
+                "again when the list changes less"
             )
-        else:
-            self._cut(largest)
+        self._has_vanished |= len(self._known) >= self.facts.full
+        self._begin()
 
-    def note_unread(self) -> None:
-        """Note that records which a filter by time hides are not read."""
-        note = (
-            f"is longer than the largest offset, {self._rules.max_offset}: records without a time, if it has any, are "
-            "not read"
-        )
-        self.facts.notes[note] = None
+    def _lose(self, page: Page) -> None:
+        """Go back a page; begin again with what stands at the top."""
+        if self._value > 0:
+            self._jump(max(0, self._value - self._stride))
+            return
+        self._restart()
+        if page.keys:
+            self._accept(page)
 
     # Windows.
 
-    def _cut(self, largest: int) -> None:
+    def _overrun(self, largest: int) -> None:
         """Read a shorter window from its own top: the one that was asked for is longer than the largest offset."""
-        if self._length == 1 and (self._top is not None or self._span.since == self._rules.now - 1):
+        if not self._rules.is_filterable:
+            raise UnreadableListError(
+                f"the list is longer than the largest offset, {largest}, and the API cannot filter it by time"
+            )
+        times = [time for time in self._pass.values() if time is not None]
+        if len(times) < len(self._pass):
+            self.facts.warn("has records without a time, which windows of time do not show: some may be missed")
+        if self._whole == WHOLE:
+            self.note_unread()
+        if self._span.until is None:
+            # Open at the top, the first window is measured from the newest record, if that came first; else from now.
+            is_first = not self._sent and self._falls and times
+            self._top = min(self._rules.now, floor(max(times)) + 1) if is_first else self._rules.now
+        length = self._top - (self._bottom if self._span.since is None else self._span.since)
+        if length <= 1 and (self._span.until is not None or self._top == self._rules.now):
             raise UnreadableListError(
                 f"more records than the largest offset, {largest}, reaches lie between the seconds "
                 f"{self._since} and {self._until}, or the API does not honour the filter by time: they "
                 "cannot all be read"
             )
-        if self._lacks_times:
-            self.facts.warn("has records without a time, which windows of time do not show: some may be missed")
-        if self._whole == WHOLE:
-            self.note_unread()
-        length, top = self._length, self._measured_top
-        if self._top is None:
-            # Open at the top, the first window is measured from the newest record, if that came first; else from now.
-            is_first = not length and self._falls and self._newest is not None
-            top = min(self._rules.now, floor(self._newest or 0) + 1) if is_first else self._rules.now
-            length = length and top - (self._span.since or 0)
-        length = min(length or self._rules.now, max(top - self._bottom, 2))
-        read = int((top - self._oldest) * FILL) if self._falls and self._oldest is not None else 0
-        self._length, self._measured_top = read if 0 < read < length else max(1, length // 2), top
-        self._sent = self._pass
-        self._open_window()
+        read = int((self._top - min(times)) * FILL) if self._falls and times else 0
+        self._sent = set(self._pass)
+        self._open_window(read if 0 < read < length else max(1, length // 2))
 
     @property
     def _bottom(self) -> int:
         """The second down to which windows are measured."""
         return self._rules.earliest if self._whole.since is None else self._whole.since
 
-    def _open_window(self) -> None:
-        """Begin with the window below what is out."""
-        since = self._measured_top - self._length
-        self._span = Span(self._whole.since if since <= self._bottom else since, self._top)
-        self._is_long = self._has_vanished = False
+    def _open_window(self, length: int) -> None:
+        """Begin with a window of so many seconds below `_top`."""
+        since = self._top - length
+        self._span = Span(self._whole.since if since <= self._bottom else since, self._span.until)
+        self._has_vanished = False
         self._begin()
 
     @override
     def _end(self, page: Page) -> None:
         super()._end(page)
-        if self._span.since == self._whole.since:
+        since = self._span.since
+        if since is None or since == self._whole.since:
             return
-        self._finished, self._stalled = False, 0
-        largest, count = self._rules.max_offset or 0, len(self._pass)
-        factor = min(GROWTH, FILL * largest / count) if count else GROWTH
-        self._top = self._measured_top = self._span.since or 0
-        self._length = max(1, int(self._length * factor))
-        if count < SPARSE * largest and not self._tried_rest:
-            # What is left may be little: ask for all of it, once.
-            self._length, self._tried_rest = max(1, self._top - self._bottom), True
-        self._open_window()
+        self._finished = False
+        count, length = len(self._pass), self._top - since
+        factor = min(GROWTH, FILL * (self._rules.max_offset or 0) / count) if count else GROWTH
+        self._top, self._span = since, Span(since, since)
+        self._open_window(max(1, int(length * factor)))
+
+    def note_unread(self) -> None:
+        """Note that records which a filter by time hides are out of reach."""
+        note = (
+            f"is longer than the largest offset, {self._rules.max_offset}: records without a time, if it has any, are "
+            "not read"
+        )
+        self.facts.notes[note] = None
+
+
+def is_falling(times: Sequence[float | None]) -> bool:
+    """Whether every time is known, and none is of a later second than the one before it."""
+    known = [floor(time) for time in times if time is not None]
+    return len(known) == len(times) and all(later <= earlier for earlier, later in pairwise(known))
+
+
+def group_length(page: Page) -> int:
+    """Return how many records at the end of a page share the last one's second, where times fall."""
+    seconds = [floor(time or 0) for time in page.times]
+    return seconds.count(seconds[-1])

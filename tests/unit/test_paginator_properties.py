@@ -261,9 +261,7 @@ class Reading:
             self.sent.update(page.keys[index] for index in paginator.new_indexes)
             self.check(paginator)
             if paginator.finished:
-                if paginator.successor is None:
-                    break
-                paginator = paginator.successor
+                break
             guesses = paginator.guesses(api.ahead)
             assert len(guesses) <= api.ahead
             self._fetch([paginator.token, *guesses])
@@ -281,10 +279,7 @@ class Reading:
         for row in self._rows:
             if row.created is None or not self._is_wanted(row) or row.key in self.sent:
                 continue
-            assert any(
-                (span.since is None or row.created >= span.since) and (span.until is None or row.created <= span.until)
-                for span in remaining
-            ), f"{row} is neither out nor in {remaining}"
+            assert any(span.covers(row.created) for span in remaining), f"{row} is neither out nor in {remaining}"
 
     def _fetch(self, tokens: list[PageToken]) -> None:
         """Schedule these pages and no others."""
@@ -322,7 +317,7 @@ class Reading:
     def _answer(self, token: PageToken) -> Page | None:
         api, lies, draw = self.api, self.api.lies, self._random
         assert api.max_offset is None or token.offset <= api.max_offset, "it asks for more than the largest offset"
-        assert token.offset >= 0
+        assert min(token.offset, token.since or 0, token.until or 0) >= 0
         rows = [row for row in self._rows if self._is_in(row, token)]
         if lies.shuffles or api.floors:
             rows = sorted(rows, key=lambda row: (-floor(row.order), draw.random()))
@@ -550,6 +545,14 @@ def test_a_list_that_moves_loses_no_record_that_was_there_all_the_time(
 )
 @tried()
 @given(apis(1), CHANGES, st.booleans(), st.booleans(), st.booleans())
+@example(
+    # A second that the server's own pages do not hold, in another order, and shorter by one at the second page.
+    api=Api(1555158115, records=5, spread=1, page_size=6, page_cap=3, overlap=1, since=0),
+    changes=Changes(chance=80, most=3, pages=6),
+    excludes=False,
+    floors=True,
+    moves=True,
+)
 def test_fractions_of_a_second_and_exclusive_filters_lose_nothing(
     api: Api,
     changes: Changes,
@@ -611,6 +614,14 @@ LIES = st.builds(
 
 @tried(2.5)
 @given(apis(), LIES, st.one_of(st.just(Changes()), CHANGES), st.booleans(), st.booleans())
+@example(
+    # A page further up, which has a known record of the last page's own second only.
+    api=Api(1872085684, records=65, spread=30, page_size=8, page_cap=8, overlap=2, total=True, since=6),
+    lies=Lies(errors=40, soft_cap=26, shuffles=True),
+    changes=Changes(chance=30, most=37, pages=1),
+    check_total=True,
+    shows=False,
+)
 def test_an_api_that_lies_is_read_whole_or_refused(
     api: Api,
     lies: Lies,
@@ -641,6 +652,12 @@ def test_an_api_that_lies_is_read_whole_or_refused(
 
 @tried()
 @given(apis(1, capped=False), CHANGES, st.booleans())
+@example(
+    # Half the list goes between a page that was read again and the look right below it.
+    api=Api(2443037461, records=75, spread=300, page_size=7, page_cap=5, overlap=1, backwards=True),
+    changes=Changes(chance=30, most=18, pages=6),
+    shows=False,
+)
 def test_pages_that_vary_in_length_lose_nothing_of_a_list_that_moves(api: Api, changes: Changes, shows: bool) -> None:  # noqa: FBT001
     page = 4 * (api.overlap + 3)
     api = replace(api, page_size=page, page_cap=page, spread=max(api.spread, 300), total=False, shows_created=shows)
@@ -677,6 +694,14 @@ def test_a_filter_by_another_time_than_the_order_loses_nothing_behind_the_cap(
     expect_whole(Reading(api).run())
 
 
+@pytest.mark.parametrize("shows", [False, True])
+@pytest.mark.parametrize(("since", "until"), [(-100, None), (-100, 20), (None, -1), (-100, -90)])
+def test_no_second_before_1970_is_asked_for(since: int | None, until: int | None, shows: bool) -> None:  # noqa: FBT001
+    reading = Reading(Api(0, 60, 30, 10, 10, 30, 1, since=since, until=until, shows_created=shows)).run()
+    assert not reading.error
+    assert not reading.lost
+
+
 @pytest.mark.parametrize("overlap", [0, 1])
 @pytest.mark.parametrize("shows", [False, True])
 def test_a_page_that_comes_again_and_again_ends_the_reading(overlap: int, shows: bool) -> None:  # noqa: FBT001
@@ -705,11 +730,27 @@ def test_a_page_of_a_usual_length_that_comes_again_is_refused(length: int) -> No
 def test_pages_that_come_round_again_end_the_reading() -> None:
     class Carousel(Reading):
         def _answer(self, token: PageToken) -> Page | None:
-            return super()._answer(token._replace(offset=token.offset % 95))
+            return super()._answer(token._replace(offset=token.offset % 440))
 
-    reading = Carousel(Api(0, 100, 1_000, 10, 10)).run()
+    # More pages than are remembered come round.
+    reading = Carousel(Api(0, 450, 1_000, 10, 10)).run()
     assert "again and again" in (reading.error or "")
-    assert len(reading.requests) < 500
+    assert len(reading.requests) < 1_000
+
+
+def test_a_walk_goes_on_above_a_boundary_that_is_deleted() -> None:
+    class Deleting(Reading):
+        def _answer(self, token: PageToken) -> Page | None:
+            if len(self.sent) == 10 and len(self.kept) == 60 and token.until is not None:
+                # The second that the walk has come to, and the one above, go before they are asked for.
+                self._rows = [row for row in self._rows if not token.until - 1 <= row.order <= token.until]
+                self.kept = {row.key for row in self._rows}
+            return super()._answer(token)
+
+    reading = Deleting(Api(0, 60, 1_000, 2, 2, overlap=1)).run()
+    assert len(reading.kept) < 60
+    assert not reading.error
+    assert not reading.lost
 
 
 def test_offsets_that_are_rounded_to_whole_pages_name_the_setting() -> None:
