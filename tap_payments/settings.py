@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from singer_sdk import typing as th
 
 from tap_payments import __version__
 from tap_payments.providers import PROVIDERS, Provider
-from tap_payments.records.timestamps import read_time
+from tap_payments.records.timestamps import read_iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -235,7 +234,7 @@ class Settings:
         provider = PROVIDERS[config["provider"]]
         unset = {"hash_key": "", "user_agent": f"tap-payments/{__version__}"}
         given: dict[str, Any] = {**vars(provider), **unset, **config}
-        start = read_date(config.get("start_date", ""))
+        start = read_iso(config.get("start_date", "").strip())
         given |= {
             "provider": provider,
             "base_url": (given["base_url"] or "").strip().rstrip("/") + "/",
@@ -243,12 +242,6 @@ class Settings:
             "lookback": float(config["lookback_days"]) * DAY,
         }
         return cls(**{field.name: NUMBERS.get(field.type, _same)(given[field.name]) for field in fields(cls)})
-
-
-def read_date(text: str) -> float | None:
-    """Return the Unix seconds of `start_date`; eight digits are a date (`20240506`), not seconds."""
-    text = text.strip()
-    return read_time(f"{text[:4]}-{text[4:6]}-{text[6:]}" if re.fullmatch(r"\d{8}", text) else text)
 
 
 def read_text(text: str, types: list[str]) -> Any:

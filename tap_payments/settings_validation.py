@@ -14,7 +14,7 @@ from jsonschema import validators
 from singer_sdk.plugin_base import JSONSchemaValidator
 
 from tap_payments import settings as declared
-from tap_payments.records.timestamps import is_iso
+from tap_payments.records.timestamps import read_iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -155,10 +155,10 @@ def _check_credential(text: str) -> str | None:
 
 def _check_date(text: str) -> str | None:
     """Return the rule that a start date breaks, to follow `must`."""
-    text = text.strip()
-    if not is_iso(text):
+    start = read_iso(text.strip())
+    if start is None:
         return "be an ISO 8601 date or date-time, such as 2024-01-31 or 2024-01-31T12:00:00Z"
-    return "not be in the future" if (declared.read_date(text) or 0) > time.time() else None
+    return "not be in the future" if start > time.time() else None
 
 
 def _check_batches(batches: Mapping[str, Any]) -> str | None:

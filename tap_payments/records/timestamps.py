@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from decimal import Decimal, InvalidOperation
 
 if sys.version_info >= (3, 11):
@@ -31,7 +31,7 @@ def read_time(value: object) -> float | None:
         if text.isascii() and text.isdigit():
             return _within(int(text)) if len(text) <= len(str(LATEST)) else None
         if not DIGITS.fullmatch(text):
-            return _read_iso(text)
+            return read_iso(text)
         value = Decimal(text)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
@@ -51,7 +51,8 @@ def _within(seconds: float) -> float | None:
     return seconds if EARLIEST <= seconds <= LATEST else None
 
 
-def _read_iso(text: str) -> float | None:
+def read_iso(text: str) -> float | None:
+    """Read an ISO 8601 date or date-time as Unix seconds, in UTC where it names no zone; None if it is neither."""
     try:
         moment = parse_iso(text)
     except ValueError:
@@ -63,18 +64,3 @@ def _read_iso(text: str) -> float | None:
     except OverflowError:
         return None
     return _within(int(seconds) if seconds.is_integer() else seconds)
-
-
-def is_iso(text: str) -> bool:
-    """Whether the text is an ISO 8601 date or date-time."""
-    if DIGITS.fullmatch(text):
-        return bool(re.fullmatch(r"\d{8}", text)) and _is_date(text)
-    return _read_iso(text) is not None
-
-
-def _is_date(text: str) -> bool:
-    try:
-        date(int(text[:4]), int(text[4:6]), int(text[6:]))
-    except ValueError:
-        return False
-    return True
