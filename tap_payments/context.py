@@ -7,7 +7,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from tap_payments.api.fetcher import PageFetcher, RetryPolicy
+from tap_payments.api.fetcher import PageFetcher
 from tap_payments.api.rate_limiter import RateLimiter
 from tap_payments.errors import RunError, StoppedError, StreamError, describe_error
 from tap_payments.output.progress import Progress
@@ -75,15 +75,17 @@ class SyncContext:
             counts: Counts the requests.
             tries_once: Whether the first failure is final.
         """
+        settings = self.settings
         return PageFetcher(
             request,
             name=name,
-            retries=RetryPolicy(self.settings.max_retries, self.settings.backoff_factor, tries_once),
             limiter=self.limiter,
-            threads=self.settings.concurrency,
-            count_request=counts.count_request,
-            count_retry=counts.count_retry,
+            counts=counts,
             logger=self.logger,
+            threads=settings.concurrency,
+            max_retries=settings.max_retries,
+            backoff_factor=settings.backoff_factor,
+            tries_once=tries_once,
         )
 
     def fail_stream(self, name: str, error: Exception) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic
 
 from tap_payments.api.prefetch import Fetched, Prefetcher, Token
@@ -16,33 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tap_payments.api.rate_limiter import RateLimiter
+    from tap_payments.output.progress import StreamProgress
 
 # Seconds after which waiting is left to whoever starts the runs.
 MAX_WAIT = 300
 # Largest share of a backoff that is added to it.
 JITTER = 0.1
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often a request is tried.
-
-    Attributes:
-        max_retries: Tries after the first one.
-        backoff_factor: Seconds to wait before the first of them; each later one waits twice as long.
-        tries_once: Whether the first failure is final, as a test of the connection does.
-    """
-
-    max_retries: int
-    backoff_factor: float
-    tries_once: bool = False
-
-    def wait_after(self, error: TransientError, tries: int) -> float:
-        """Return the seconds to wait: the longer of the backoff and what the API asks for."""
-        backoff = min(self.backoff_factor * 2.0 ** (tries - 1), MAX_WAIT)
-        # Many accounts on one schedule must not come back in step.
-        backoff = min(backoff * random.uniform(1, 1 + JITTER), MAX_WAIT)  # noqa: S311 - no secret
-        return max(backoff, error.retry_after or 0.0)
 
 
 class PageFetcher(Generic[Token, Fetched]):
@@ -53,27 +31,29 @@ class PageFetcher(Generic[Token, Fetched]):
         request: Callable[[Token], Fetched],
         *,
         name: str,
-        retries: RetryPolicy,
         limiter: RateLimiter,
-        threads: int,
-        count_request: Callable[[float], None],
-        count_retry: Callable[[], None],
+        counts: StreamProgress,
         logger: logging.Logger,
+        threads: int,
+        max_retries: int,
+        backoff_factor: float,
+        tries_once: bool = False,
     ) -> None:
         """Take the parts that fetch a page.
 
         Args:
             request: Sends one request and returns its page; raises TransientError where another try may help.
             name: Stream and path, as messages name what is requested.
-            retries: How often to try.
             limiter: The pace of the run.
-            threads: How many pages may be in flight.
-            count_request: Called for each request with the seconds that it waited to be sent, from any thread.
-            count_retry: Called for each request that is sent again.
+            counts: Counts the requests.
             logger: Logs each retry.
+            threads: How many pages may be in flight.
+            max_retries: Tries after the first one.
+            backoff_factor: Seconds to wait before the first of them; each later one waits twice as long.
+            tries_once: Whether the first failure is final, as a test of the connection does.
         """
-        self._request, self._name, self._retries, self._limiter = request, name, retries, limiter
-        self._count_request, self._count_retry, self._logger = count_request, count_retry, logger
+        self._request, self._name, self._limiter, self._counts, self._logger = request, name, limiter, counts, logger
+        self._max_retries, self._backoff_factor, self._tries_once = max_retries, backoff_factor, tries_once
         self._prefetcher = Prefetcher(self._try, threads=threads, stop=limiter.stop)
         self._next: Token | None = None
         self.close = self._prefetcher.close
@@ -111,29 +91,36 @@ class PageFetcher(Generic[Token, Fetched]):
 
     def _try(self, token: Token) -> Fetched:
         """Send one request at its time."""
-        self._count_request(self._limiter.acquire())
+        self._counts.count_request(self._limiter.acquire())
         try:
             return self._request(token)
         except TransientError as error:
             # `fetch` pauses after the next page itself: it knows how often that was tried.
             if error.pauses_all and token != self._next:
-                self._limiter.pause(min(self._retries.wait_after(error, 1), MAX_WAIT))
+                self._limiter.pause(min(self._wait_after(error, 1), MAX_WAIT))
             raise
+
+    def _wait_after(self, error: TransientError, tries: int) -> float:
+        """Return the seconds to wait: the longer of the backoff and what the API asks for."""
+        # Many accounts on one schedule must not come back in step.
+        jitter = random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
+        backoff = min(self._backoff_factor * 2.0 ** (tries - 1), MAX_WAIT) * jitter
+        return max(min(backoff, MAX_WAIT), error.retry_after or 0.0)
 
     def _wait_to_retry(self, error: TransientError, tries: int) -> None:
         """Wait after a try that failed, or fail the stream."""
-        maximum, wait = self._retries.max_retries, self._retries.wait_after(error, tries)
+        maximum, wait = self._max_retries, self._wait_after(error, tries)
         reason = f"{self._name} {error.reason}"
         if wait > MAX_WAIT:
             back = describe(time.time() + wait)
             raise StreamError(f"{reason} and asks to wait {wait:.0f} s: run again after {back}")
-        if self._retries.tries_once:
+        if self._tries_once:
             raise StreamError(f"{reason}, and --test tries once: {error.advice}")
         if tries > maximum:
             times = f", {tries} times in a row" if tries > 1 else ""
             raise StreamError(f"{reason}{times}: {error.advice}")
         self._logger.warning("%s; trying again in %.12g s (%d of %d)", reason, round(wait, 1), tries, maximum)
-        self._count_retry()
+        self._counts.retries += 1
         if error.pauses_all:
             self._limiter.pause(wait)
         else:

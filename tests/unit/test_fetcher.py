@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_payments.api.fetcher import MAX_WAIT, PageFetcher, RetryPolicy
+from tap_payments.api.fetcher import MAX_WAIT, PageFetcher
 from tap_payments.api.rate_limiter import RateLimiter
 from tap_payments.errors import ContradictionError, StoppedError, StreamError, TransientError
+from tap_payments.output.progress import StreamProgress
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Api:
     def __init__(self) -> None:
         self.failures: dict[int, list[TransientError]] = {}
         self.requests: list[int] = []
-        self.retries: list[int] = []
+        self.counts = StreamProgress("charges")
         self.pauses: list[float] = []
         self.waits: list[float] = []
         self.stop = threading.Event()
@@ -53,12 +54,12 @@ def fetcher(api: Api) -> Iterator[PageFetcher[int, int]]:
     fetcher = PageFetcher(
         api.request,
         name="charges:",
-        retries=RetryPolicy(2, 0),
         limiter=RateLimiter(None, api.stop),
-        threads=2,
-        count_request=lambda _: None,
-        count_retry=lambda: api.retries.append(1),
+        counts=api.counts,
         logger=logging.getLogger("tap-payments"),
+        threads=2,
+        max_retries=2,
+        backoff_factor=0,
     )
     with closing(fetcher):
         yield fetcher
@@ -82,7 +83,7 @@ def refuse(times: int) -> Callable[[int], None]:
 def test_failures_and_contradictions_of_a_page_are_counted_together(api: Api, fetcher: PageFetcher[int, int]) -> None:
     api.failures[1] = [BUSY]
     assert fetcher.fetch(1, refuse(1)) == 10
-    assert (api.requests, len(api.retries), api.waits) == ([1] * 3, 2, [0, 0])
+    assert (api.requests, api.counts.retries, api.waits) == ([1] * 3, 2, [0, 0])
     api.failures[1] = [BUSY]
     with pytest.raises(StreamError, match="charges: answered 200, but it contradicts itself, 3 times in a row: report"):
         fetcher.fetch(1, refuse(2))
@@ -103,7 +104,7 @@ def test_a_guess_that_is_told_to_wait_pauses_all_requests_at_once(api: Api, fetc
     assert fetcher.fetch(1, accept) == 10
     assert fetcher.fetch(2, accept) == 20
     assert api.pauses == [7, 7], "and again for its second try"
-    assert (api.waits, len(api.retries)) == ([], 1)
+    assert (api.waits, api.counts.retries) == ([], 1)
 
 
 def test_a_guess_that_is_told_to_wait_for_hours_pauses_no_longer_than_a_run_waits(
@@ -126,7 +127,7 @@ def test_a_guess_that_fails_and_is_not_needed_is_no_failure(api: Api, fetcher: P
     fetcher.schedule([3])
     assert fetcher.fetch(3, accept) == 30
     assert api.requests.count(2) == 1
-    assert not api.retries
+    assert not api.counts.retries
 
 
 def test_a_stop_ends_it(api: Api, fetcher: PageFetcher[int, int]) -> None:
