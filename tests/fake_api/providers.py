@@ -1,15 +1,20 @@
-"""The differences between the two payments APIs, as data."""
+"""The lists and the providers of the fake API; tests may count on what `tests/integration/test_fake_api.py` pins."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tap_payments import providers, streams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_PAGE = 500
 """The most records any of the APIs puts on one page."""
+
+PAGE_DEFAULTS = {"chargedesk": 20}
+"""The number of records on a page when its parameter is missing, where it is not the most."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +30,6 @@ class Stream:
     time: str
 
 
-STREAMS = {
-    "charges": Stream("charge_id", "occurred"),
-    "products": Stream("product_id", "first_seen"),
-    "customers": Stream("customer_id", "first_seen"),
-    "subscriptions": Stream("subscription_id", "first_seen"),
-}
-
-
 @dataclass(frozen=True)
 class Provider:
     """The dialect of one API.
@@ -46,21 +43,17 @@ class Provider:
 
     page_param: str
     page_default: int
-    filters: Mapping[str, str] = field(default_factory=dict)
-    max_offset: Mapping[str, int] = field(default_factory=dict)
+    filters: Mapping[str, str]
+    max_offset: Mapping[str, int]
 
 
+STREAMS = {name: Stream(stream.primary_keys[0], stream.time_field) for name, stream in streams.STREAMS.items()}
 PROVIDERS = {
-    "generic": Provider(page_param="limit", page_default=MAX_PAGE),
-    "chargedesk": Provider(
-        page_param="count",
-        page_default=20,
-        filters={
-            "charges": "occurred",
-            "customers": "first_seen",
-            "subscriptions": "created",
-            "products": "created",
-        },
-        max_offset={"charges": 50_000, "customers": 50_000, "subscriptions": 10_000, "products": 10_000},
-    ),
+    name: Provider(
+        known.limit_param,
+        PAGE_DEFAULTS.get(name, MAX_PAGE),
+        {stream: listing.filter_field for stream, listing in known.listings.items() if listing.filter_field},
+        {stream: listing.max_offset for stream, listing in known.listings.items() if listing.max_offset},
+    )
+    for name, known in providers.PROVIDERS.items()
 }
