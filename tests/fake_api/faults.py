@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from tests.fake_api.responses import Reply
+from tests.fake_api.connections import Reply, ResponseWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from tests.fake_api.responses import ResponseWriter
 
 LEAK_MARKER = "LEAK-BODY-MARKER"
 """Stands in the body of every wrong status: no log may show it."""
@@ -107,12 +105,7 @@ class Drip(Fault):
 
 @dataclass(frozen=True)
 class Trickle(Fault):
-    """A response whose body never ends, a byte at a time.
-
-    Attributes:
-        interval: Seconds between two bytes.
-        chunked: Whether the body comes in chunks instead of with a length.
-    """
+    """A response whose body never ends, a byte each `interval` seconds, by itself with a length."""
 
     interval: float
     chunked: bool = False
@@ -126,12 +119,7 @@ class Trickle(Fault):
 
 @dataclass(frozen=True)
 class Bomb(Fault):
-    """A gzip body of this many MiB of white space, which is a thousandth of that on its way.
-
-    Attributes:
-        mebibytes: Its size once it is decompressed.
-        chunked: Whether it comes in chunks instead of with a length.
-    """
+    """A gzip body of this many MiB of white space, by itself with a length, a thousandth of that on its way."""
 
     mebibytes: int
     chunked: bool = False
