@@ -21,7 +21,6 @@ from tests.support import states
 from tests.support.in_process import (
     InProcessRun,
     expect_one_error,
-    invoke_in_process,
     read_served_records,
     run_in_process,
 )
@@ -342,10 +341,9 @@ def test_what_is_dropped_is_not_named_as_undeclared() -> None:
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 def test_discovery_offers_what_a_run_declares(mode: JSON, api: FakeAPI, tmp_path: Path) -> None:
-    file = tmp_path / "config.json"
     # Discovery needs no key: it hashes nothing.
-    file.write_text(json.dumps({name: value for name, value in mode.items() if mode is not HASH or name != "hash_key"}))
-    offered = json.loads(invoke_in_process("--config", str(file), "--discover").stdout)
+    config = {name: value for name, value in mode.items() if mode is not HASH or name != "hash_key"}
+    offered = json.loads(run_in_process(config, "--discover").stdout)
     run, _ = read(api, tmp_path, mode)
     for entry in offered["streams"]:
         assert entry["schema"] == run.schemas[entry["stream"]]["schema"]
@@ -413,12 +411,8 @@ def test_a_catalog_may_leave_fields_out_but_its_types_are_ignored() -> None:
     assert run.logged("WARNING", "customers: ", "`personal_data: hash`", "`first_seen`")
 
 
-def test_a_catalog_made_with_drop_lets_nothing_new_pass_with_keep(
-    api: FakeAPI, account: Account, tmp_path: Path
-) -> None:
-    file = tmp_path / "config.json"
-    file.write_text(json.dumps(DROP))
-    catalog = json.loads(invoke_in_process("--config", str(file), "--discover").stdout)
+def test_a_catalog_made_with_drop_lets_nothing_new_pass_with_keep(api: FakeAPI, account: Account) -> None:
+    catalog = json.loads(run_in_process(DROP, "--discover").stdout)
     run = run_in_process(tap_config(api), catalog=catalog).expect_success()
     assert account.told_by(run.stdout.decode()) == set()
     assert "`customer_email`" in run.logged("WARNING", "charges: fields")[0]

@@ -20,7 +20,7 @@ from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI
 from tests.fake_api.faults import Body
 from tests.fake_api.providers import STREAMS
-from tests.support.tap_runs import TapRun, catalog_with, tap_config
+from tests.support.tap_runs import TapRun, catalog_with, tap_config, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,16 +121,13 @@ def invoke_in_process(*arguments: str) -> InProcessRun:
     return InProcessRun(int(exit_code or 0), messages, told, output)
 
 
-def run_in_process(config: JSON, *, catalog: JSON | None = None, state: JSON | None = None) -> InProcessRun:
+def run_in_process(
+    config: JSON, *arguments: str, catalog: JSON | None = None, state: JSON | None = None
+) -> InProcessRun:
     """Run the tap inside this process, as `run_tap` does in one of its own."""
     with TemporaryDirectory() as folder:
-        arguments = []
-        for option, value in (("config", config), ("catalog", catalog), ("state", state)):
-            if value is not None:
-                file = Path(folder, f"{option}.json")
-                file.write_text(json.dumps(value), encoding="utf-8")
-                arguments += [f"--{option}", str(file)]
-        return invoke_in_process(*arguments)
+        files = write_files(Path(folder), config=config, catalog=catalog, state=state)
+        return invoke_in_process(*files, *arguments)
 
 
 def read_stream(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.fork_server import TAP_PAYMENTS, ForkedProcess, Program
 from tests.support.meltano import PLUGINS
-from tests.support.tap_runs import environment
+from tests.support.tap_runs import environment, write_files
 from tests.support.waiting import SOON
 from tests.support.warehouse import Warehouse
 
@@ -53,8 +52,7 @@ def pipe(
     }
     with TemporaryDirectory() as place:
         tap, loader = Path(place, "tap"), Path(place, "loader")
-        files = {"config": config} if catalog is None else {"config": config, "catalog": catalog}
-        log = _run(tap, files, environment(), TAP_PAYMENTS)
+        log = _run(tap, {"config": config, "catalog": catalog}, environment(), TAP_PAYMENTS)
         loader.mkdir()
         (tap / "stdout").rename(loader / "stdin")
         _run(loader, {"config": loader_config}, dict(os.environ), LOADER)
@@ -64,11 +62,7 @@ def pipe(
 def _run(folder: Path, files: dict[str, Any], env: dict[str, str], program: Program) -> str:
     """Run a program with each file as the option of its name; return its log."""
     folder.mkdir(exist_ok=True)
-    arguments = []
-    for option, content in files.items():
-        (folder / f"{option}.json").write_text(json.dumps(content), encoding="utf-8")
-        arguments += [f"--{option}", f"{option}.json"]
-    process = ForkedProcess(arguments, cwd=folder, env=env, program=program)
+    process = ForkedProcess(write_files(folder, **files), cwd=folder, env=env, program=program)
     try:
         exit_code = process.wait(2 * SOON)
     finally:

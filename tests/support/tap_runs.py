@@ -218,18 +218,23 @@ def bookmark_in(state: Mapping[str, Any] | None, stream: str) -> Any:
     return ((state or {}).get("bookmarks") or {}).get(stream, {}).get("replication_key_value")
 
 
+def write_files(folder: Path, **contents: JSON | None) -> list[str]:
+    """Write the files of a run, and return the options that name them."""
+    arguments = []
+    for option, content in contents.items():
+        if content is not None:
+            (folder / f"{option}.json").write_text(json.dumps(content), encoding="utf-8")
+            arguments += [f"--{option}", str(folder / f"{option}.json")]
+    return arguments
+
+
 class TapProcess:
     """A run that may be killed while it works; `finish` waits for its end."""
 
     def __init__(self, config: JSON, catalog: JSON | None, state: JSON | None, env: Mapping[str, str] | None) -> None:
         self._folder = TemporaryDirectory()
         folder = Path(self._folder.name)
-        arguments = []
-        for option, value in (("config", config), ("catalog", catalog), ("state", state)):
-            if value is not None:
-                file = folder / f"{option}.json"
-                file.write_text(json.dumps(value), encoding="utf-8")
-                arguments += [f"--{option}", str(file)]
+        arguments = write_files(folder, config=config, catalog=catalog, state=state)
         # Files, not pipes: they take all that the tap writes, whoever reads.
         self._stdout, self._stderr = folder / "stdout", folder / "stderr"
         self._process = self._start(arguments, folder, env)
