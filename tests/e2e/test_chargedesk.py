@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.fake_api.data import make_account
-from tests.fake_api.server import FakeAPI
+from tests.fake_api import FakeAPI, make_account
+from tests.fake_api.providers import STREAMS
 from tests.support.meltano import KeptState, end
 from tests.support.waiting import SOON, wait_until
 from tests.support.warehouse import Warehouse
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.meltano
 
 DAY = 86_400
 YEARS = 5 * 365 * DAY
-SIZES = {"charges": 6_000, "customers": 400, "products": 20, "subscriptions": 90}
+SIZES = {**dict.fromkeys(STREAMS, 90), "charges": 6_000, "customers": 400}
 NIGHTLY = ("schedule", "run", "chargedesk-nightly")
 INCREMENTAL = ("run", "tap-payments--chargedesk-incremental", "target-postgres")
 STATE_ID = "prod:tap-payments--chargedesk-incremental-to-target-postgres"

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_payments.tap import TapPayments
-from tests.fake_api.data import make_account
+from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.providers import STREAMS
-from tests.fake_api.server import FakeAPI
 from tests.support.loading import pipe
 from tests.support.meltano import ROOT
 from tests.support.tap_runs import tap_config
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.meltano
 
-SIZES = {"charges": 1203, "products": 500, "customers": 501, "subscriptions": 37}
+SIZES = {**dict.fromkeys(STREAMS, 37), "charges": 1203, "products": 500, "customers": 501}
 NUL = "before\0after"
 # PostgreSQL's text cannot hold it; the target puts this in its place.
 REPLACEMENT = "before\N{REPLACEMENT CHARACTER}after"

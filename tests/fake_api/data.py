@@ -168,7 +168,7 @@ def defaults(stream: str) -> tuple[Record, dict[str, type]]:
 
 
 def make_account(
-    *, seed: int = 0, start: int = START, end: int = END, php: bool = False, **sizes: int
+    *, seed: int = 0, start: int = START, end: int = END, php: bool | int = False, **sizes: int
 ) -> dict[str, list[Record]]:
     """Make all lists of one account; what a record refers to is in them, unless its list is empty."""
     drawing = Drawing(seed=seed, start=start, end=end, php=php, **sizes)
@@ -194,7 +194,9 @@ class Drawing:
         sizes: The length of each list.
     """
 
-    def __init__(self, *, seed: int = 0, start: int = START, end: int = END, php: bool = False, **sizes: int) -> None:
+    def __init__(
+        self, *, seed: int = 0, start: int = START, end: int = END, php: bool | int = False, **sizes: int
+    ) -> None:
         if unknown := sizes.keys() - STREAMS.keys():
             raise KeyError(f"no such stream: {sorted(unknown)}")
         self.seed, self.start, self.span, self.php, self.sizes = seed, start, max(1, end - start), php, sizes

@@ -14,12 +14,13 @@ from tests.support.in_process import run_in_process
 from tests.support.records import minimal_records
 from tests.support.tap_runs import TapRun, catalog_with, tap_config
 
-LENGTHS = [(0, 1, 499, 500), (501, 1_000, 1_203, 37)]
+NAMES = ("charges", "customers", "products", "subscriptions")
+LENGTHS = [dict(zip(NAMES, lengths, strict=True)) for lengths in ((0, 1, 499, 500), (501, 1_000, 1_203, 37))]
 
 
-def account(*lengths: int) -> dict[str, list[dict[str, Any]]]:
-    """Return lists of these lengths, in the order of the streams."""
-    return {stream: minimal_records(stream, range(length)) for stream, length in zip(STREAMS, lengths, strict=False)}
+def account(**lengths: int) -> dict[str, list[dict[str, Any]]]:
+    """Return lists of these lengths."""
+    return {stream: minimal_records(stream, range(length)) for stream, length in lengths.items()}
 
 
 def offsets(api: FakeAPI, stream: str) -> list[int]:
@@ -33,32 +34,26 @@ def expect_all(run: TapRun, api: FakeAPI) -> None:
         assert run.keys(stream) == api.account.keys(stream)
 
 
+@pytest.mark.parametrize("total_count", [False, True])
 @pytest.mark.parametrize("lengths", LENGTHS)
-def test_lists_of_any_length_arrive_in_pages_of_500(lengths: tuple[int, ...]) -> None:
-    with FakeAPI(account(*lengths)) as api:
+def test_lists_of_any_length_arrive_in_pages_of_500_and_a_total_ends_none(
+    lengths: dict[str, int], *, total_count: bool
+) -> None:
+    with FakeAPI(account(**lengths), total_count=total_count) as api:
         expect_all(run_in_process(tap_config(api, requests_per_minute=None, page_overlap=0)), api)
-    for stream, length in zip(STREAMS, lengths, strict=True):
+    for stream, length in lengths.items():
         full = list(range(0, length + 1, 500))
         assert offsets(api, stream) == (full if length % 500 == 0 else [*full, length])
         assert {request.params["limit"] for request in api.requests_for(stream)} == {"500"}
 
 
-@pytest.mark.parametrize("lengths", LENGTHS)
-def test_a_total_ends_no_list(lengths: tuple[int, ...]) -> None:
-    with FakeAPI(account(*lengths), total_count=True) as api:
-        expect_all(run_in_process(tap_config(api, page_overlap=0)), api)
-    for stream, length in zip(STREAMS, lengths, strict=True):
-        full = list(range(0, length + 1, 500))
-        assert offsets(api, stream) == (full if length % 500 == 0 else [*full, length])
-
-
 @pytest.mark.parametrize("cap", [100, 20])
 @pytest.mark.parametrize("provider", ["generic", "chargedesk"])
 def test_a_server_may_serve_fewer_than_asked_for(cap: int, provider: str) -> None:
-    lengths = (730, cap, 1, cap + 1)
-    with FakeAPI(account(*lengths), provider=provider, page_cap=cap) as api:
+    lengths = {"charges": 730, "customers": 1, "products": cap, "subscriptions": cap + 1}
+    with FakeAPI(account(**lengths), provider=provider, page_cap=cap) as api:
         expect_all(run_in_process(tap_config(api)), api)
-    for stream, length in zip(STREAMS, lengths, strict=True):
+    for stream, length in lengths.items():
         # A list no longer than the overlap is asked for once more: its only page looks the same in mid-list.
         # With an overlap pages share the last record too, which may not be the only one of its second.
         most = -(-length // (cap - 2)) + 1 + (length <= 1)
@@ -66,7 +61,7 @@ def test_a_server_may_serve_fewer_than_asked_for(cap: int, provider: str) -> Non
 
 
 def test_a_page_size_that_is_not_understood_costs_requests_and_no_records() -> None:
-    with FakeAPI(account(61), provider="chargedesk") as api:
+    with FakeAPI(account(charges=61), provider="chargedesk") as api:
         expect_all(run_in_process(tap_config(api, limit_param="limit", page_overlap=0)), api)
     assert offsets(api, "charges") == [0, 20, 40, 60, 61]
 
@@ -74,7 +69,7 @@ def test_a_page_size_that_is_not_understood_costs_requests_and_no_records() -> N
 @pytest.mark.parametrize("overlap", [0, 1])
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_a_short_page_in_mid_list_is_not_the_end(overlap: int, concurrency: int) -> None:
-    with FakeAPI(account(2_203)) as api:
+    with FakeAPI(account(charges=2_203)) as api:
         second = 500 - 2 * overlap
         short = api.account.records("charges")[second : second + 300]
         body = msgspec.json.encode({"data": short})
@@ -86,7 +81,7 @@ def test_a_short_page_in_mid_list_is_not_the_end(overlap: int, concurrency: int)
 
 @pytest.mark.parametrize("overlap", [0, 1])
 def test_a_short_list_of_an_api_without_offset_is_one_page_and_a_warning(overlap: int) -> None:
-    with FakeAPI(account(37, 499), ignore_offset=True) as api:
+    with FakeAPI(account(charges=37, products=499), ignore_offset=True) as api:
         run = run_in_process(tap_config(api, page_overlap=overlap))
         expect_all(run, api)
     assert len(offsets(api, "charges")) == 3
@@ -97,7 +92,7 @@ def test_a_short_list_of_an_api_without_offset_is_one_page_and_a_warning(overlap
 @pytest.mark.parametrize("overlap", [0, 1])
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_an_api_without_offset_that_has_more_ends_the_run(overlap: int, concurrency: int) -> None:
-    with FakeAPI(account(700), ignore_offset=True) as api:
+    with FakeAPI(account(charges=700), ignore_offset=True) as api:
         config = tap_config(api, concurrency=concurrency, page_overlap=overlap)
         run = run_in_process(config, catalog=catalog_with(only=["charges"]))
     run.expect_failure("charges", "/v1/charges", "ignores the offset")
@@ -106,7 +101,7 @@ def test_an_api_without_offset_that_has_more_ends_the_run(overlap: int, concurre
 
 
 def test_an_api_without_offset_whose_total_is_larger_than_its_page_ends_the_run() -> None:
-    with FakeAPI(account(130), ignore_offset=True, page_cap=100, total_count=True) as api:
+    with FakeAPI(account(charges=130), ignore_offset=True, page_cap=100, total_count=True) as api:
         run = run_in_process(tap_config(api, page_overlap=0))
     run.expect_failure("charges", "ignores the offset", "100 records")
 
@@ -114,7 +109,7 @@ def test_an_api_without_offset_whose_total_is_larger_than_its_page_ends_the_run(
 @pytest.mark.parametrize("provider", ["generic", "chargedesk"])
 def test_any_concurrency_emits_the_same_records_in_the_same_order(provider: str) -> None:
     requests: dict[int, int] = {}
-    with FakeAPI(account(4_100, 0, 0, 730), provider=provider) as api:
+    with FakeAPI(account(charges=4_100, subscriptions=730), provider=provider) as api:
         # Such that requests do overlap.
         api.latency = 0.01
         for concurrency in (1, 4, 8, 16):

