@@ -13,9 +13,9 @@ import pytest
 
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.providers import STREAMS
+from tests.support.loaders import Warehouse
 from tests.support.meltano import KeptState, end
 from tests.support.waiting import SOON, wait_until
-from tests.support.warehouse import Warehouse
 
 if TYPE_CHECKING:
     import subprocess

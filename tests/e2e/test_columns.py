@@ -12,14 +12,14 @@ from demo import report
 from scripts.columns import STREAM_MAPS
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.providers import STREAMS
-from tests.support.loading import pipe
+from tests.support.loaders import pipe
 from tests.support.tap_runs import tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.loaders import Warehouse
     from tests.support.postgres import Postgres
-    from tests.support.warehouse import Warehouse
 
 pytestmark = pytest.mark.meltano
 

@@ -10,10 +10,9 @@ import pytest
 from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.providers import STREAMS
-from tests.support.loading import pipe
+from tests.support.loaders import Warehouse, pipe
 from tests.support.meltano import ROOT
 from tests.support.tap_runs import tap_config
-from tests.support.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

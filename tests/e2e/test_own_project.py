@@ -15,8 +15,8 @@ from scripts.documents import ROOT
 from scripts.settings import definitions
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.providers import STREAMS
+from tests.support.loaders import Warehouse
 from tests.support.meltano import MELTANO
-from tests.support.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

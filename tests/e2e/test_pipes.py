@@ -14,7 +14,7 @@ import pytest
 from tap_payments.streams import STREAMS as DECLARED
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.providers import STREAMS
-from tests.support.loading import pipe
+from tests.support.loaders import pipe
 from tests.support.meltano import PLUGINS, ROOT
 from tests.support.tap_runs import TAP, catalog_with, discovered_catalog, tap_config
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.support.loaders import Warehouse
     from tests.support.postgres import Postgres
-    from tests.support.warehouse import Warehouse
 
 pytestmark = pytest.mark.meltano
 
