@@ -119,13 +119,26 @@ def test_an_empty_error_is_no_contradiction(error: object) -> None:
 # APIs that page in another way, or not at all.
 
 
-@pytest.mark.parametrize("length", [10, 20, 25, 50, 75, 100])
-def test_the_first_page_of_an_api_that_pages_in_another_way_is_not_the_list(length: int) -> None:
+@pytest.mark.parametrize(
+    ("length", "settings"),
+    [
+        *((length, {"page_overlap": 0}) for length in (10, 20, 25, 50, 75, 100)),
+        *((500, {"page_overlap": overlap, "concurrency": count}) for overlap in (0, 1) for count in (1, 4)),
+    ],
+)
+def test_the_first_page_of_an_api_that_pages_in_another_way_is_not_the_list(
+    length: int, settings: dict[str, Any]
+) -> None:
     with FakeAPI(charges(), ignore_offset=True, page_cap=length) as api:
-        run = read(api, page_overlap=0).expect_failure(
-            "charges", "ignores the offset", f"same {length} records", 'set it to ""'
-        )
-    assert len(run.keys("charges")) == length
+        run = read(api, **settings)
+    run.expect_failure("charges", "/v1/charges", "ignores the offset", f"same {length} records", 'set it to ""')
+    assert run.keys("charges") == api.account.keys("charges")[:length]
+    assert len(api.requests) <= 3 + settings.get("concurrency", 1)
+
+
+def test_a_total_that_is_larger_than_the_only_page_of_an_api_without_offset_ends_the_run() -> None:
+    with FakeAPI(charges(130), ignore_offset=True, page_cap=99, total_count=True) as api:
+        read(api, page_overlap=0).expect_failure("charges", "ignores the offset", "99 records")
 
 
 @pytest.mark.parametrize("provider", ["generic", "chargedesk"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -10,9 +12,10 @@ import pytest
 from tests.fake_api import FakeAPI
 from tests.fake_api.faults import Body
 from tests.fake_api.providers import STREAMS
-from tests.support.in_process import run_in_process
+from tests.support.in_process import read_stream, run_in_process
 from tests.support.records import minimal_records
-from tests.support.tap_runs import TapRun, catalog_with, tap_config
+from tests.support.tap_runs import TapRun, tap_config
+from tests.support.waiting import SOON
 
 NAMES = ("charges", "customers", "products", "subscriptions")
 LENGTHS = [dict(zip(NAMES, lengths, strict=True)) for lengths in ((0, 1, 499, 500), (501, 1_000, 1_203, 37))]
@@ -89,34 +92,32 @@ def test_a_short_list_of_an_api_without_offset_is_one_page_and_a_warning(overlap
     assert len(run.logged("WARNING", "ignores the offset")) == 2
 
 
-@pytest.mark.parametrize("overlap", [0, 1])
-@pytest.mark.parametrize("concurrency", [1, 4])
-def test_an_api_without_offset_that_has_more_ends_the_run(overlap: int, concurrency: int) -> None:
-    with FakeAPI(account(charges=700), ignore_offset=True) as api:
-        config = tap_config(api, concurrency=concurrency, page_overlap=overlap)
-        run = run_in_process(config, catalog=catalog_with(only=["charges"]))
-    run.expect_failure("charges", "/v1/charges", "ignores the offset")
-    assert run.keys("charges") == api.account.keys("charges")[:500]
-    assert len(api.requests) <= 3 + concurrency
-
-
-def test_an_api_without_offset_whose_total_is_larger_than_its_page_ends_the_run() -> None:
-    with FakeAPI(account(charges=130), ignore_offset=True, page_cap=100, total_count=True) as api:
-        run = run_in_process(tap_config(api, page_overlap=0))
-    run.expect_failure("charges", "ignores the offset", "100 records")
+AHEAD, PAGE = 2_400, 100
 
 
 @pytest.mark.parametrize("provider", ["generic", "chargedesk"])
-def test_any_concurrency_emits_the_same_records_in_the_same_order(provider: str) -> None:
-    requests: dict[int, int] = {}
-    with FakeAPI(account(charges=4_100, subscriptions=730), provider=provider) as api:
-        # Such that requests do overlap.
-        api.latency = 0.01
-        for concurrency in (1, 4, 8, 16):
-            api.requests.clear()
-            expect_all(run_in_process(tap_config(api, concurrency=concurrency)), api)
-            requests[concurrency] = len(offsets(api, "charges"))
-            assert api.max_in_flight <= concurrency
-            assert concurrency == 1 or api.max_in_flight > 1
-    # What is in flight when the end comes is fetched in vain: 9 requests at most with 8 pages in flight.
-    assert all(count <= requests[1] + concurrency + 1 for concurrency, count in requests.items()), requests
+@pytest.mark.parametrize(
+    ("second", "overlap"), [(1, 0), (1, 1), pytest.param(3, 1, id="some share a second, so steps vary")]
+)
+def test_pages_are_fetched_ahead_and_change_nothing(second: int, overlap: int, provider: str) -> None:
+    gathered, requests = Event(), {}
+
+    def hold(api: FakeAPI, _request: object, params: dict[str, str]) -> None:
+        """Hold each response in mid-list until as many requests have come together as may."""
+        if int(params["offset"]) > 2 * PAGE:
+            if api.max_in_flight >= concurrency:
+                gathered.set()
+            gathered.wait(SOON)
+
+    for concurrency in (1, 8):
+        gathered.clear()
+        with FakeAPI({"charges": minimal_records("charges", (n // second for n in range(AHEAD)))}) as api:
+            api.provider = provider
+            api.before_each(hold)
+            run = read_stream(api, page_size=PAGE, page_overlap=overlap, concurrency=concurrency).expect_success()
+            assert run.keys("charges") == api.account.keys("charges")
+        assert api.max_in_flight == concurrency
+        requests[concurrency] = len(api.requests)
+    assert requests[1] <= ceil(AHEAD / (PAGE - 1 - second)) + 2
+    # Where the distance between pages changes, some guesses are wrong.
+    assert requests[8] <= (1 if second == 1 else 1.5) * requests[1] + 8 + 1
