@@ -72,19 +72,11 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT."""
     given = arguments()
     # PHP is what the one real provider is written in.
-    php = given.provider == "chargedesk"
-    sizes = {stream: getattr(given, stream) for stream in STREAMS}
+    php, sizes = given.provider == "chargedesk", {stream: getattr(given, stream) for stream in STREAMS}
     drawing = Drawing(**sizes, seed=given.seed, php=php)
+    switches = ("provider", "username", "password", "latency", "page_cap", "rate_limit", "total_count", "port")
     api = FakeAPI(
-        {stream: drawing.draw(stream) for stream in STREAMS},
-        provider=given.provider,
-        username=given.username,
-        password=given.password,
-        latency=given.latency,
-        page_cap=given.page_cap,
-        rate_limit=given.rate_limit,
-        total_count=given.total_count,
-        port=given.port,
+        {stream: drawing.draw(stream) for stream in STREAMS}, **{one: getattr(given, one) for one in switches}
     )
     # Held back before any thread starts, so that none of them takes the signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)

@@ -132,13 +132,7 @@ def test_a_field_that_a_stream_map_removes_is_checked_like_any_other(maps: JSON)
 
 
 WORDS = [
-    "NaN",
-    "Infinity",
-    "-Infinity",
-    "1e99999",
-    "1E+999999999999999999",
-    "0e99999999999999999999",
-    "-1e-99999999999",
+    *("NaN", "Infinity", "-Infinity", "1e99999", "1E+999999999999999999", "0e99999999999999999999", "-1e-99999999999"),
 ]
 
 

@@ -266,11 +266,7 @@ def test_a_value_has_one_hash_wherever_and_however_it_arrives() -> None:
     [
         ('{"b":1.10,"a":{"d":"é","c":[null,true,1e5]}}', '{"a":{"c":[null,true,1E+5],"d":"é"},"b":1.10}'),
         ('{"a":{"c":[null,true,1e5],"d":"\\u00e9"}, "b":1.10}', '{"a":{"c":[null,true,1E+5],"d":"é"},"b":1.10}'),
-        ("{}", "{}"),
-        ("[]", "{}"),
-        ('["x"]', '{"0":"x"}'),
-        ('""', None),
-        ("null", None),
+        *(("{}", "{}"), ("[]", "{}"), ('["x"]', '{"0":"x"}'), ('""', None), ("null", None)),
     ],
 )
 def test_an_object_is_hashed_as_canonical_json_of_the_declared_type(sent: str, hashed: str | None) -> None:
@@ -497,9 +493,9 @@ def test_a_key_that_arrives_as_an_object_is_shown_as_one() -> None:
 
 
 def test_names_of_undeclared_fields_show_no_data() -> None:
-    record = '{"charge_id":"a","Zoë O\'Neill":1,"zoe@mail.example":2,"risk_score":3}'
+    record = '{"charge_id":"a","Zoë O\'Neill":1,"zoe@mail.example":2,"unheard_of":3}'
     run = read_served_records(record, **HASH).expect_success()
-    assert "(`risk_score`, 2 others)" in run.logged("does not declare")[0]
+    assert "(`unheard_of`, 2 others)" in run.logged("does not declare")[0]
     assert "Zo" not in run.stderr
     assert "zoe" not in run.stderr
 
