@@ -136,14 +136,6 @@ def test_too_large_an_offset_is_a_bad_request(client: Client, api: FakeAPI, stre
     assert client.keys(stream, offset=largest + 1) == []
 
 
-def test_order_may_turn_and_offset_be_ignored(client: Client, api: FakeAPI) -> None:
-    keys = api.account.keys("charges")
-    api.ascending = True
-    assert client.keys("charges", offset=3) == keys[::-1][3:23]
-    api.ascending, api.ignore_offset = False, True
-    assert client.keys("charges", offset=3) == keys[:20]
-
-
 def test_the_command_serves_until_it_is_stopped(tmp_path: Path) -> None:
     url_file, log = tmp_path / "url", tmp_path / "log.json"
     command = [sys.executable, "-m", "tests.fake_api", "--provider", "chargedesk", "--charges", "50"]

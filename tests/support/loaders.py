@@ -50,6 +50,10 @@ class Loader:
             told = (folder / "stderr").read_text(encoding="utf-8")
         assert (exit_code != 0) is fails, told[-TOLD_OF_A_FAILURE:]
 
+    def using(self, **settings: object) -> Loader:
+        """Return it with other settings over its own."""
+        return replace(self, settings={**self.settings, **settings})
+
     def config(self, postgres: Postgres, schema: str) -> str:
         """Return its settings for a schema, as JSON."""
         address = {name.removeprefix("TARGET_POSTGRES_").lower(): one for name, one in postgres.target_settings.items()}
@@ -213,5 +217,5 @@ def pipe(
 ) -> tuple[str, Warehouse]:
     """Pipe the tap into the loader with these settings; return the tap's log, and the tables."""
     run = run_in_process(config, catalog=catalog).expect_success()
-    replace(EXACT, settings={"use_copy": True, **settings}).load(postgres, schema, run.stdout)
+    EXACT.using(batch_size_rows=10_000, **settings).load(postgres, schema, run.stdout)
     return run.stderr, Warehouse(postgres, schema)
