@@ -1,4 +1,4 @@
-"""Shared set-up: SIGTERM ends a run like Ctrl-C, and every run ends the processes that it started."""
+"""SIGTERM ends a run of the tests like Ctrl-C, so that fixtures end what they started."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ import os
 import signal
 from typing import TYPE_CHECKING, NoReturn
 
-import pytest
-
-from tests.support.guard import Guard
-
 if TYPE_CHECKING:
     from types import FrameType
 
-GUARD = pytest.StashKey[Guard]()
 # The SDK announces the end of its support for a Python version, which the taps that tests start would log.
 WARNINGS = "ignore:Python 3:FutureWarning"
 
@@ -24,17 +19,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Tear fixtures down at SIGTERM, and start the guard that ends left-over processes."""
+def pytest_configure() -> None:
+    """Tear fixtures down at SIGTERM."""
     os.environ.setdefault("PYTHONWARNINGS", WARNINGS)
     signal.signal(signal.SIGTERM, _interrupt)
-    # The processes that share the tests belong to the one that started them.
-    if not hasattr(config, "workerinput"):
-        config.stash[GUARD] = Guard()
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Wait until nothing is left."""
-    guard = config.stash.get(GUARD, None)
-    if guard is not None:
-        guard.end()

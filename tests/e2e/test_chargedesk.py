@@ -1,4 +1,4 @@
-"""A first load of ChargeDesk through Meltano that dies half-way, twice, goes on from what is kept."""
+"""ChargeDesk through Meltano, INCREMENTAL: a first load that dies half-way, and a night that re-reads old records."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.fake_api.data import make_account
-from tests.fake_api.server import FakeAPI
+from tests.fake_api import FakeAPI, make_account
+from tests.fake_api.providers import STREAMS
+from tests.support.loaders import Warehouse
 from tests.support.meltano import KeptState, end
 from tests.support.waiting import SOON, wait_until
-from tests.support.warehouse import Warehouse
 
 if TYPE_CHECKING:
     import subprocess
@@ -30,7 +30,8 @@ pytestmark = pytest.mark.meltano
 
 DAY = 86_400
 YEARS = 5 * 365 * DAY
-SIZES = {"charges": 6_000, "customers": 400, "products": 20, "subscriptions": 90}
+SIZES = {**dict.fromkeys(STREAMS, 90), "charges": 6_000, "customers": 400}
+NIGHTLY = ("schedule", "run", "chargedesk-nightly")
 INCREMENTAL = ("run", "tap-payments--chargedesk-incremental", "target-postgres")
 STATE_ID = "prod:tap-payments--chargedesk-incremental-to-target-postgres"
 # A STATE goes out after four of the loader's batches.
@@ -98,3 +99,36 @@ def test_a_first_load_that_dies_twice_goes_on_from_what_is_kept(make_project: Pr
         assert sent is not None
         assert int(sent[1].replace(",", "")) < SIZES["charges"] - 1_000
         assert api.username not in output
+
+
+def test_a_charge_that_is_refunded_after_a_year_is_refunded_in_the_table(
+    make_project: ProjectMaker, postgres: Postgres
+) -> None:
+    sizes, now = {name: size // 6 for name, size in SIZES.items()}, int(time.time())
+    account = make_account(**sizes, start=now - YEARS, end=now - 2 * DAY, php=True)
+    with FakeAPI(account, provider="chargedesk", username="sk_live_example", password="") as api:
+        project, warehouse = make_project("refunded", api), Warehouse(postgres, "refunded")
+        project.environment["TAP_PAYMENTS_REQUESTS_PER_MINUTE"] = "1000000"
+        kept = KeptState(project, STATE_ID)
+        assert "of them re-read" not in project.run(*NIGHTLY)
+        bookmarks = kept.read()
+        first = bookmarks["charges"]
+        assert first["oldest"] < now - 4 * YEARS // 5
+        assert first["reread_position"] is None
+        assert warehouse.counts() == sizes
+        times = {key: int(api.account["charges"].record(key)["occurred"]) for key in api.account.keys("charges")}
+        refunded = min(times, key=lambda key: abs(times[key] - (now - YEARS // 5)))
+        api.account.update("charges", refunded, {"status": "refunded", "amount_refunded": "12.34"})
+
+        # Nothing but the time of the last re-reading depends on the clock. The STATE is merged with what is kept.
+        for bookmark in bookmarks.values():
+            if bookmark.get("reread_time") is not None:
+                bookmark["reread_time"] -= 28 * DAY
+        kept.write(bookmarks)
+        assert "of them re-read" in project.run(*INCREMENTAL, "--state-strategy", "merge")
+        row, later = warehouse.rows("charges")[refunded], kept.read()["charges"]
+        assert (row["status"], str(row["amount_refunded"])) == ("refunded", "12.34")
+        assert later["reread_position"] > first["oldest"]
+        assert now <= later["reread_time"] <= time.time()
+        assert later["replication_key_value"] == first["replication_key_value"]
+        assert warehouse.counts() == sizes

@@ -10,23 +10,23 @@ import pytest
 
 from demo import report
 from scripts.columns import STREAM_MAPS
-from tests.fake_api.data import make_account
-from tests.fake_api.server import FakeAPI
-from tests.support.loading import pipe
+from tests.fake_api import FakeAPI, make_account
+from tests.fake_api.providers import STREAMS
+from tests.support.loaders import pipe
 from tests.support.tap_runs import tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.loaders import Warehouse
     from tests.support.postgres import Postgres
-    from tests.support.warehouse import Warehouse
 
 pytestmark = pytest.mark.meltano
 
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[FakeAPI]:
-    with FakeAPI(make_account(charges=120, customers=30, products=7, subscriptions=40, php=False)) as running:
+    with FakeAPI(make_account(**{**dict.fromkeys(STREAMS, 40), "charges": 120})) as running:
         yield running
 
 
@@ -73,9 +73,5 @@ def test_the_queries_tell_deleted_rows_and_what_the_last_run_wrote(warehouse: Wa
         loaded = {row[0]: row[2:] for row in report.run_query(connection, "columns", "last_run")[1]}
     assert {row[:2] for row in found} == {("charges", key) for key in gone}
     assert {key for _, key, _ in every_run_whole} == gone | waiting
-    assert loaded == {
-        "charges": (115, 120),
-        "customers": (30, 30),
-        "products": (7, 7),
-        "subscriptions": (40, 40),
-    }
+    sizes = {name: len(api.account[name]) for name in STREAMS}
+    assert loaded == {name: (size, size) for name, size in sizes.items()} | {"charges": (115, 120)}

@@ -13,10 +13,10 @@ import yaml
 
 from scripts.documents import ROOT
 from scripts.settings import definitions
-from tests.fake_api.data import make_account
-from tests.fake_api.server import FakeAPI
+from tests.fake_api import FakeAPI, make_account
+from tests.fake_api.providers import STREAMS
+from tests.support.loaders import Warehouse
 from tests.support.meltano import MELTANO
-from tests.support.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.meltano
 SCHEMA = "own_project"
 # More digits than COPY keeps without the layer.
 AMOUNT = "12345678901234567.890"
-SIZES = {"charges": 40, "products": 4, "customers": 8, "subscriptions": 2}
+SIZES = {**dict.fromkeys(STREAMS, 8), "charges": 40}
 ADD = ROOT / "hub" / "add.sh"
 KINDS = {"tap-payments": "extractors", "target-postgres": "loaders"}
 # What meltanolabs have given up themselves.

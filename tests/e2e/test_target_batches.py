@@ -62,15 +62,6 @@ def locked(postgres: Postgres, schema: str, process: subprocess.Popen[bytes], sc
         yield
 
 
-def refuse(postgres: Postgres, schema: str, process: subprocess.Popen[bytes], schema_message: bytes) -> None:
-    """Have a target make its table, and let that refuse the second record."""
-    send(process, schema_message)
-    until(lambda: exists(postgres, schema))
-    check = sql.SQL("ALTER TABLE {} ADD CONSTRAINT of_a_stranger CHECK (line <> 1)")
-    with postgres.connect() as connection:
-        connection.execute(check.format(sql.Identifier(schema, "things")))
-
-
 def test_each_row_is_written_once(postgres: Postgres) -> None:
     records: list[dict[str, Any]] = [{} for _ in range(10)]
     changed = [{"id": f"key {line}", "text": "changed"} for line in range(4)]
@@ -139,31 +130,27 @@ def test_the_end_waits_for_what_is_merged(postgres: Postgres, *, stopped: bool) 
         assert process.wait(SECONDS_TO_LOAD) == 0
 
 
-def test_a_batch_that_cannot_be_merged_ends_the_load(postgres: Postgres) -> None:
+@pytest.mark.parametrize("stopped", [False, True], ids=["ended", "stopped"])
+def test_a_batch_that_cannot_be_merged_ends_the_load_and_is_named(postgres: Postgres, *, stopped: bool) -> None:
+    name = f"unmerged_{stopped}".lower()
     schema, *records = messages([{}] * BATCH).splitlines(keepends=True)
-    with EXACT.start(postgres, "unmerged") as process:
-        refuse(postgres, "unmerged", process, schema)
-        lines = b"".join([*records, state_line({"bookmarks": {"things": len(records)}})])
-        told, said = process.communicate(lines, SECONDS_TO_LOAD)
-    assert process.returncode != 0
-    assert b"of_a_stranger" in said
-    assert told == b""
-    assert count(postgres, "unmerged", "things") == 0
-
-
-def test_a_load_that_is_stopped_says_that_a_batch_was_not_merged(postgres: Postgres) -> None:
-    schema, *records = messages([{}] * BATCH).splitlines(keepends=True)
-    with EXACT.start(postgres, "unsaid") as process:
-        refuse(postgres, "unsaid", process, schema)
+    with EXACT.start(postgres, name) as process:
+        send(process, schema)
+        until(lambda: exists(postgres, name))
+        # The table refuses the second record.
+        check = sql.SQL("ALTER TABLE {} ADD CONSTRAINT of_a_stranger CHECK (line <> 1)")
+        with postgres.connect() as connection:
+            connection.execute(check.format(sql.Identifier(name, "things")))
         send(process, *records, state_line({"bookmarks": {"things": len(records)}}))
-        # By then the last line is read.
-        time.sleep(2)
-        process.terminate()
+        if stopped:
+            # By then the last line is read.
+            time.sleep(2)
+            process.terminate()
         told, said = process.communicate(timeout=SECONDS_TO_LOAD)
-    assert told == b""
-    assert b"of_a_stranger" in said
     assert process.returncode != 0
-    assert count(postgres, "unsaid", "things") == 0
+    assert b"of_a_stranger" in said
+    assert told == b""
+    assert count(postgres, name, "things") == 0
 
 
 def test_what_came_before_a_schema_is_loaded_before_what_comes_behind_it(postgres: Postgres) -> None:

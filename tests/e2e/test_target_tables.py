@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,30 +14,14 @@ if TYPE_CHECKING:
     from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.meltano
+KEYED = pytest.mark.parametrize("keyed", [True, False], ids=["keyed", "keyless"])
+BY_COPY = pytest.mark.parametrize("use_copy", [True, False], ids=["copy", "insert"])
 
 # PostgreSQL cuts names after so many bytes.
 LIMIT = 63
 NAMES = [
-    *(
-        "vat%",
-        "vat%%",
-        "%(id)s",
-        "%s",
-        'a"b',
-        "a'b",
-        "a:b",
-        "a::b",
-        "a.b",
-        "a_b",
-        "a(b)",
-        "a[b]",
-        "a b",
-        "a\\b",
-        "{a}",
-        "$1",
-        "?",
-    ),
-    *("Text", "TEXT", "select", "a\nb", "a" * LIMIT, "ü" * 31 + "a", "🦊" * 15),
+    *("vat%", "vat%%", "%(id)s", "%s", 'a"b', "a'b", "a:b", "a::b", "a.b", "a_b", "a(b)", "a[b]", "a b", "a\\b", "{a}"),
+    *("$1", "?", "Text", "TEXT", "select", "a\nb", "a" * LIMIT, "ü" * 31 + "a", "🦊" * 15),
 ]
 LONG_NAMES = [*(f"{'a' * LIMIT}{more}" for more in ("", "1", "2", "%")), "ü" * 32, "ü" * 33, "🦊" * 16]
 HAND_MADE = """
@@ -67,13 +50,13 @@ def rows(postgres: Postgres, schema: str) -> list[dict[str, Any]]:
         return cursor.execute(query).fetchall()
 
 
-@pytest.mark.parametrize("keyed", [True, False], ids=["keyed", "keyless"])
-@pytest.mark.parametrize("use_copy", [True, False], ids=["copy", "insert"])
+@BY_COPY
+@KEYED
 def test_a_field_with_any_name_is_loaded_into_a_table_that_is_there(
     postgres: Postgres, *, use_copy: bool, keyed: bool
 ) -> None:
     schema = f"names_{use_copy}_{keyed}".lower()
-    loader = replace(EXACT, settings={**EXACT.settings, "use_copy": use_copy})
+    loader = EXACT.using(use_copy=use_copy)
     names = NAMES + LONG_NAMES
     record = {name: f"value of {name}" for name in names}
     loader.load(postgres, schema, messages([{}], keyed=keyed))
@@ -88,7 +71,7 @@ def test_a_field_with_any_name_is_loaded_into_a_table_that_is_there(
     assert set(found[0]) == set(found[1])
 
 
-@pytest.mark.parametrize("keyed", [True, False], ids=["keyed", "keyless"])
+@KEYED
 def test_names_are_the_same_in_a_table_that_is_made_with_them(postgres: Postgres, *, keyed: bool) -> None:
     schema = f"new_names_{keyed}".lower()
     names = NAMES + LONG_NAMES
@@ -105,11 +88,11 @@ def test_names_are_the_same_in_a_table_that_is_made_with_them(postgres: Postgres
     assert values[2].items() <= values[0].items()
 
 
-@pytest.mark.parametrize("keyed", [True, False], ids=["keyed", "keyless"])
-@pytest.mark.parametrize("use_copy", [True, False], ids=["copy", "insert"])
+@BY_COPY
+@KEYED
 def test_columns_that_somebody_added_do_not_end_a_load(postgres: Postgres, *, use_copy: bool, keyed: bool) -> None:
     schema = f"by_hand_{use_copy}_{keyed}".lower()
-    loader = replace(EXACT, settings={**EXACT.settings, "use_copy": use_copy})
+    loader = EXACT.using(use_copy=use_copy)
     loader.load(postgres, schema, messages([{"text": "one"}], keyed=keyed))
     with postgres.connect() as connection:
         connection.execute(f"CREATE TYPE {schema}.things_of_row AS (a integer, b text)".encode())

@@ -97,11 +97,7 @@ class Listing:
         return [msgspec.json.decode(record) for record in encoded]
 
     def record(self, key: str) -> Record:
-        """Return one record.
-
-        Raises:
-            KeyError: There is no such record.
-        """
+        """Return one record; `KeyError` if there is none."""
         with self._lock:
             found: Record = msgspec.json.decode(self._encoded[self._position(key)])
             return found
@@ -124,11 +120,7 @@ class Listing:
             self._time_of_key[key] = time
 
     def delete(self, key: str) -> Record:
-        """Take a record out and return it.
-
-        Raises:
-            KeyError: There is no such record.
-        """
+        """Take a record out and return it; `KeyError` if there is none."""
         with self._lock:
             position = self._position(key)
             del self._times[position], self._keys[position], self._time_of_key[key]
@@ -136,11 +128,7 @@ class Listing:
             return deleted
 
     def update(self, key: str, changes: Mapping[str, Any]) -> Record:
-        """Change fields of a record and return it; it moves only if its time is among them.
-
-        Raises:
-            KeyError: There is no such record.
-        """
+        """Change fields of a record, which moves only if its time is among them, and return it."""
         with self._lock:
             position = self._position(key)
             record: Record = {**msgspec.json.decode(self._encoded[position]), **changes}
@@ -185,24 +173,20 @@ class Account:
 
     def insert(self, stream: str, record: Record) -> None:
         """Put a record into a list, at its place by time."""
-        self.listings[stream].insert(record)
+        self[stream].insert(record)
 
     def delete(self, stream: str, key: str) -> Record:
         """Take a record out of a list and return it; `KeyError` if there is none."""
-        return self.listings[stream].delete(key)
+        return self[stream].delete(key)
 
     def update(self, stream: str, key: str, changes: Mapping[str, Any]) -> Record:
         """Change fields of a record and return it; `KeyError` if there is none."""
-        return self.listings[stream].update(key, changes)
+        return self[stream].update(key, changes)
 
     def keys(self, stream: str) -> list[str]:
         """Return the keys of a list, newest first."""
-        return self.listings[stream].keys()
+        return self[stream].keys()
 
     def records(self, stream: str) -> list[Record]:
         """Return the records of a list as they are served, newest first."""
-        return self.listings[stream].records()
-
-    def count(self, stream: str) -> int:
-        """Return the number of records in a list."""
-        return len(self.listings[stream])
+        return self[stream].records()

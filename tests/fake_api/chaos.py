@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import KW_ONLY, dataclass
 from random import Random
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -17,55 +18,43 @@ if TYPE_CHECKING:
     from tests.fake_api.faults import Fault
 
 TRANSIENT: tuple[Fault, ...] = (
-    Status(429, {"Retry-After": "0"}),
-    Status(500),
-    Status(502),
-    Status(503),
-    Status(504),
-    Drop(),
-    DropMidBody(),
-    DropMidBody(reset=True),
-    Truncate(),
+    *(Status(429, {"Retry-After": "0"}), Status(500), Status(502), Status(503), Status(504)),
+    *(Drop(), DropMidBody(), DropMidBody(reset=True), Truncate()),
 )
 """Faults that go away when the request is tried again."""
 
 
+@dataclass
 class Chaos:
     """Random faults for every request, and random changes of the list it asks for.
 
     With requests one after another the same seed makes the same faults.
 
     Attributes:
-        thrown: How many faults happened, by kind.
-        deleted: For each stream, the keys it took out, in order.
-        inserted: For each stream, the keys it put in, in order.
-
-    Args:
         seed: What all chance comes from.
         rate: The share of requests that meet a fault.
         kinds: The faults to draw from.
         max_in_a_row: The most faults the same request meets before it succeeds; `None` for no limit.
         moves: The share of pages before which the list changes.
         moved_at_once: The most records one change deletes or inserts.
+        thrown: How many faults happened, by kind.
+        deleted: For each stream, the keys it took out, in order.
+        inserted: For each stream, the keys it put in, in order.
     """
 
-    def __init__(  # noqa: PLR0913 -- what it throws and what it moves, each by its name
-        self,
-        seed: int,
-        rate: float = 0.3,
-        kinds: Sequence[Fault] = TRANSIENT,
-        *,
-        max_in_a_row: int | None = 3,
-        moves: float = 0.0,
-        moved_at_once: int = 3,
-    ) -> None:
-        self.rate, self.kinds, self.max_in_a_row = rate, kinds, max_in_a_row
-        self.moves, self.moved_at_once = moves, moved_at_once
+    seed: int
+    rate: float = 0.3
+    kinds: Sequence[Fault] = TRANSIENT
+    _: KW_ONLY
+    max_in_a_row: int | None = 3
+    moves: float = 0.0
+    moved_at_once: int = 3
+
+    def __post_init__(self) -> None:
         self.thrown: Counter[str] = Counter()
         self.deleted: dict[str, list[str]] = {stream: [] for stream in STREAMS}
         self.inserted: dict[str, list[str]] = {stream: [] for stream in STREAMS}
-        self._seed = seed
-        self._random = Random(seed)
+        self._random = Random(self.seed)
         self._in_a_row: Counter[tuple[str, frozenset[tuple[str, str]]]] = Counter()
         self._lock = Lock()
 
@@ -90,12 +79,12 @@ class Chaos:
             change = self._random.choice((self._delete, self._insert))
             for _ in range(self._random.randint(1, self.moved_at_once)):
                 # A list that is emptied while it is read ends a run, so one record stays.
-                if account.count(stream) > (change == self._delete):
+                if len(account[stream]) > (change == self._delete):
                     change(account, stream)
 
     def _delete(self, account: Account, stream: str) -> None:
         """Take out a record from anywhere."""
-        place = self._random.randrange(account.count(stream))
+        place = self._random.randrange(len(account[stream]))
         key = str(account[stream].at(place)[STREAMS[stream].key])
         account.delete(stream, key)
         self.deleted[stream].append(key)
@@ -105,7 +94,7 @@ class Chaos:
         listing, facts = account[stream], STREAMS[stream]
         record = listing.at(self._random.randrange(len(listing)))
         newest = listing.at(0)[facts.time]
-        key = f"{stream[:2]}_chaos{self._seed}n{len(self.inserted[stream])}"
+        key = f"{stream[:2]}_chaos{self.seed}n{len(self.inserted[stream])}"
         record[facts.key] = key
         record[facts.time] = type(newest)(int(newest) + self._random.randint(0, 2))
         if "created" in record:

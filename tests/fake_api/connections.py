@@ -1,13 +1,16 @@
-"""HTTP/1.1 for the fake API: connections that stay open, one thread for each."""
+"""HTTP/1.1 for the fake API: responses, connections that stay open, and one thread for each."""
 
 from __future__ import annotations
 
+import socket
 import ssl
+import struct
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
+from http.client import responses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import SHUT_RDWR, socket
 from socketserver import TCPServer
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -15,12 +18,100 @@ from urllib.parse import parse_qsl, urlsplit
 
 from typing_extensions import override
 
-from tests.fake_api.responses import ResponseWriter
-
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from threading import Event
+
+    from tests.fake_api.log import LoggedRequest
     from tests.fake_api.server import FakeAPI
 
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 SECONDS_TO_HANG_UP = 5.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One HTTP response; `records` is how many records a client can read in it."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+    records: int = 0
+
+    def head(self) -> bytes:
+        """Return the status line and the headers, up to the body."""
+        headers = {"Content-Type": self.content_type, **self.headers}
+        if "Transfer-Encoding" not in headers:
+            headers["Content-Length"] = str(len(self.body))
+        lines = [f"HTTP/1.1 {self.status} {responses.get(self.status, 'Unknown')}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+class ResponseWriter:
+    """The connection one request came in on.
+
+    The request is logged before the last bytes leave: a client that has read a response finds it in the log.
+
+    Args:
+        connection: The socket.
+        request: The entry of the request in the log.
+        stopping: Set when the fake API stops, which ends every pause.
+    """
+
+    def __init__(self, connection: socket.socket, request: LoggedRequest, stopping: Event) -> None:
+        self._connection, self._request, self._stopping = connection, request, stopping
+        self.open = True
+
+    def pause(self, seconds: float | None) -> None:
+        """Wait so many seconds, or with `None` until the fake API stops."""
+        self._stopping.wait(seconds)
+
+    def send(self, reply: Reply) -> None:
+        """Send the whole response at once."""
+        self._request.answered(reply.status, reply.records)
+        head = reply.head()
+        if isinstance(self._connection, ssl.SSLSocket):
+            self._connection.sendall(head + reply.body)
+            return
+        sent = self._connection.sendmsg((head, reply.body))
+        self._connection.sendall(head[sent:])
+        self._connection.sendall(memoryview(reply.body)[max(0, sent - len(head)) :])
+
+    def send_slowly(self, reply: Reply, *, pieces: int, seconds: float) -> None:
+        """Send the response in pieces, spread over so many seconds."""
+        whole = reply.head() + reply.body
+        step = -(-len(whole) // pieces)
+        for start in range(0, len(whole), step):
+            self.pause(seconds / pieces)
+            if start + step >= len(whole):
+                self._request.answered(reply.status, reply.records)
+            self._connection.sendall(whole[start : start + step])
+
+    def trickle(self, head: bytes, piece: bytes, interval: float) -> None:
+        """Send pieces, one each so many seconds, until the client hangs up or the fake API stops."""
+        self._request.answered(200)
+        self._connection.sendall(head)
+        while not self._stopping.wait(interval):
+            self._connection.sendall(piece)
+        self._close(reset=True)
+
+    def break_off(self, reply: Reply, *, length: int, reset: bool) -> None:
+        """Send so many bytes of the body and close, though the header promised all of it."""
+        self._request.answered(reply.status)
+        self._connection.sendall(reply.head() + reply.body[:length])
+        self._close(reset=reset)
+
+    def drop(self) -> None:
+        """Reset the connection without a response."""
+        self._request.answered(0)
+        self._close(reset=True)
+
+    def _close(self, *, reset: bool) -> None:
+        self.open = False
+        if reset:
+            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -32,9 +123,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer one request."""
-        parts = urlsplit(self.path)
+        parts, api = urlsplit(self.path), self.server.api
         params = dict(parse_qsl(parts.query, keep_blank_values=True))
-        api = self.server.api
         request = api.receive(
             parts.path, params, self.headers.get("User-Agent", ""), self.headers.get("Authorization", "")
         )
@@ -44,13 +134,10 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             request.done()
         if not writer.open:
-            self._hang_up()
-
-    def _hang_up(self) -> None:
-        """Close the socket at once: an orderly end by the base class would forestall a reset."""
-        self.close_connection = True
-        self.rfile.close()
-        self.connection.close()
+            # At once: an orderly end by the base class would forestall a reset.
+            self.close_connection = True
+            self.rfile.close()
+            self.connection.close()
 
     @override
     def log_message(self, format: str, *args: Any) -> None:
@@ -58,12 +145,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on loopback for one fake API.
-
-    Args:
-        port: The port, or 0 for any free one.
-        api: The fake API that responds.
-    """
+    """Listens on loopback, at a port or with 0 at any free one, for one fake API."""
 
     daemon_threads = True
     block_on_close = False
@@ -71,7 +153,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, port: int, api: FakeAPI) -> None:
         self.api = api
-        self._connections: set[socket] = set()
+        self._connections: set[socket.socket] = set()
         self._lock = Lock()
         super().__init__(("127.0.0.1", port), Handler)
         if api.certificate:
@@ -79,11 +161,6 @@ class Server(ThreadingHTTPServer):
             context.load_cert_chain(*api.certificate)
             # The handshake comes with the first byte that is read, in the thread of the connection.
             self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return self.server_port
 
     @override
     def server_bind(self) -> None:
@@ -113,7 +190,7 @@ class Server(ThreadingHTTPServer):
             connections = list(self._connections)
         for connection in connections:
             with suppress(OSError):  # the client may have been faster
-                connection.shutdown(SHUT_RDWR)
+                connection.shutdown(socket.SHUT_RDWR)
         deadline = time.monotonic() + SECONDS_TO_HANG_UP
         while self._connections and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -121,5 +198,5 @@ class Server(ThreadingHTTPServer):
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Pass over a client that hung up; any other error is the fake API's own and is shown."""
-        if not isinstance(sys.exc_info()[1], (ConnectionError, OSError)):
+        if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)

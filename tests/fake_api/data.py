@@ -24,7 +24,7 @@ Record = dict[str, Any]
 
 
 def make_account(
-    *, seed: int = 0, start: int = START, end: int = END, php: bool = False, **sizes: int
+    *, seed: int = 0, start: int = START, end: int = END, php: bool | int = False, **sizes: int
 ) -> dict[str, list[Record]]:
     """Make all lists of one account; what a record refers to is in them, unless its list is empty.
 
@@ -37,7 +37,7 @@ def make_account(
     """
     if unknown := sizes.keys() - STREAMS.keys():
         raise KeyError(f"no such stream: {sorted(unknown)}")
-    drawing = Drawing(sizes, seed, start, end, php)
+    drawing = Drawing(sizes, seed, start, end, bool(php))
     return {stream: list(drawing.draw(stream)) for stream in STREAMS}
 
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from tests.fake_api.responses import Reply
+from tests.fake_api.connections import Reply, ResponseWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from tests.fake_api.responses import ResponseWriter
+    from collections.abc import Mapping
 
 LEAK_MARKER = "LEAK-BODY-MARKER"
 """Stands in the body of every wrong status: no log may show it."""
 
 ERROR_BODY = b'{"error":{"message":"' + LEAK_MARKER.encode() + b'"}}'
+
+
+Proper = Callable[[], Reply]
+"""Makes the right response."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,12 @@ class Fault:
         if not self.kind:
             object.__setattr__(self, "kind", type(self).__name__)
 
-    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        """Send the response; `proper` makes the right one."""
+    def answer(self, writer: ResponseWriter, proper: Proper) -> None:
+        """Send the response."""
+        writer.send(self.reply(proper))
+
+    def reply(self, proper: Proper) -> Reply:
+        """Return the response, where it is sent as any other."""
         raise NotImplementedError
 
 
@@ -50,8 +57,8 @@ class Status(Fault):
         object.__setattr__(self, "kind", f"Status {self.code}")
 
     @override
-    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        writer.send(Reply(self.code, self.body, self.headers))
+    def reply(self, proper: Proper) -> Reply:
+        return Reply(self.code, self.body, self.headers)
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,8 @@ class Body(Fault):
     status: int = 200
 
     @override
-    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        writer.send(Reply(self.status, self.body, content_type=self.content_type))
+    def reply(self, proper: Proper) -> Reply:
+        return Reply(self.status, self.body, content_type=self.content_type)
 
 
 @dataclass(frozen=True)
@@ -75,8 +82,41 @@ class Redirect(Fault):
     status: int = 302
 
     @override
-    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        writer.send(Reply(self.status, headers={"Location": self.location}))
+    def reply(self, proper: Proper) -> Reply:
+        return Reply(self.status, headers={"Location": self.location})
+
+
+@dataclass(frozen=True)
+class Truncate(Fault):
+    """Half of the JSON, with the length of that half in the header."""
+
+    @override
+    def reply(self, proper: Proper) -> Reply:
+        whole = proper()
+        return Reply(whole.status, whole.body[: len(whole.body) // 2], whole.headers)
+
+
+@dataclass(frozen=True)
+class Bomb(Fault):
+    """A gzip body of this many MiB of white space, by itself with a length, a thousandth of that on its way."""
+
+    mebibytes: int
+    chunked: bool = False
+
+    @override
+    def reply(self, proper: Proper) -> Reply:
+        packer = zlib.compressobj(wbits=31)
+
+        def pack(data: bytes) -> bytes:
+            return packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
+
+        # After a full flush the same data are the same bytes again.
+        first, again = pack(b'{"data":['), pack(b" " * (1 << 20))
+        body = first + again * self.mebibytes
+        if not self.chunked:
+            return Reply(200, body, {"Content-Encoding": "gzip"})
+        headers = {"Content-Encoding": "gzip", "Transfer-Encoding": "chunked"}
+        return Reply(200, b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body), headers)
 
 
 @dataclass(frozen=True)
@@ -86,7 +126,7 @@ class Hang(Fault):
     seconds: float | None = None
 
     @override
-    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
+    def answer(self, writer: ResponseWriter, proper: Proper) -> None:
         writer.pause(self.seconds)
         if self.seconds is None:
             writer.drop()
@@ -101,56 +141,22 @@ class Drip(Fault):
     seconds: float
 
     @override
-    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
+    def answer(self, writer: ResponseWriter, proper: Proper) -> None:
         writer.send_slowly(proper(), pieces=10, seconds=self.seconds)
 
 
 @dataclass(frozen=True)
 class Trickle(Fault):
-    """A response whose body never ends, a byte at a time.
-
-    Attributes:
-        interval: Seconds between two bytes.
-        chunked: Whether the body comes in chunks instead of with a length.
-    """
+    """A response whose body never ends, a byte each `interval` seconds, by itself with a length."""
 
     interval: float
     chunked: bool = False
 
     @override
-    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
+    def answer(self, writer: ResponseWriter, proper: Proper) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
         head += b"Transfer-Encoding: chunked\r\n\r\n" if self.chunked else b"Content-Length: 1000000\r\n\r\n"
         writer.trickle(head, b"1\r\n \r\n" if self.chunked else b" ", self.interval)
-
-
-@dataclass(frozen=True)
-class Bomb(Fault):
-    """A gzip body of this many MiB of white space, which is a thousandth of that on its way.
-
-    Attributes:
-        mebibytes: Its size once it is decompressed.
-        chunked: Whether it comes in chunks instead of with a length.
-    """
-
-    mebibytes: int
-    chunked: bool = False
-
-    @override
-    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        packer = zlib.compressobj(wbits=31)
-
-        def pack(data: bytes) -> bytes:
-            return packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
-
-        # After a full flush the same data are the same bytes again.
-        first, again = pack(b'{"data":['), pack(b" " * (1 << 20))
-        body = first + again * self.mebibytes
-        headers = {"Content-Encoding": "gzip"}
-        if self.chunked:
-            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
-            headers["Transfer-Encoding"] = "chunked"
-        writer.send(Reply(200, body, headers))
 
 
 @dataclass(frozen=True)
@@ -158,7 +164,7 @@ class Drop(Fault):
     """A connection reset before the response."""
 
     @override
-    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
+    def answer(self, writer: ResponseWriter, proper: Proper) -> None:
         writer.drop()
 
 
@@ -169,19 +175,9 @@ class DropMidBody(Fault):
     reset: bool = False
 
     @override
-    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
+    def answer(self, writer: ResponseWriter, proper: Proper) -> None:
         reply = proper()
         writer.break_off(reply, length=len(reply.body) // 2, reset=self.reset)
-
-
-@dataclass(frozen=True)
-class Truncate(Fault):
-    """Half of the JSON, with the length of that half in the header."""
-
-    @override
-    def answer(self, writer: ResponseWriter, proper: Callable[[], Reply]) -> None:
-        reply = proper()
-        writer.send(Reply(reply.status, reply.body[: len(reply.body) // 2], reply.headers))
 
 
 @dataclass
@@ -194,12 +190,10 @@ class _Order:
     when: Callable[[dict[str, str]], bool] | None
     after: int
 
-    def matches(self, stream: str, params: dict[str, str]) -> bool:
-        """Whether the request is one of those meant."""
-        return self.stream in (None, stream) and (self.when is None or self.when(params))
-
-    def take(self) -> bool:
-        """Whether the fault is due, and count it."""
+    def take(self, stream: str, params: dict[str, str]) -> bool:
+        """Whether the fault is due for a request, and count it."""
+        if self.stream not in {None, stream} or (self.when is not None and not self.when(params)):
+            return False
         if self.after > 0:
             self.after -= 1
             return False
@@ -247,7 +241,7 @@ class Faults:
         """Return the fault that this request shall meet, and count it."""
         with self._lock:
             for order in self._orders:
-                if order.matches(stream, params) and order.take():
+                if order.take(stream, params):
                     self.thrown[order.fault.kind] += 1
                     return order.fault
         return None

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 from base64 import b64encode
-from dataclasses import replace
-from http import HTTPStatus
-from threading import Event, Thread
+from collections import deque
+from dataclasses import KW_ONLY, InitVar, dataclass, field, replace
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tests.fake_api import pages
-from tests.fake_api.account import Account
-from tests.fake_api.connections import Server
+from tests.fake_api.account import Account, Window
+from tests.fake_api.connections import Reply, Server
 from tests.fake_api.faults import Faults
-from tests.fake_api.log import InFlight, LoggedRequest, RateLimit
-from tests.fake_api.providers import PROVIDERS, STREAMS
+from tests.fake_api.log import LoggedRequest
+from tests.fake_api.providers import MAX_PAGE, PROVIDERS, STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -25,24 +24,19 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from tests.fake_api.chaos import Chaos
-    from tests.fake_api.responses import Reply, ResponseWriter
+    from tests.fake_api.connections import ResponseWriter
 
 ROOT = "/v1/"
 POLL = 0.005  # seconds; every test waits for it once, when its fake API stops
 
 
+@dataclass(eq=False)
 class FakeAPI:
     """A payments API that behaves as told; every switch is an attribute and may be turned while it runs.
 
     Attributes:
-        account: The lists it serves, which may be changed while they are read.
-        requests: Every request so far, in the order they came.
-        faults: Faults ordered for the next requests.
-        chaos: Faults by chance for requests that meet no ordered one, or `None`.
-        rewrite: Changes the body of every page, given the query; or `None`.
-
-    Args:
-        account: For each stream its records; what is left out is empty.
+        lists: For each stream its records; what is left out is empty. They become `account`, which may be changed while
+            it is read.
         provider: The dialect, a key of `PROVIDERS`.
         username: The user name it asks for.
         password: The password it asks for.
@@ -50,8 +44,7 @@ class FakeAPI:
         page_cap: The most records on a page, instead of 500.
         max_offset: The largest offset of each stream, over the provider's; `None` as a value lifts it.
         latency: Seconds before every response.
-        rate_limit: How many requests pass in `rate_window`; more get a 429. `None` for no limit.
-        rate_window: Seconds.
+        rate_limit: How many requests pass in `rate_window` seconds; more get a 429. `None` for no limit.
         retry_after: The `Retry-After` header of those responses; `None` for no header.
         ignore_offset: Whether it serves the first page whatever the offset.
         ignore_filter: Whether it serves the whole list whatever the filter.
@@ -60,51 +53,43 @@ class FakeAPI:
         port: The port to listen on; 0 for any free one.
         credentials_required: Whether wrong credentials get a 401.
         certificate: Files of a certificate and its key, to serve `https`; `None` for `http`.
+        chaos: Faults by chance for requests that meet no ordered one, or `None`.
+        rewrite: Changes the body of every page, given the query; or `None`.
+        requests: Every request so far, in the order they came.
+        faults: Faults ordered for the next requests.
     """
 
-    def __init__(  # noqa: PLR0913 -- one switch for each thing an API may do
-        self,
-        account: Mapping[str, Iterable[dict[str, Any]]] | None = None,
-        *,
-        provider: str = "generic",
-        username: str = "sk_test_sandbox",
-        password: str = "",
-        total_count: bool = False,
-        page_cap: int | None = None,
-        max_offset: Mapping[str, int | None] | None = None,
-        latency: float = 0.0,
-        rate_limit: int | None = None,
-        rate_window: float = 60.0,
-        retry_after: float | str | None = None,
-        ignore_offset: bool = False,
-        ignore_filter: bool = False,
-        exclusive_max: bool = False,
-        ascending: bool = False,
-        port: int = 0,
-        credentials_required: bool = True,
-        certificate: tuple[Path, Path] | None = None,
-    ) -> None:
-        if provider not in PROVIDERS:
-            raise ValueError(f"provider must be one of {sorted(PROVIDERS)}")
-        self.account = Account(account)
-        self.provider = provider
-        self.username, self.password = username, password
-        self.credentials_required = credentials_required
-        self.certificate = certificate
-        self.total_count, self.page_cap, self.max_offset = total_count, page_cap, max_offset
-        self.latency = latency
-        self.rate_limit, self.rate_window, self.retry_after = rate_limit, rate_window, retry_after
-        self.ignore_offset, self.ignore_filter = ignore_offset, ignore_filter
-        self.exclusive_max, self.ascending = exclusive_max, ascending
-        self.port = port
+    lists: InitVar[Mapping[str, Iterable[dict[str, Any]]] | None] = None
+    _: KW_ONLY
+    provider: str = "generic"
+    username: str = "sk_test_sandbox"
+    password: str = ""
+    total_count: bool = False
+    page_cap: int | None = None
+    max_offset: Mapping[str, int | None] = field(default_factory=dict)
+    latency: float = 0.0
+    rate_limit: int | None = None
+    rate_window: float = 60.0
+    retry_after: float | str | None = None
+    ignore_offset: bool = False
+    ignore_filter: bool = False
+    exclusive_max: bool = False
+    ascending: bool = False
+    port: int = 0
+    credentials_required: bool = True
+    certificate: tuple[Path, Path] | None = None
+    chaos: Chaos | None = None
+    rewrite: Callable[[dict[str, Any], dict[str, str]], dict[str, Any]] | None = None
+
+    def __post_init__(self, lists: Mapping[str, Iterable[dict[str, Any]]] | None) -> None:
+        self.account = Account(lists)
         self.requests: list[LoggedRequest] = []
         self.faults = Faults()
-        self.chaos: Chaos | None = None
-        self.rewrite: Callable[[dict[str, Any], dict[str, str]], dict[str, Any]] | None = None
         self.stopping = Event()
         self._callbacks: list[Callable[[FakeAPI, LoggedRequest, dict[str, str]], object]] = []
-        self._rate = RateLimit()
-        self._in_flight = InFlight()
+        self._passed: deque[float] = deque()
+        self._in_flight = 0
+        self._lock = Lock()
         self._server: Server | None = None
         self._thread: Thread | None = None
 
@@ -137,7 +122,7 @@ class FakeAPI:
         """Listen; from now on `port` and `url` are the real ones."""
         self.stopping.clear()
         self._server = Server(self.port, self)
-        self.port = self._server.port
+        self.port = self._server.server_port
         self._thread = Thread(target=self._server.serve_forever, args=(POLL,), daemon=True)
         self._thread.start()
 
@@ -154,18 +139,24 @@ class FakeAPI:
     def receive(self, path: str, params: dict[str, str], user_agent: str, authorization: str) -> LoggedRequest:
         """Put a request into the log."""
         stream = path.removeprefix(ROOT) if path.startswith(ROOT) else ""
+        expected = b64encode(f"{self.username}:{self.password}".encode()).decode()
         request = LoggedRequest(
             time=time.monotonic(),
             stream=stream if stream in STREAMS else "",
             path=path,
             params=params,
             user_agent=user_agent,
-            authorization_ok=self._authorized(authorization),
-            in_flight=self._in_flight.enter(),
-            counted_in=self._in_flight,
+            authorization_ok=authorization == f"Basic {expected}",
+            in_flight=self._count_in_flight(1),
+            on_done=lambda: self._count_in_flight(-1),
         )
         self.requests.append(request)
         return request
+
+    def _count_in_flight(self, change: int) -> int:
+        with self._lock:
+            self._in_flight += change
+            return self._in_flight
 
     def answer(self, request: LoggedRequest, writer: ResponseWriter) -> None:
         """Respond to a request, rightly or by the fault that is due."""
@@ -182,22 +173,70 @@ class FakeAPI:
     def _proper(self, request: LoggedRequest) -> Reply:
         """Return the response that the API would send."""
         if self.credentials_required and not request.authorization_ok:
-            return pages.error(401, "The API key is not valid.")
+            return _error(401, "The API key is not valid.")
         if not request.stream:
-            return pages.error(404, "There is nothing at this address.")
-        if self.rate_limit is not None and not self._rate.passes(time.monotonic(), self.rate_limit, self.rate_window):
+            return _error(404, "There is nothing at this address.")
+        if self._is_too_fast():
             headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
-            return pages.error(429, "Too many requests.", headers)
+            return _error(429, "Too many requests.", headers)
         for callback in self._callbacks:
             callback(self, request, request.params)
         if self.chaos is not None:
             self.chaos.move(self.account, request.stream)
-        reply = pages.page(self, request.stream, request.params)
-        if self.rewrite is not None and reply.status == HTTPStatus.OK:
+        try:
+            reply = self._page(request.stream, request.params)
+        except _BadRequestError as bad:
+            return _error(400, str(bad))
+        if self.rewrite is not None:
             body = self.rewrite(msgspec.json.decode(reply.body), request.params)
             reply = replace(reply, body=msgspec.json.encode(body))
         return reply
 
-    def _authorized(self, header: str) -> bool:
-        expected = b64encode(f"{self.username}:{self.password}".encode()).decode()
-        return header == f"Basic {expected}"
+    def _is_too_fast(self) -> bool:
+        """Whether the requests of the last `rate_window` seconds are as many as are allowed."""
+        if self.rate_limit is None:
+            return False
+        with self._lock:
+            now = time.monotonic()
+            while self._passed and self._passed[0] <= now - self.rate_window:
+                self._passed.popleft()
+            if len(self._passed) >= self.rate_limit:
+                return True
+            self._passed.append(now)
+            return False
+
+    def _page(self, stream: str, params: dict[str, str]) -> Reply:
+        """Return the page of a list that the query asks for."""
+        provider = PROVIDERS[self.provider]
+        asked, offset = _number(params, provider.page_param), _number(params, "offset") or 0
+        size = max(1, min(provider.page_default if asked is None else asked, self.page_cap or MAX_PAGE))
+        largest = {**provider.max_offset, **self.max_offset}.get(stream)
+        if offset < 0 or (largest is not None and offset > largest):
+            raise _BadRequestError(f"offset must be from 0 to {largest}")
+        window, name = Window(), provider.filters.get(stream)
+        if name is not None and not self.ignore_filter:
+            earliest, latest = (_number(params, f"{name}[{end}]") for end in ("min", "max"))
+            window = Window(earliest, latest, not self.exclusive_max)
+        offset = 0 if self.ignore_offset else offset
+        found = self.account[stream].page(window, offset, size, ascending=self.ascending)
+        parts, count = found.records or [b""], len(found.records)
+        parts[0] = b'{"object":"list","data":[' + parts[0]
+        parts[-1] += b'],"total_count":%d}' % found.total if self.total_count else b"]}"
+        # A page of 500 is a megabyte: one join, and no other copy of it.
+        return Reply(200, b",".join(parts), records=count)
+
+
+class _BadRequestError(Exception):
+    """A bad request; its text is the message of the 400."""
+
+
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:
+    """Return an error the way the API words it."""
+    return Reply(status, msgspec.json.encode({"error": {"message": message}}), headers or {})
+
+
+def _number(params: dict[str, str], name: str) -> int | None:
+    try:
+        return int(params[name]) if name in params else None
+    except ValueError:
+        raise _BadRequestError(f"{name} must be a whole number") from None

@@ -148,11 +148,9 @@ def test_a_key_that_would_break_the_line_does_not() -> None:
     expect_one_error(run, "charges", "`is_paid`")
 
 
-@pytest.mark.parametrize("case", ["html", "no data", "a record without its key"])
-def test_as_a_process(case: str) -> None:
-    body = BROKEN[case] if case in BROKEN else WRONG[case].replace("KEY", "charge_id").encode()
+def test_as_a_process() -> None:
     with FakeAPI() as api:
-        api.faults.add(Body(body), times=None)
+        api.faults.add(Body(WRONG["a record without its key"].replace("KEY", "charge_id").encode()), times=None)
         run = run_tap(tap_config(api), catalog=catalog_with(only=["charges"]), env={"TAP_PAYMENTS_LOGLEVEL": "DEBUG"})
     expect_one_error(run, "charges: /v1/charges answered 200, but")
     assert run.records("charges") == []

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_payments.streams import STREAMS
 from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
-from tests.fake_api.faults import Body
-from tests.support.in_process import run_in_process
+from tests.support.in_process import read_served_records, run_in_process
 from tests.support.tap_runs import catalog_with, discovered_catalog, tap_config
 
 if TYPE_CHECKING:
@@ -28,25 +28,14 @@ def test_the_catalog_that_is_offered_has_replication_keys_but_reads_whole() -> N
         name: next(item["metadata"] for item in stream["metadata"] if not item["breadcrumb"])
         for name, stream in offered.items()
     }
-    assert {name: root.get("valid-replication-keys") for name, root in roots.items()} == {
-        "charges": ["occurred"],
-        "customers": ["first_seen"],
-        "products": None,
-        "subscriptions": ["first_seen"],
-    }
+    keys = {name: root.get("valid-replication-keys") for name, root in roots.items()}
+    assert keys == {name: list(stream.valid_replication_keys) or None for name, stream in STREAMS.items()}
+    assert (keys["charges"], keys["customers"], keys["products"]) == (["occurred"], ["first_seen"], None)
     for name, stream in offered.items():
         assert stream.get("replication_method") == "FULL_TABLE"
         assert stream.get("replication_key") is None
         assert roots[name]["table-key-properties"] == stream["key_properties"]
         assert roots[name].get("forced-replication-method") is None
-
-
-def test_the_catalog_for_tests_has_no_more_than_meltano_writes() -> None:
-    catalog = catalog_with(only=["charges"], incremental=["charges"], deselect=["charges.occurred"])
-    charges = next(stream for stream in catalog["streams"] if stream["tap_stream_id"] == "charges")
-    assert charges.get("replication_method") == "FULL_TABLE"
-    fields = {item["breadcrumb"][-1]: item["metadata"] for item in charges["metadata"] if item["breadcrumb"]}
-    assert fields["occurred"]["selected"] is False
 
 
 def test_a_catalog_that_selects_nothing_is_refused() -> None:
@@ -93,11 +82,7 @@ def root(**said: object) -> list[JSON]:
         {"metadata": root(selected=False)},
         {"metadata": root(selected=False), "selected": False},
         {"selected": False},
-        {"selected": False, "metadata": root(selected=True)},
-        {"selected": False, "metadata": []},
-        {"selected": False, "metadata": ...},
-        {"selected": False, "metadata": None},
-        {"selected": False, "metadata": root()},
+        *({"selected": False, "metadata": metadata} for metadata in (root(selected=True), [], ..., None, root())),
         {"schema": partial(charges_schema, selected=False)},
         {"schema": partial(charges_schema, selected=False), "metadata": ...},
         {"schema": {"selected": False}, "metadata": ...},
@@ -121,19 +106,16 @@ def test_a_stream_is_deselected_wherever_catalogs_have_the_flag(said: JSON, api:
         {"metadata": ...},
         {"metadata": None},
         {"schema": partial(charges_schema, selected=True), "metadata": root()},
-        {"schema": ...},
-        {"schema": None},
-        {"schema": {}},
-        {"schema": {"type": "object"}},
         {"schema": {"selected": True}, "metadata": ...},
-        {"schema": {"properties": {}}},
-        {"stream": "payments"},
-        {"stream": ...},
-        {"stream": None},
-        {"stream": ["charges"]},
-        {"tap_stream_id": ...},
-        {"key_properties": ...},
-        {"key_properties": None},
+        *(
+            {"schema": ...},
+            {"schema": None},
+            {"schema": {}},
+            {"schema": {"type": "object"}},
+            {"schema": {"properties": {}}},
+        ),
+        *({"stream": stream} for stream in ("payments", ..., None, ["charges"])),
+        *({"tap_stream_id": ...}, {"key_properties": ...}, {"key_properties": None}),
         {"metadata": [{"breadcrumb": [], "metadata": None}, *root(selected=True)]},
     ],
 )
@@ -229,23 +211,20 @@ def test_a_field_inside_an_array_is_deselected(stream: str, way: str, effect: st
     if undeclared:
         found["items"]["additionalProperties"] = True
     items = '"items":[{"item_id":"i","description":{"x":["leaked"]},"quantity":"1"},{"description":"leaked"}]'
-    record = (
-        f'"subscription_id":"a",{items}'
-        if stream == "subscriptions"
-        else f'"customer_id":"a","subscriptions":[{{{items}}}]'
-    )
-    with FakeAPI() as api:
-        api.faults.add(Body(f'{{"data":[{{{record}}}]}}'.encode()))
-        run = run_in_process(tap_config(api, **EFFECTS[effect]), catalog=found["catalog"]).expect_success()
+    record = f'"subscription_id":"a",{items}'
+    if stream == "customers":
+        record = f'"customer_id":"a","subscriptions":[{{{items}}}]'
+    run = read_served_records(f"{{{record}}}", stream=stream, catalog=found["catalog"], **EFFECTS[effect])
+    run.expect_success()
     assert len(run.records(stream)) == 1
     assert b"leaked" not in run.stdout
     assert b"quantity" in run.stdout
     assert not run.logged("WARNING", "description")
     if effect != "flattened":
         (schema,) = (message for message in run.messages if message["type"] == "SCHEMA")
-        inside = (
-            schema["schema"] if stream == "subscriptions" else schema["schema"]["properties"]["subscriptions"]["items"]
-        )
+        inside = schema["schema"]
+        if stream == "customers":
+            inside = inside["properties"]["subscriptions"]["items"]
         declared = inside["properties"]["items"]["items"]
         assert "description" not in declared["properties"]
         assert "quantity" in declared["properties"]

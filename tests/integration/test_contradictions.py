@@ -29,25 +29,20 @@ def read(api: FakeAPI, *, incremental: bool = False, **settings: object) -> TapR
     return run_tap(tap_config(api, **settings), catalog=catalog)
 
 
-def rewrite(api: FakeAPI, change: Callable[[JSON, dict[str, str]], Any]) -> None:
-    """Let every answer pass through a change of its body."""
-    api.rewrite = change
-
-
 @pytest.mark.parametrize("total", [0, 1, 500, 1_000, 1_999, "1000"])
 @pytest.mark.parametrize("incremental", [False, True])
 @pytest.mark.parametrize("provider", ["generic", "chargedesk"])
 def test_a_total_that_is_too_small_ends_no_list(total: object, incremental: bool, provider: str) -> None:  # noqa: FBT001
     with FakeAPI(charges(), provider=provider) as api:
         # A window without a record would be contradicted by any total but 0.
-        rewrite(api, lambda body, _params: body | {"total_count": total if body["data"] else 0})
+        api.rewrite = lambda body, _params: body | {"total_count": total if body["data"] else 0}
         run = read(api, incremental=incremental, concurrency=4).expect_success()
         assert set(run.keys("charges")) == set(api.account.keys("charges"))
 
 
 def test_a_total_that_is_too_small_deletes_nothing() -> None:
     with FakeAPI(charges(), provider="chargedesk") as api:
-        rewrite(api, lambda body, _params: body | {"total_count": len(body["data"])})
+        api.rewrite = lambda body, _params: body | {"total_count": len(body["data"])}
         run = read(api, emit_activate_version_messages=True).expect_success()
     assert len(set(run.keys("charges"))) == 2_000
     assert [message["type"] for message in run.messages].count("ACTIVATE_VERSION") == 1
@@ -63,9 +58,8 @@ CONTRADICTIONS: dict[str, tuple[JSON, str]] = {
 @pytest.mark.parametrize("offset", ["0", "500"])
 @pytest.mark.parametrize("what", CONTRADICTIONS)
 def test_an_empty_page_that_is_contradicted_is_asked_for_again(what: str, offset: str) -> None:
-    body, _ = CONTRADICTIONS[what]
     with FakeAPI(charges()) as api:
-        fault = Body(msgspec.json.encode(body), kind=what)
+        fault = Body(msgspec.json.encode(CONTRADICTIONS[what][0]), kind=what)
         api.faults.add(fault, times=3, when=lambda params: params["offset"] == offset)
         run = read(api, page_overlap=0).expect_success()
         assert run.keys("charges") == api.account.keys("charges")
@@ -96,14 +90,14 @@ def test_no_bookmark_passes_a_page_that_is_contradicted(what: str) -> None:
     with FakeAPI(charges(), provider="chargedesk") as api:
         fault = Body(msgspec.json.encode(body), kind=what)
         api.faults.add(fault, times=None, when=lambda params: "occurred[min]" in params)
-        run = read(api, incremental=True, start_date="2024-01-01", window_days=2)
+        run = read(api, incremental=True, start_date="2024-01-01")
     run.expect_failure("charges", words)
     assert run.bookmark("charges") is None
 
 
 def test_totals_that_are_inexact_can_be_set_aside() -> None:
     with FakeAPI(charges()) as api:
-        rewrite(api, lambda body, _params: body | {"total_count": 2_100})
+        api.rewrite = lambda body, _params: body | {"total_count": 2_100}
         read(api).expect_failure("`total_count` is 2100", "check_total")
         run = read(api, check_total=False).expect_success()
         assert run.keys("charges") == api.account.keys("charges")
@@ -112,20 +106,33 @@ def test_totals_that_are_inexact_can_be_set_aside() -> None:
 @pytest.mark.parametrize("error", [None, False, "", []])
 def test_an_empty_error_is_no_contradiction(error: object) -> None:
     with FakeAPI(charges(700)) as api:
-        rewrite(api, lambda body, _params: body | {"error": error})
+        api.rewrite = lambda body, _params: body | {"error": error}
         assert len(read(api).expect_success().keys("charges")) == 700
 
 
 # APIs that page in another way, or not at all.
 
 
-@pytest.mark.parametrize("length", [10, 20, 25, 50, 75, 100])
-def test_the_first_page_of_an_api_that_pages_in_another_way_is_not_the_list(length: int) -> None:
+@pytest.mark.parametrize(
+    ("length", "settings"),
+    [
+        *((length, {"page_overlap": 0}) for length in (10, 20, 25, 50, 75, 100)),
+        *((500, {"page_overlap": overlap, "concurrency": count}) for overlap in (0, 1) for count in (1, 4)),
+    ],
+)
+def test_the_first_page_of_an_api_that_pages_in_another_way_is_not_the_list(
+    length: int, settings: dict[str, Any]
+) -> None:
     with FakeAPI(charges(), ignore_offset=True, page_cap=length) as api:
-        run = read(api, page_overlap=0).expect_failure(
-            "charges", "ignores the offset", f"same {length} records", 'set it to ""'
-        )
-    assert len(run.keys("charges")) == length
+        run = read(api, **settings)
+    run.expect_failure("charges", "/v1/charges", "ignores the offset", f"same {length} records", 'set it to ""')
+    assert run.keys("charges") == api.account.keys("charges")[:length]
+    assert len(api.requests) <= 3 + settings.get("concurrency", 1)
+
+
+def test_a_total_that_is_larger_than_the_only_page_of_an_api_without_offset_ends_the_run() -> None:
+    with FakeAPI(charges(130), ignore_offset=True, page_cap=99, total_count=True) as api:
+        read(api, page_overlap=0).expect_failure("charges", "ignores the offset", "99 records")
 
 
 @pytest.mark.parametrize("provider", ["generic", "chargedesk"])
@@ -142,10 +149,10 @@ def test_an_api_without_paging_is_read_in_one_page(length: int, provider: str) -
 def test_a_single_page_that_is_full_or_announces_more_is_refused() -> None:
     with FakeAPI(charges(20), ignore_offset=True) as api:
         read(api, offset_param="", page_size=20).expect_failure("`offset_param` is empty", "20 records is full")
-        rewrite(api, lambda body, _params: body | {"total_count": 21})
+        api.rewrite = lambda body, _params: body | {"total_count": 21}
         read(api, offset_param="").expect_failure("`offset_param` is empty", "`total_count` is 21")
         read(api, offset_param="", check_total=False).expect_success()
-        rewrite(api, lambda body, _params: body | {"has_more": "1"})
+        api.rewrite = lambda body, _params: body | {"has_more": "1"}
         read(api, offset_param="").expect_failure("`offset_param` is empty", "`has_more` is true")
 
 

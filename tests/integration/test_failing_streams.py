@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,14 +11,15 @@ from tap_payments import errors
 from tap_payments.client import PaymentsStream
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Body, Fault, Status
+from tests.fake_api.providers import STREAMS
 from tests.support.in_process import InProcessRun, run_in_process
+from tests.support.states import batch_config, records_of
 from tests.support.tap_runs import catalog_with, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-STREAMS = ("charges", "customers", "products", "subscriptions")
 INVALID = b'{"data":[{"charge_id":"c1","occurred":1700000000,"amount":"12,50 EUR"}]}'
 FAULTS = {
     "403": (Status(403), errors.ADVICE[403]),
@@ -27,30 +29,26 @@ FAULTS = {
     "a list that cannot be read": (Body(b'{"data":[{"occurred":5}]}'), errors.BODY_ADVICE),
     "429 for an hour": (Status(429, {"Retry-After": "3600"}), "run again after"),
 }
-BATCHES = {"encoding": {"format": "jsonl", "compression": "none"}}
+NAMES = sorted(STREAMS)
 
 
 @pytest.fixture
 def api() -> Iterator[FakeAPI]:
     """An API with a few records in each list."""
-    with FakeAPI(make_account(charges=25, customers=8, products=3, subscriptions=6)) as api:
+    with FakeAPI(make_account(**{**dict.fromkeys(STREAMS, 6), "charges": 25})) as api:
         yield api
 
 
-def keys_in(folder: Path, run: InProcessRun, api: FakeAPI) -> dict[str, list[str]]:
+def keys_in(run: InProcessRun) -> dict[str, list[str]]:
     """Return the keys that a run sent of each list, in records or batches."""
     return {
-        stream: run.keys(stream)
-        or [
-            key
+        name: [
+            record[stream.key]
             for message in run.messages
-            if message["type"] == "BATCH" and message["stream"] == stream
-            for file in message["manifest"]
-            for line in (folder / file.rpartition("/")[2]).read_text(encoding="utf-8").splitlines()
-            for key in api.account.keys(stream)
-            if f'"{key}"' in line.split(",", 1)[0]
+            if message.get("stream") == name
+            for record in records_of(message)
         ]
-        for stream in STREAMS
+        for name, stream in STREAMS.items()
     }
 
 
@@ -63,17 +61,16 @@ def test_a_stream_that_fails_does_not_stop_the_others(
 ) -> None:
     fault, words = FAULTS[kind]
     api.faults.add(fault, times=None, stream=stream)
-    settings = {"batch_config": {**BATCHES, "storage": {"root": tmp_path.as_uri()}}} if batch else {}
+    settings = {"batch_config": batch_config(tmp_path)} if batch else {}
     run = run_in_process(tap_config(api, max_retries=1, **settings))
     run.expect_failure(f"| {stream}: ", words)
     assert run.failed == [stream]
-    sent = keys_in(tmp_path, run, api)
-    assert sent == {name: [] if name == stream else api.account.keys(name) for name in STREAMS}
+    assert keys_in(run) == {name: [] if name == stream else api.account.keys(name) for name in STREAMS}
     (cause,) = run.errors[:-1]
     begun = [line for line in run.lines[run.lines.index(cause) :] if "Beginning sync of" in line]
-    assert len(begun) == len(STREAMS) - 1 - STREAMS.index(stream), "the line stands where it happened"
-    complete = [name for name in STREAMS if run.logged("Run complete", f"{name}: ")]
-    assert complete == [name for name in STREAMS if name != stream]
+    assert len(begun) == len(NAMES) - 1 - NAMES.index(stream), "the line stands where it happened"
+    complete = [name for name in NAMES if run.logged("Run complete", f"{name}: ")]
+    assert complete == [name for name in NAMES if name != stream]
 
 
 def test_every_stream_that_failed_is_named(api: FakeAPI) -> None:
@@ -105,9 +102,9 @@ def test_records_before_a_failure_are_followed_by_a_state(api: FakeAPI) -> None:
     run = run_in_process(tap_config(api, page_size=10)).expect_failure("charges", "403")
     assert len(run.records("charges")) == 10
     ends = [
-        following["type"]
-        for message, following in zip(run.messages, run.messages[1:], strict=False)
-        if message.get("stream") == "charges" and following.get("stream") != "charges"
+        after["type"]
+        for before, after in pairwise(run.messages)
+        if before.get("stream") == "charges" != after.get("stream")
     ]
     assert ends == ["STATE"]
 
@@ -118,7 +115,7 @@ def test_a_stream_that_fails_activates_nothing(api: FakeAPI) -> None:
     run = run_in_process(config).expect_failure("charges", "403")
     assert run.records("charges")
     activated = [message["stream"] for message in run.messages if message["type"] == "ACTIVATE_VERSION"]
-    assert activated == ["customers", "products", "subscriptions"]
+    assert activated == NAMES[1:]
 
 
 def test_an_error_that_nobody_thought_of_fails_its_stream_alone(api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:

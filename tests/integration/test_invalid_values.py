@@ -16,9 +16,10 @@ from tests.support.in_process import (
     expect_one_error,
     read_served_field,
     read_served_records,
-    run_in_process,
+    read_stream,
 )
-from tests.support.tap_runs import catalog_with, tap_config
+from tests.support.states import batch_config
+from tests.support.tap_runs import catalog_with
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,21 +42,15 @@ def test_an_invalid_value_becomes_null_where_that_is_asked_for(*, unmodified: bo
         f'{{"charge_id":"a","amount":"{ODD}","is_paid":"maybe"}},{{"charge_id":"b","amount":"1.00"}},'
         f'{{"charge_id":"c","amount":{MARKED}}}'
     )
-    maps = {} if unmodified else {"stream_maps": {"charges": {"company": "__NULL__"}}}
-    with FakeAPI() as api:
-        api.faults.add(Body(f'{{"data":[{wire}]}}'.encode()))
-        run = run_in_process(tap_config(api, offset_param="", **NULL, **maps), catalog=catalog_with(only=["charges"]))
+    maps: dict[str, Any] = {} if unmodified else {"stream_maps": {"charges": {"company": "__NULL__"}}}
+    run = read_served_records(wire, **NULL, **maps)
     assert run.expect_success().records("charges") == [
         {"charge_id": "a", "amount": None, "is_paid": None},
         {"charge_id": "b", "amount": "1.00"},
         {"charge_id": "c", "amount": None},
     ]
-    warnings = null_warnings(run)
-    assert len(warnings) == 2, "one for each field"
-    assert [name for name in ("`amount`", "`is_paid`") for line in warnings if f"charges: field {name}" in line] == [
-        "`amount`",
-        "`is_paid`",
-    ]
+    assert len(null_warnings(run)) == 2, "one for each field"
+    assert all(len(run.logged(f"charges: field {name}", "become null")) == 1 for name in ("`amount`", "`is_paid`"))
     assert run.logged("Run complete. charges: 3 records", "3 invalid values made null")
     assert ODD not in run.stderr
     assert BODY_MARKER not in run.stderr
@@ -75,24 +70,15 @@ def test_the_innermost_value_becomes_null() -> None:
         None,
     ]
     told = "\n".join(null_warnings(run))
-    for path in (
-        "subscriptions[].amount",
-        "subscriptions[].items[].amount",
-        "subscriptions[].items[]",
-        "subscriptions[]",
-    ):
-        assert told.count(f"`{path}`") == 1
+    for path in ("[].amount", "[].items[].amount", "[].items[]", "[]"):
+        assert told.count(f"`subscriptions{path}`") == 1
     assert run.logged("Run complete", "4 invalid values made null")
 
 
 @pytest.mark.parametrize("setting", [{}, NULL], ids=["error", "null"])
 def test_a_replication_key_is_never_made_null(setting: JSON) -> None:
-    body = f'{{"data":[{{"customer_id":"key-1","first_seen":{MARKED}}}]}}'.encode()
-    with FakeAPI() as api:
-        api.faults.add(Body(body))
-        run = run_in_process(
-            tap_config(api, **setting), catalog=catalog_with(only=["customers"], incremental=["customers"])
-        )
+    catalog = catalog_with(only=["customers"], incremental=["customers"])
+    run = read_served_field("first_seen", MARKED, stream="customers", catalog=catalog, **setting)
     expect_one_error(run, "customers: /v1/customers ", "key-1", "`first_seen`", KEY_VALUE_ADVICE)
     assert VALUE_ADVICE not in run.errors[0]
     assert run.records("customers") == []
@@ -111,22 +97,18 @@ def test_a_field_whose_schema_allows_no_null_is_never_made_null() -> None:
     charges = next(entry for entry in catalog["streams"] if entry["tap_stream_id"] == "charges")
     charges["schema"]["properties"]["amount"] = {"type": "number"}
     for value in (MARKED, '""', "null", "NaN", "1e99999"):
-        with FakeAPI() as api:
-            api.faults.add(Body(f'{{"data":[{{"charge_id":"key-1","amount":{value}}}]}}'.encode()))
-            run = run_in_process(tap_config(api, **NULL), catalog=catalog)
+        run = read_served_field("amount", value, catalog=catalog, **NULL)
         expect_one_error(run, "charges: /v1/charges ", "key-1", "`amount`", KEY_VALUE_ADVICE)
 
 
 def test_a_field_that_is_deselected_is_not_checked() -> None:
-    body = f'{{"data":[{{"charge_id":"a","amount":"{ODD}","is_paid":NaN,"logs":5}}]}}'.encode()
-    with FakeAPI() as api:
-        # Only first pages, since a page that is fetched ahead may come as well.
-        api.faults.add(Body(body), times=2, when=lambda params: params["offset"] == "0")
-        config, only = tap_config(api), ["charges"]
-        run_in_process(config, catalog=catalog_with(only=only, deselect=["charges.amount"])).expect_failure("`is_paid`")
-        deselect = ["charges.amount", "charges.is_paid", "charges.logs"]
-        run = run_in_process(config, catalog=catalog_with(only=only, deselect=deselect)).expect_success()
-    assert run.records("charges") == [{"charge_id": "a"}]
+    record = f'{{"charge_id":"a","amount":"{ODD}","is_paid":NaN,"logs":5}}'
+    some, more = (
+        read_served_records(record, catalog=catalog_with(only=["charges"], deselect=deselect))
+        for deselect in (["charges.amount"], ["charges.amount", "charges.is_paid", "charges.logs"])
+    )
+    some.expect_failure("`is_paid`")
+    assert more.expect_success().records("charges") == [{"charge_id": "a"}]
 
 
 def test_a_field_inside_another_that_is_deselected_is_not_checked() -> None:
@@ -139,30 +121,18 @@ def test_a_field_inside_another_that_is_deselected_is_not_checked() -> None:
     breadcrumb = ["properties", "metadata", "properties", "score"]
     charges["metadata"].append({"breadcrumb": breadcrumb, "metadata": {"selected": False}})
     for odd in (MARKED, "NaN", "1e99999", '"\\ud83d"'):
-        with FakeAPI() as api:
-            body = f'{{"data":[{{"charge_id":"a","metadata":{{"score":{odd},"seats":"7"}}}}]}}'
-            api.faults.add(Body(body.encode()))
-            run = run_in_process(tap_config(api), catalog=catalog).expect_success()
-        assert run.records("charges") == [{"charge_id": "a", "metadata": {"seats": 7}}]
+        run = read_served_field("metadata", f'{{"score":{odd},"seats":"7"}}', catalog=catalog).expect_success()
+        assert run.records("charges") == [{"charge_id": "key-1", "metadata": {"seats": 7}}]
 
 
 @pytest.mark.parametrize("maps", [{"amount": None}, {"amount": None, "paid": "float(amount)"}], ids=["removed", "used"])
 def test_a_field_that_a_stream_map_removes_is_checked_like_any_other(maps: JSON) -> None:
-    with FakeAPI() as api:
-        api.faults.add(Body(f'{{"data":[{{"charge_id":"a","amount":{MARKED}}}]}}'.encode()))
-        config = tap_config(api, stream_maps={"charges": maps})
-        run = run_in_process(config, catalog=catalog_with(only=["charges"]))
+    run = read_served_field("amount", MARKED, stream_maps={"charges": maps})
     expect_one_error(run, "charges: /v1/charges ", "`amount`", VALUE_ADVICE)
 
 
 WORDS = [
-    "NaN",
-    "Infinity",
-    "-Infinity",
-    "1e99999",
-    "1E+999999999999999999",
-    "0e99999999999999999999",
-    "-1e-99999999999",
+    *("NaN", "Infinity", "-Infinity", "1e99999", "1E+999999999999999999", "0e99999999999999999999", "-1e-99999999999"),
 ]
 
 
@@ -197,15 +167,15 @@ def test_what_no_decoder_takes_for_a_number_is_an_invalid_value(name: str, word:
     ],
 )
 def test_where_text_may_stand_it_is_the_text_as_it_arrived(name: str, value: str, wanted: object, word: str) -> None:
-    wire = f'{{"charge_id":"key-1","{name}":{value.replace("WORD", word)}}}'
-    (record,) = read_served_records(wire, undeclared=True).expect_success().records("charges")
+    run = read_served_field(name, value.replace("WORD", word), undeclared=True)
+    (record,) = run.expect_success().records("charges")
     assert record[name] == json.loads(json.dumps(wanted).replace("WORD", word))
 
 
 def test_nan_elsewhere_in_the_answer_harms_no_record() -> None:
     with FakeAPI() as api:
         api.faults.add(Body(b'{"took":NaN,"data":[{"charge_id":"a"}],"total_count":NaN}'))
-        run = run_in_process(tap_config(api), catalog=catalog_with(only=["charges"])).expect_success()
+        run = read_stream(api).expect_success()
     assert run.keys("charges") == ["a"]
 
 
@@ -216,11 +186,9 @@ UNREADABLE_TIMES = ["1704067205000", '"1704067205000"', "1704067205000.5", '"yes
 @pytest.mark.parametrize("time", UNREADABLE_TIMES)
 def test_an_incremental_stream_whose_times_cannot_be_read_says_so_once(time: str, batch: bool, tmp_path: Path) -> None:  # noqa: FBT001
     records = ",".join(f'{{"charge_id":"{number}","occurred":{time}}}' for number in range(3))
-    settings = {"batch_config": {"encoding": {"format": "jsonl"}, "storage": {"root": tmp_path.as_uri()}}}
-    with FakeAPI() as api:
-        api.faults.add(Body(f'{{"data":[{records}]}}'.encode()))
-        config = tap_config(api, page_overlap=0, **settings if batch else {})
-        run = run_in_process(config, catalog=catalog_with(only=["charges"], incremental=["charges"])).expect_success()
+    settings: JSON = {"batch_config": batch_config(tmp_path)} if batch else {}
+    catalog = catalog_with(only=["charges"], incremental=["charges"])
+    run = read_served_records(records, catalog=catalog, **settings).expect_success()
     assert batch or run.keys("charges") == ["0", "1", "2"]
     assert run.bookmark("charges") is None
     (warning,) = run.logged("WARNING", "charges: ", "`occurred`")
@@ -231,15 +199,13 @@ def test_an_incremental_stream_whose_times_cannot_be_read_says_so_once(time: str
 def test_times_in_milliseconds_are_told_once_a_run() -> None:
     charges = [{"charge_id": str(number), "occurred": 1_704_067_205_000 + number} for number in range(25)]
     with FakeAPI({"charges": charges}) as api:
-        config = tap_config(api, page_size=10, page_overlap=1)
-        run = run_in_process(config, catalog=catalog_with(only=["charges"], incremental=["charges"])).expect_success()
+        catalog = catalog_with(only=["charges"], incremental=["charges"])
+        run = read_stream(api, catalog=catalog, page_size=10, page_overlap=1).expect_success()
     assert len(run.keys("charges")) == 25
     assert len(run.logged("WARNING", "milliseconds")) == 1
 
 
 @pytest.mark.parametrize(("time", "method"), [("1704067205000", []), ("null", ["charges"]), ('""', ["charges"])])
 def test_a_time_that_is_missing_or_not_used_is_no_reason_to_say_so(time: str, method: list[str]) -> None:
-    with FakeAPI() as api:
-        api.faults.add(Body(f'{{"data":[{{"charge_id":"a","occurred":{time}}}]}}'.encode()))
-        run = run_in_process(tap_config(api), catalog=catalog_with(only=["charges"], incremental=method))
+    run = read_served_field("occurred", time, catalog=catalog_with(only=["charges"], incremental=method))
     assert not run.logged("milliseconds")

@@ -9,13 +9,13 @@ import pytest
 from singer_sdk.testing import get_tap_test_class
 
 from tap_payments.tap import TapPayments
-from tests.fake_api.data import make_account
-from tests.fake_api.server import FakeAPI
+from tests.fake_api import FakeAPI, make_account
+from tests.fake_api.providers import STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SIZES = {"charges": 700, "products": 30, "customers": 120, "subscriptions": 40}
+SIZES = {**dict.fromkeys(STREAMS, 60), "charges": 700}
 # The classes take their settings when they are made, and read them when they run: the address is put in between.
 GENERIC: dict[str, Any] = {
     "provider": "generic",

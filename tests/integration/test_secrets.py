@@ -20,9 +20,9 @@ from tap_payments.records.decoder import RecordDecoder
 from tap_payments.settings import SETTINGS
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import LEAK_MARKER, Body, Drop, DropMidBody, Fault, Hang, Redirect, Status
-from tests.support.in_process import BODY_MARKER, InProcessRun, expect_one_error, invoke_in_process, run_in_process
+from tests.support.in_process import BODY_MARKER, InProcessRun, expect_one_error, read_stream, run_in_process
 from tests.support.proxies import forward_proxy, make_certificate
-from tests.support.tap_runs import catalog_with, run_tap, tap_config
+from tests.support.tap_runs import run_tap, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,11 +63,6 @@ def api() -> Iterator[FakeAPI]:
         yield api
 
 
-def read(api: FakeAPI, **settings: object) -> InProcessRun:
-    """Read the charges."""
-    return run_in_process(tap_config(api, **settings), catalog=catalog_with(only=["charges"]))
-
-
 def expect_silence(run: InProcessRun) -> None:
     """Assert that nothing secret is in any output, and no traceback."""
     for output in (run.stderr, run.stdout.decode()):
@@ -78,7 +73,7 @@ def expect_silence(run: InProcessRun) -> None:
 
 
 def test_the_needles_are_what_is_sent(api: FakeAPI) -> None:
-    run = read(api).expect_success()
+    run = read_stream(api).expect_success()
     assert all(request.authorization_ok for request in api.requests)
     assert "DEBUG" in run.stderr
     assert "GET /v1/charges" in run.stderr
@@ -89,24 +84,25 @@ def test_the_needles_are_what_is_sent(api: FakeAPI) -> None:
 def test_failures_keep_the_secrets(faults: tuple[Fault, ...], api: FakeAPI) -> None:
     for fault in faults:
         api.faults.add(fault, times=None)
-    run = read(api, request_timeout=0.3, max_retries=1)
+    run = read_stream(api, request_timeout=0.3, max_retries=1)
     expect_one_error(run, "charges: /v1/charges ")
     expect_silence(run)
 
 
 def test_wrong_secrets_keep_themselves(api: FakeAPI) -> None:
-    for settings in (
-        {"password": PASSWORD + "\n"},
-        {"username": USERNAME + ":"},
-        {"base_url": f"https://{USERNAME}@a/"},
-    ):
-        expect_silence(run := read(api, **settings))
+    wrong: dict[str, Any] = {
+        "password": PASSWORD + "\n",
+        "username": USERNAME + ":",
+        "base_url": f"https://{USERNAME}@a/",
+    }
+    for name, value in wrong.items():
+        expect_silence(run := read_stream(api, **{name: value}))
         expect_one_error(run, "setting `")
     assert api.requests == []
 
 
 def test_a_setting_that_is_not_known_keeps_its_value(api: FakeAPI) -> None:
-    run = read(api, passwrod=PASSWORD)
+    run = read_stream(api, passwrod=PASSWORD)
     run.expect_success()
     assert run.logged("WARNING", "`passwrod`")
     expect_silence(run)
@@ -138,7 +134,7 @@ def test_internal_errors_keep_the_secrets(
             raise error(told) from cause
 
     monkeypatch.setattr(owner, name, fail)
-    run = read(api, max_retries=1)
+    run = read_stream(api, max_retries=1)
     assert run.exit_code == 1
     assert "Traceback" not in run.stderr
     expect_silence(run)
@@ -146,7 +142,7 @@ def test_internal_errors_keep_the_secrets(
 
 def test_an_internal_error_names_the_line_it_came_up_in(api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "read_time", None)
-    run = read(api)
+    run = read_stream(api)
     expect_one_error(run)
     assert re.search(r"internal error: TypeError in records/page\.py:\d+$", run.errors[0])
 
@@ -164,7 +160,7 @@ def test_an_internal_error_names_the_line_it_came_up_in(api: FakeAPI, monkeypatc
 )
 def test_stream_maps_that_fail_keep_the_secrets(maps: dict[str, Any], api: FakeAPI) -> None:
     api.faults.add(Body(f'{{"data":[{{"charge_id":"a","description":"{BODY_MARKER}{PASSWORD}"}}]}}'.encode()))
-    run = read(api, stream_maps=maps, stream_map_config={"key": PASSWORD})
+    run = read_stream(api, stream_maps=maps, stream_map_config={"key": PASSWORD})
     expect_one_error(run)
     expect_silence(run)
     assert "stream_maps" in run.errors[0]
@@ -179,7 +175,7 @@ def test_a_redirect_is_an_error_and_followed_nowhere(status: int, api: FakeAPI, 
     with FakeAPI(make_account(charges=30), credentials_required=False) as other:
         target = f"{other.url if elsewhere else api.url}charges"
         api.faults.add(Redirect(target, status), times=None, when=lambda params: params["offset"] == "10")
-        run = read(api, page_size=10, page_overlap=0)
+        run = read_stream(api, page_size=10, page_overlap=0)
         assert other.requests == []
     expect_one_error(run, f"charges: /v1/charges answered {status} ", errors.REDIRECT_ADVICE)
     assert len(run.records("charges")) == 10
@@ -196,7 +192,7 @@ def test_netrc_does_not_replace_the_credentials(password: str, tmp_path: Path, m
     monkeypatch.setenv("NETRC", str(netrc))
     with FakeAPI(make_account(charges=3), username=USERNAME, password=password) as api:
         assert requests.utils.get_netrc_auth(api.url) == ("mallory", "evil")
-        read(api).expect_success()
+        read_stream(api).expect_success()
         assert all(request.authorization_ok for request in api.requests)
 
 
@@ -230,11 +226,11 @@ def test_proxy_variables_are_honoured(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
     with forward_proxy() as (proxy, asked):
         monkeypatch.setenv(variable, proxy)
-        read(tls).expect_success()
+        read_stream(tls).expect_success()
         assert set(asked) == {f"127.0.0.1:{tls.port}"}
         asked.clear()
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        read(tls).expect_success()
+        read_stream(tls).expect_success()
         assert asked == []
     assert len(tls.requests) == 4
 
@@ -244,7 +240,7 @@ def test_credentials_in_the_clear_go_to_no_proxy(variable: str, api: FakeAPI, mo
     no_proxies(monkeypatch)
     with forward_proxy() as (proxy, asked):
         monkeypatch.setenv(variable, proxy)
-        read(api).expect_success()
+        read_stream(api).expect_success()
     assert asked == []
 
 
@@ -253,13 +249,13 @@ def test_an_authority_of_ones_own_is_honoured(
     variable: str, tls: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, str(certificate[0]))
-    assert len(read(tls).expect_success().records("charges")) == 30
+    assert len(read_stream(tls).expect_success().records("charges")) == 30
     assert all(request.authorization_ok for request in tls.requests)
 
 
 @pytest.mark.parametrize("settings", [{}, {"verify": False, "verify_ssl": False, "insecure": True}], ids=str)
 def test_a_certificate_that_is_not_trusted_ends_the_run_at_once(settings: dict[str, Any], tls: FakeAPI) -> None:
-    run = read(tls, **settings)
+    run = read_stream(tls, **settings)
     expect_one_error(run, "charges: /v1/charges ", errors.CERTIFICATE_ADVICE)
     expect_silence(run)
     assert not run.logged("trying again"), "nothing of that kind passes by itself"
@@ -270,7 +266,7 @@ def test_a_file_of_authorities_that_is_not_there_is_named(
     tls: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]) + ".nowhere")
-    expect_one_error(read(tls), "charges: /v1/charges ", errors.CERTIFICATE_ADVICE)
+    expect_one_error(read_stream(tls), "charges: /v1/charges ", errors.CERTIFICATE_ADVICE)
     assert tls.requests == []
 
 
@@ -284,18 +280,14 @@ def test_no_setting_switches_the_verification_off() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--about"], ["--about", "--format", "json"], ["--discover"]])
-def test_what_is_printed_about_the_tap_has_no_secrets(arguments: list[str], api: FakeAPI, tmp_path: Path) -> None:
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps(tap_config(api)), encoding="utf-8")
-    expect_silence(invoke_in_process("--config", str(config), *arguments))
+def test_what_is_printed_about_the_tap_has_no_secrets(arguments: list[str], api: FakeAPI) -> None:
+    expect_silence(run_in_process(tap_config(api), *arguments))
 
 
 @pytest.mark.parametrize("status", [401, 503])
-def test_the_test_of_the_connection_keeps_the_secrets(status: int, api: FakeAPI, tmp_path: Path) -> None:
+def test_the_test_of_the_connection_keeps_the_secrets(status: int, api: FakeAPI) -> None:
     api.faults.add(Status(status, body=MARKED), times=None)
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps(tap_config(api)), encoding="utf-8")
-    run = invoke_in_process("--config", str(config), "--test")
+    run = run_in_process(tap_config(api), "--test")
     expect_one_error(run, f"answered {status} ", errors.advise(status))
     expect_silence(run)
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import pytest
 from singer_sdk.contrib.msgspec import MsgSpecWriter
@@ -20,43 +16,33 @@ from tap_payments.output.writer import BufferedWriter
 from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
 from tests.support.in_process import InProcessRun, Number, read_exactly, run_in_process
+from tests.support.states import batch_config, batch_files, read_lines
 from tests.support.tap_runs import catalog_with, tap_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 JSON = dict[str, Any]
 
 STREAMS = ("charges", "subscriptions")
+UNDECLARED, INSIDE = "all, and what is not declared", "some inside deselected"
 SELECTIONS: dict[str, list[str]] = {
     "all": [],
-    "all, and what is not declared": [],
+    UNDECLARED: [],
     "some deselected": ["charges.amount", "charges.metadata", "charges.logs", "subscriptions.items"],
-    "some inside deselected": [],
+    INSIDE: [],
     "a stream deselected": ["subscriptions"],
 }
+ONLY = {"__else__": None, "charge_id": "charge_id"}
 MAPS: dict[str, JSON | None] = {
     "no map": None,
     "renamed": {"charges": {"reference": "charge_id", "status": None, "__key_properties__": ["reference"]}},
     "hashed": {"charges": {"customer_email": "md5(customer_email)", "customer_name": "__NULL__"}},
-    "made": {
-        "charges": {
-            "double": "float(amount_refunded) * 2",
-            "paid": "is_paid",
-            "__else__": None,
-            "charge_id": "charge_id",
-        }
-    },
+    "made": {"charges": {"double": "float(amount_refunded) * 2", "paid": "is_paid", **ONLY}},
     "filtered": {"charges": {"__filter__": "status == 'successful'"}},
     "by another name": {"charges": {"__alias__": "payments"}},
-    "copied": {
-        "charges_copy": {
-            "__source__": "charges",
-            "amount": "amount_refunded",
-            "charge_id": "charge_id",
-            "__else__": None,
-        }
-    },
+    "copied": {"charges_copy": {"__source__": "charges", "amount": "amount_refunded", **ONLY}},
     "another stream left out": {"subscriptions": None},
 }
 FLATTENING: dict[str, JSON] = {
@@ -64,31 +50,35 @@ FLATTENING: dict[str, JSON] = {
     "flattened": {"flattening_enabled": True, "flattening_max_depth": 1},
 }
 BATCH_SIZE = 5
+# How the SDK writes by itself, and where the direct path will not do.
+FORCED = [(PaymentsStream, "can_write_unmodified", property(lambda _: False))]
+SDK = [
+    *FORCED,
+    (PaymentsStream, "_write_record_message", Stream._write_record_message),  # noqa: SLF001
+    (PaymentsStream, "_generate_record_messages", Stream._generate_record_messages),  # noqa: SLF001
+]
 
 
 @dataclass
 class Said:
-    """The messages of a run, with numbers as text, and how many records were written unmodified."""
+    """What a run said: all messages but STATE, with numbers as text, without the time of extraction."""
 
     run: InProcessRun
     unmodified: int
+    messages: list[JSON] = field(default_factory=list)
+    records: dict[str, list[JSON]] = field(default_factory=dict)
 
-    @property
-    def messages(self) -> list[JSON]:
-        """All messages but STATE, without the time of extraction."""
-        messages = [read_exactly(line) for line in self.run.stdout.splitlines()]
-        for message in messages:
+    def __post_init__(self) -> None:
+        for message in map(read_exactly, self.run.stdout.splitlines()):
             message.pop("time_extracted", None)
-        return [message for message in messages if message["type"] != "STATE"]
-
-    @property
-    def records(self) -> dict[str, list[JSON]]:
-        """The records, by the name they went by."""
-        found: dict[str, list[JSON]] = {}
-        for message in self.messages:
+            if message["type"] != "STATE":
+                self.messages.append(message)
             if message["type"] == "RECORD":
-                found.setdefault(message["stream"], []).append(message["record"])
-        return found
+                self.records.setdefault(message["stream"], []).append(message["record"])
+
+    def of(self, kind: str) -> list[JSON]:
+        """Return the messages of a type."""
+        return [message for message in self.messages if message["type"] == kind]
 
 
 @dataclass
@@ -97,49 +87,29 @@ class Paths:
 
     api: FakeAPI
     monkeypatch: pytest.MonkeyPatch
-    unmodified: list[int] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        make = BufferedWriter.record_writer
+    def read(
+        self, selection: str, settings: JSON, patches: Sequence[tuple[Any, str, Any]] = (), writer: Any = None
+    ) -> Said:
+        """Read, and count the records that are written unmodified."""
+        catalog = catalog_with(only=STREAMS, deselect=SELECTIONS[selection], undeclared=selection == UNDECLARED)
+        order = {"breadcrumb": ["properties", "metadata", "properties", "order"], "metadata": {"selected": False}}
+        for entry in catalog["streams"] if selection == INSIDE else ():
+            entry["metadata"].append(order)
+        make, unmodified = BufferedWriter.record_writer, list[None]()
 
         def counted(writer: BufferedWriter, stream: str, **others: Any) -> Callable[[JSON], None]:
             write = make(writer, stream, **others)
+            return lambda record: unmodified.append(write(record))
 
-            def write_and_count(record: JSON) -> None:
-                self.unmodified.append(1)
-                write(record)
-
-            return write_and_count
-
-        self.monkeypatch.setattr(BufferedWriter, "record_writer", counted)
-
-    def read(self, selection: str, settings: JSON) -> Said:
-        """Read with what is set now."""
-        undeclared = selection == "all, and what is not declared"
-        catalog = catalog_with(only=STREAMS, deselect=SELECTIONS[selection], undeclared=undeclared)
-        if selection == "some inside deselected":
-            for entry in catalog["streams"]:
-                entry["metadata"].append(
-                    {"breadcrumb": ["properties", "metadata", "properties", "order"], "metadata": {"selected": False}}
-                )
-        self.unmodified.clear()
-        run = run_in_process(tap_config(self.api, page_size=7, **settings), catalog=catalog)
-        return Said(run.expect_success(), sum(self.unmodified))
-
-    def read_sdk(self, selection: str, settings: JSON, writer: type[Any]) -> Said:
-        """Read as the SDK does by itself."""
         with self.monkeypatch.context() as patch:
-            patch.setattr(PaymentsStream, "can_write_unmodified", property(lambda _: False))
-            patch.setattr(PaymentsStream, "_write_record_message", Stream._write_record_message)  # noqa: SLF001
-            patch.setattr(PaymentsStream, "_generate_record_messages", Stream._generate_record_messages)  # noqa: SLF001
-            patch.setattr(TapPayments, "message_writer_class", writer)
-            return self.read(selection, settings)
-
-    def read_forced(self, selection: str, settings: JSON) -> Said:
-        """Read as where the direct path will not do."""
-        with self.monkeypatch.context() as patch:
-            patch.setattr(PaymentsStream, "can_write_unmodified", property(lambda _: False))
-            return self.read(selection, settings)
+            patch.setattr(BufferedWriter, "record_writer", counted)
+            for one in patches:
+                patch.setattr(*one)
+            if writer:
+                patch.setattr(TapPayments, "message_writer_class", writer)
+            run = run_in_process(tap_config(self.api, page_size=7, **settings), catalog=catalog)
+        return Said(run.expect_success(), len(unmodified))
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +126,6 @@ def account() -> Iterator[FakeAPI]:
 
 @pytest.fixture
 def paths(account: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    """Reads that account."""
     return Paths(account, monkeypatch)
 
 
@@ -169,11 +138,6 @@ def by_value(value: Any) -> Any:
     return [by_value(part) for part in value] if isinstance(value, list) else value
 
 
-def settings_of(maps: str, flattening: str) -> JSON:
-    """Return the settings of a case."""
-    return {"stream_maps": MAPS[maps], **FLATTENING[flattening]}
-
-
 @pytest.mark.parametrize(
     ("selection", "maps", "flattening"),
     [
@@ -182,42 +146,37 @@ def settings_of(maps: str, flattening: str) -> JSON:
     ],
 )
 def test_both_paths_write_the_same_messages(selection: str, maps: str, flattening: str, paths: Paths) -> None:
-    settings = settings_of(maps, flattening)
-    said = paths.read(selection, settings)
+    settings = {"stream_maps": MAPS[maps], **FLATTENING[flattening]}
+    said, forced = paths.read(selection, settings), paths.read(selection, settings, FORCED)
     assert said.records
-    forced = paths.read_forced(selection, settings)
     assert forced.unmodified == 0
     assert said.messages == forced.messages
     plain = maps == "no map" and flattening == "as it is"
-    if plain and selection != "some inside deselected":
+    if plain and selection != INSIDE:
         assert said.unmodified == sum(map(len, said.records.values()))
     elif plain or flattening == "flattened":
         assert said.unmodified == 0
-    states = [message for message in said.run.messages if message["type"] == "STATE"]
-    assert states == [message for message in forced.run.messages if message["type"] == "STATE"]
-    own = paths.read_sdk(selection, settings, MsgSpecWriter)
+    assert said.run.states == forced.run.states
+    own = paths.read(selection, settings, SDK, MsgSpecWriter)
     assert own.unmodified == 0
     assert by_value(said.messages) == by_value(own.messages)
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)
 def test_the_sdks_simple_writer_writes_the_same(selection: str, paths: Paths) -> None:
-    said, own = paths.read(selection, {}), paths.read_sdk(selection, {}, SimpleSingerWriter)
+    said, own = paths.read(selection, {}), paths.read(selection, {}, SDK, SimpleSingerWriter)
     assert by_value(said.messages) == by_value(own.messages)
 
 
 def test_a_version_is_written_on_both_paths(paths: Paths) -> None:
     settings = {"page_overlap": 1, "emit_activate_version_messages": True}
-    said, forced = paths.read("all", settings), paths.read_forced("all", settings)
+    said, forced = paths.read("all", settings), paths.read("all", settings, FORCED)
     assert said.unmodified == 36
     for one in (said, forced):
-        versions = {message.pop("version") for message in one.run.messages if "version" in message}
-        assert len(versions) >= 1
-        kinds = [message["type"] for message in one.run.messages if message.get("stream") == "charges"]
+        assert any(message.pop("version", None) for message in one.messages)
+        kinds = [message["type"] for message in one.messages if message["stream"] == "charges"]
         assert kinds == ["SCHEMA", *["RECORD"] * 24, "ACTIVATE_VERSION"]
-    assert [message for message in said.run.messages if message["type"] == "SCHEMA"] == [
-        message for message in forced.run.messages if message["type"] == "SCHEMA"
-    ]
+    assert said.of("SCHEMA") == forced.of("SCHEMA")
     assert said.records == forced.records
 
 
@@ -232,58 +191,40 @@ def test_a_version_is_written_on_both_paths(paths: Paths) -> None:
 def test_batches_have_the_records_of_messages(  # noqa: PLR0913, PLR0917 -- every combination
     selection: str, maps: str, flattening: str, compression: str, paths: Paths, tmp_path: Path
 ) -> None:
-    settings = settings_of(maps, flattening)
+    settings = {"stream_maps": MAPS[maps], **FLATTENING[flattening]}
     expected = paths.read(selection, settings)
-    batch = {
-        "encoding": {"format": "jsonl", "compression": compression},
-        "storage": {"root": tmp_path.as_uri(), "prefix": "some-"},
-        "batch_size": BATCH_SIZE,
-    }
+    batch = batch_config(tmp_path, BATCH_SIZE, compression)
+    batch["storage"]["prefix"] = "some-"
     said = paths.read(selection, {**settings, "batch_config": batch})
     assert said.records == {}
     found: dict[str, list[JSON]] = {}
     sizes: dict[str, list[int]] = {}
-    files = []
-    for message in said.messages:
-        if message["type"] != "BATCH":
-            continue
+    for message in said.of("BATCH"):
         assert message["encoding"] == {"format": "jsonl", "compression": compression}
-        for url in message["manifest"]:
-            path = Path(unquote(urlsplit(url).path))
-            files.append(path.name)
-            content = path.read_bytes()
-            lines = (gzip.decompress(content) if compression == "gzip" else content).splitlines()
-            found.setdefault(message["stream"], []).extend(read_exactly(line) for line in lines)
-            sizes.setdefault(message["stream"], []).append(len(lines))
+        for file in batch_files([message]):
+            records = [read_exactly(line) for line in read_lines(file)]
+            found.setdefault(message["stream"], []).extend(records)
+            sizes.setdefault(message["stream"], []).append(len(records))
     assert found == expected.records
     for counts in sizes.values():
         assert set(counts[:-1]) <= {BATCH_SIZE}
         assert 0 < counts[-1] <= BATCH_SIZE
-    assert sorted(files) == sorted(path.name for path in tmp_path.iterdir())
-    assert len(set(files)) == len(files)
+    files = sorted(file.name for file in batch_files(said.messages))
+    assert files == sorted(path.name for path in tmp_path.iterdir())
     assert all(name.startswith("some-") for name in files)
-    schemas = [message for message in said.messages if message["type"] == "SCHEMA"]
-    assert schemas == [message for message in expected.messages if message["type"] == "SCHEMA"]
+    assert said.of("SCHEMA") == expected.of("SCHEMA")
     # A schema goes before the first batch of its stream.
     order = [message["stream"] for message in said.messages]
-    assert {message["stream"] for message in said.messages if message["type"] == "BATCH"} <= set(order)
     assert all(said.messages[order.index(stream)]["type"] == "SCHEMA" for stream in found)
 
 
 def test_numbers_beyond_a_float_go_out_on_both_paths(paths: Paths) -> None:
-    record = {"charge_id": "a", "email_last_sent": 5}
-    with FakeAPI({"charges": [record]}) as api:
+    with FakeAPI({"charges": [{"charge_id": "a", "email_last_sent": 5}]}) as api:
         paths.api = api
-        listing = api.account["charges"]
-        listing._encoded[0] = b'{"charge_id":"a","email_last_sent":1E+400,"zz":%s.5}' % (b"9" * 400)  # noqa: SLF001
-        selection = "all, and what is not declared"
-        said, forced = paths.read(selection, {}), paths.read_forced(selection, {})
-    assert (
-        said.records
-        == forced.records
-        == {"charges": [{"charge_id": "a", "email_last_sent": "1E+400", "zz": "9" * 400 + ".5"}]}
-    )
-    assert json.loads(said.run.stdout.splitlines()[0])["type"] == "SCHEMA"
+        wire = b'{"charge_id":"a","email_last_sent":1E+400,"zz":%s.5}' % (b"9" * 400)
+        api.account["charges"]._encoded[0] = wire  # noqa: SLF001
+        said, forced = paths.read(UNDECLARED, {}), paths.read(UNDECLARED, {}, FORCED)
+    assert said.records == forced.records == {"charges": [read_exactly(wire)]}
 
 
 @pytest.mark.parametrize("keys", [None, []])

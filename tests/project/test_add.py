@@ -52,14 +52,13 @@ def add(clone: Path, *plugins: str) -> list[str]:
         ("https://git.example.com/me/tap-payments.git", "https://git.example.com/me/tap-payments.git"),
         ("git@git.example.com:me/tap-payments.git", "ssh://git@git.example.com/me/tap-payments.git"),
         ("/srv/tap-payments", "file:///srv/tap-payments"),
+        (None, "file://{clone}"),
     ],
 )
-def test_both_come_from_the_origin_at_the_commit(clone: Path, origin: str, url: str) -> None:
-    git(clone, "remote", "add", "origin", origin)
-    tap = f"pip_url: git+{url}@{git(clone, 'rev-parse', 'HEAD')}"
+def test_both_come_from_the_origin_or_the_clone_at_the_commit(clone: Path, origin: str | None, url: str) -> None:
+    if origin:
+        git(clone, "remote", "add", "origin", origin)
+    tap = f"pip_url: git+{url.format(clone=clone)}@{git(clone, 'rev-parse', 'HEAD')}"
     assert add(clone) == [tap, f"{tap}#subdirectory={LOADER}"]
+    assert add(clone, "tap-payments") == [tap]
     assert (ROOT / LOADER / "pyproject.toml").exists()
-
-
-def test_one_can_be_added_alone_and_without_an_origin(clone: Path) -> None:
-    assert add(clone, "tap-payments") == [f"pip_url: git+file://{clone}@{git(clone, 'rev-parse', 'HEAD')}"]

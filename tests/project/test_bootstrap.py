@@ -2,178 +2,88 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import wait_until
+from tests.support.meltano import ROOT
 
-ROOT = Path(__file__).parents[2]
 UV = ROOT / ".venvs" / "uv" / "bin" / "uv"
 # What the script needs besides a Python or an installer.
 TOOLS = ("cat", "echo", "head", "rm", "sed", "sort", "tail")
 # Not that of an environment, which has no pip.
 PYTHON = Path(sys.base_prefix) / "bin" / "python3"
-# What a Python is made to lack when the script asks for it; Debian's lacks both without python3-venv.
-HIDDEN = {
-    "with venv": "",
-    "with uv alone": 'case "$2" in *ensurepip*|*pip*) exit 1;; esac; ',
+# Debian's Python lacks both without python3-venv.
+WITHOUT_VENV = 'case "$2" in *ensurepip*|*pip*) exit 1;; esac; '
+TEXT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+VERSIONS = re.findall(r"Programming Language :: Python :: (3\.\d+)", TEXT)
+FUTURE = re.sub(r'  "Programming Language :: Python :: 3\.\d+",\n', "", TEXT).replace(
+    "classifiers = [\n", 'classifiers = [\n  "Programming Language :: Python :: 3.99",\n'
+)
+
+# The programs on PATH, the settings and the text of pyproject.toml; the words of the one line.
+REFUSALS: dict[str, tuple[dict[str, str], dict[str, str], str, list[str]]] = {
+    "nothing": ({}, {}, TEXT, [f"neither a Python {VERSIONS[0]} to {VERSIONS[-1]} nor uv"]),
+    "a Python without venv and pip": (
+        {"python3": f'{WITHOUT_VENV}exec "{PYTHON}" "$@"'},
+        {},
+        TEXT,
+        [str(PYTHON.parent), "venv", "pip", "uv", "python3-venv"],
+    ),
+    "a named Python that is not supported": (
+        {"old": f'exec "{PYTHON}" "$@"'},
+        {"PYTHON": "old"},
+        FUTURE,
+        ["PYTHON=old is no Python 3.99 to 3.99"],
+    ),
+    "a Python that cannot be downloaded": (
+        {"uv": f'exec "{UV}" "$@"'},
+        {"UV_OFFLINE": "true"},
+        FUTURE,
+        ["uv could not download Python 3.99", "PYTHON=/path/to/python"],
+    ),
 }
-FUTURE = "Programming Language :: Python :: 3.99"
 
 
-class Machine:
-    """A project on a machine whose PATH has nothing but the script's tools and what a test adds.
-
-    Attributes:
-        folder: The project.
-        programs: The one folder on PATH.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.programs = folder / "project", folder / "bin"
-        (self.folder / "scripts").mkdir(parents=True)
-        self.programs.mkdir()
-        shutil.copy(ROOT / "scripts" / "bootstrap.sh", self.folder / "scripts")
-        shutil.copy(ROOT / "pyproject.toml", self.folder)
-        for tool in TOOLS:
-            path = shutil.which(tool)
-            assert path is not None, tool
-            self.add(tool, f'exec {path} "$@"')
-
-    def add(self, name: str, script: str) -> None:
-        """Put a program on PATH."""
-        program = self.programs / name
-        program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-        program.chmod(0o755)
-
-    def support(self, classifier: str) -> None:
-        """Let the project support one version alone."""
-        file = self.folder / "pyproject.toml"
-        text = file.read_text(encoding="utf-8")
-        versions = re.findall(r"Programming Language :: Python :: 3\.\d+", text)
-        for version in versions[1:]:
-            text = text.replace(f'  "{version}",\n', "")
-        file.write_text(text.replace(versions[0], classifier), encoding="utf-8")
-
-    def bootstrap(self, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run the script."""
-        return subprocess.run(
-            ["/bin/sh", "scripts/bootstrap.sh"],
-            cwd=self.folder,
-            env={"PATH": str(self.programs), "HOME": str(self.folder), **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    def expect_refusal(self, *words: str, **environment: str) -> str:
-        """Run the script, assert that it ends with one line that has these words, and return its output."""
-        ended = self.bootstrap(**environment)
-        assert ended.returncode == 1, ended
-        (line,) = ended.stderr.splitlines()
-        assert line.startswith("make: ")
-        for word in words:
-            assert word in line, (word, line)
-        return ended.stdout
+def bootstrap(
+    folder: Path, programs: dict[str, str], pyproject: str, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run the script where PATH has nothing but its tools and these programs."""
+    path = folder / "bin"
+    path.mkdir()
+    (folder / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "bootstrap.sh", folder / "scripts")
+    (folder / "pyproject.toml").write_text(pyproject, encoding="utf-8")
+    for name, script in {**{tool: f'exec {shutil.which(tool)} "$@"' for tool in TOOLS}, **programs}.items():
+        (path / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (path / name).chmod(0o755)
+    command, env = ["/bin/sh", "scripts/bootstrap.sh"], {"PATH": str(path), "HOME": str(folder), **environment}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
-
-
-def supported() -> str:
-    """Return the oldest and the newest version of the classifiers, as messages name them."""
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    versions = re.findall(r"Programming Language :: Python :: (3\.\d+)", text)
-    return f"{versions[0]} to {versions[-1]}"
-
-
-def test_a_machine_with_neither_python_nor_uv_is_told_so(machine: Machine) -> None:
-    assert not machine.expect_refusal(f"neither a Python {supported()} nor uv")
-
-
-def test_a_python_without_venv_and_pip_is_named(machine: Machine) -> None:
-    machine.add("python3", f'{HIDDEN["with uv alone"]}exec "{PYTHON}" "$@"')
-    assert not machine.expect_refusal(str(PYTHON.parent), "venv", "pip", "uv", "python3-venv")
-
-
-def test_a_named_python_that_is_not_supported_is_refused(machine: Machine) -> None:
-    machine.add("old", f'exec "{PYTHON}" "$@"')
-    machine.support(FUTURE)
-    python = str(machine.programs / "old")
-    assert not machine.expect_refusal(f"PYTHON={python} is no Python 3.99 to 3.99", PYTHON=python)
-
-
-def test_a_python_that_cannot_be_downloaded_is_one_line(machine: Machine) -> None:
-    machine.add("uv", f'exec "{UV}" "$@"')
-    machine.support(FUTURE)
-    output = machine.expect_refusal("uv could not download Python 3.99", "PYTHON=/path/to/python", UV_OFFLINE="true")
-    assert output == "There is no Python 3.99 to 3.99: uv downloads Python 3.99 into .venvs/downloads\n"
+@pytest.mark.parametrize(("programs", "environment", "pyproject", "words"), REFUSALS.values(), ids=REFUSALS)
+def test_what_is_missing_is_one_line(
+    programs: dict[str, str], environment: dict[str, str], pyproject: str, words: list[str], tmp_path: Path
+) -> None:
+    ended = bootstrap(tmp_path, programs, pyproject, environment)
+    assert ended.returncode == 1, ended
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("make: ")
+    assert [word for word in words if word not in line] == []
 
 
 @pytest.mark.packaging
-@pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
-def test_a_python_that_really_runs_is_taken(machine: Machine, hidden: str) -> None:
-    shim = "echo 'this version is not installed' >&2; exit 127"
-    for name in ("python3.14", "python3.13"):
-        machine.add(name, shim)
-    machine.add("python3", f'{hidden}exec "{PYTHON}" "$@"')
-    if hidden == HIDDEN["with uv alone"]:
-        machine.add("uv", f'exec "{UV}" "$@"')
-    ended = machine.bootstrap(UV_SYSTEM_CERTS="true")
+@pytest.mark.parametrize("hidden", ["", WITHOUT_VENV], ids=["with venv", "with uv alone"])
+def test_a_python_that_really_runs_is_taken(hidden: str, tmp_path: Path) -> None:
+    programs = dict.fromkeys(("python3.14", "python3.13"), "echo 'this version is not installed' >&2; exit 127")
+    programs |= {"python3": f'{hidden}exec "{PYTHON}" "$@"'} | ({"uv": f'exec "{UV}" "$@"'} if hidden else {})
+    ended = bootstrap(tmp_path, programs, TEXT, {"UV_SYSTEM_CERTS": "true"})
     assert ended.returncode == 0, ended.stderr
     assert str(PYTHON.parent) in ended.stdout.splitlines()[-1]
-    environments = machine.folder / ".venvs"
     for program, option in (("uv/bin/uv", "--version"), ("python/bin/python", "-V")):
-        subprocess.run([str(environments / program), option], check=True, capture_output=True)
-    assert not (environments / "downloads").exists()
-
-
-def interrupt(command: list[str], machine: Machine, begun: Path) -> str:
-    """Send SIGINT to a command and all that it started, as a terminal does, and return its output."""
-    with subprocess.Popen(
-        command,
-        cwd=machine.folder,
-        env={**os.environ, "PYTHON": str(machine.programs / "python3")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        wait_until(begun.exists)
-        os.killpg(process.pid, signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
-    assert process.returncode != 0
-    return output
-
-
-def test_ctrl_c_while_a_python_is_set_up_shows_no_traceback(machine: Machine) -> None:
-    machine.add("python3", f'exec "{PYTHON}" "$@"')
-    # Python makes this link first, and then installs pip for seconds.
-    begun = machine.folder / ".venvs" / "uv" / "bin" / "python"
-    output = interrupt(["/bin/sh", "scripts/bootstrap.sh"], machine, begun)
-    assert "Traceback" not in output
-
-
-def test_ctrl_c_while_meltano_installs_shows_no_traceback(machine: Machine) -> None:
-    begun = machine.folder / "begun"
-    shutil.copy(ROOT / "Makefile", machine.folder)
-    for name in ("meltano.yml", "load/target-postgres/pyproject.toml", ".meltano/old", ".venvs/meltano/.done"):
-        (machine.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (machine.folder / name).touch()
-    meltano = machine.folder / ".venvs" / "meltano" / "bin" / "meltano"
-    meltano.parent.mkdir()
-    meltano.write_text(f"#!{PYTHON}\nimport time\nopen({str(begun)!r}, 'w')\ntime.sleep(60)\n", encoding="utf-8")
-    meltano.chmod(0o755)
-    output = interrupt(["make", "-o", ".venvs/meltano/.done", ".meltano/.done"], machine, begun)
-    assert "Traceback" not in output
-    assert not (machine.folder / ".meltano" / ".done").exists()
+        subprocess.run([str(tmp_path / ".venvs" / program), option], check=True, capture_output=True)
+    assert not (tmp_path / ".venvs" / "downloads").exists()

@@ -26,13 +26,7 @@ POLL = 0.005  # seconds
 
 @dataclass(frozen=True)
 class Program:
-    """A Python program.
-
-    Attributes:
-        run: What runs as `__main__`: the name of a module or package, or the path of a script.
-        loads: The module that is loaded before.
-        python: The interpreter.
-    """
+    """A Python program: what runs as `__main__`, by its module or path, and the module that is loaded before."""
 
     run: str
     loads: str
@@ -76,11 +70,7 @@ def preloaded(program: Program = TAP_PAYMENTS) -> Preloaded:
 class ForkedProcess:
     """A run that was forked; behaves as a `subprocess.Popen` as far as it goes.
 
-    Args:
-        arguments: What stands behind the program's name on the command line.
-        cwd: Where it runs. The files `stdout` and `stderr` there take its output; its input is `stdin`, if that exists.
-        env: Its environment, the whole of it.
-        program: What runs.
+    The files `stdout` and `stderr` in `cwd` take its output; its input is `stdin`, if that exists.
     """
 
     def __init__(
@@ -97,11 +87,7 @@ class ForkedProcess:
         return self._exit_code
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end and return the exit code.
-
-        Raises:
-            subprocess.TimeoutExpired: If it does not end.
-        """
+        """Wait for its end and return the exit code, or raise `subprocess.TimeoutExpired`."""
         end = None if timeout is None else time.monotonic() + timeout
         while (exit_code := self.poll()) is None:
             if end is not None and time.monotonic() > end:

@@ -11,6 +11,7 @@ import threading
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI
 from tests.fake_api.faults import Body
 from tests.fake_api.providers import STREAMS
-from tests.support.tap_runs import TapRun, catalog_with, tap_config
+from tests.support.tap_runs import TapRun, catalog_with, tap_config, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,15 @@ class Number(str):
 def read_exactly(text: str | bytes) -> Any:
     """Read JSON with every number as the text it was written as."""
     return json.loads(text, parse_int=Number, parse_float=Number)
+
+
+def _digits(text: str) -> Any:
+    return "number", Decimal(text).as_tuple()
+
+
+def exactly(text: str | bytes) -> Any:
+    """Read JSON with the digits of each number and the place of its point: all that `34.00` says more than `34`."""
+    return json.loads(text, parse_int=_digits, parse_float=_digits)
 
 
 @dataclass(frozen=True)
@@ -111,39 +121,33 @@ def invoke_in_process(*arguments: str) -> InProcessRun:
     return InProcessRun(int(exit_code or 0), messages, told, output)
 
 
-def run_in_process(config: JSON, *, catalog: JSON | None = None, state: JSON | None = None) -> InProcessRun:
+def run_in_process(
+    config: JSON, *arguments: str, catalog: JSON | None = None, state: JSON | None = None
+) -> InProcessRun:
     """Run the tap inside this process, as `run_tap` does in one of its own."""
     with TemporaryDirectory() as folder:
-        arguments = []
-        for option, value in (("config", config), ("catalog", catalog), ("state", state)):
-            if value is not None:
-                file = Path(folder, f"{option}.json")
-                file.write_text(json.dumps(value), encoding="utf-8")
-                arguments += [f"--{option}", str(file)]
-        return invoke_in_process(*arguments)
+        files = write_files(Path(folder), config=config, catalog=catalog, state=state)
+        return invoke_in_process(*files, *arguments)
 
 
-def read_stream(api: FakeAPI, stream: str, *, undeclared: bool = False, **settings: object) -> InProcessRun:
-    """Read one list of a fake API, with the fields that its schema does not declare or without them."""
-    return run_in_process(tap_config(api, **settings), catalog=catalog_with(only=[stream], undeclared=undeclared))
-
-
-def read_served_records(
-    records: str, *, stream: str = "charges", undeclared: bool = False, **settings: object
+def read_stream(
+    api: FakeAPI, stream: str = "charges", *, catalog: JSON | None = None, undeclared: bool = False, **settings: object
 ) -> InProcessRun:
+    """Read one list of a fake API, with the fields that its schema does not declare or without, or by a catalog."""
+    catalog = catalog or catalog_with(only=[stream], undeclared=undeclared)
+    return run_in_process(tap_config(api, **settings), catalog=catalog)
+
+
+def read_served_records(records: str, *, stream: str = "charges", **settings: Any) -> InProcessRun:
     """Read a list whose only page holds these records, given as the text between the brackets of `data`."""
     with FakeAPI() as api:
         api.faults.add(Body(f'{{"data":[{records}]}}'.encode("utf-8", "surrogatepass")), stream=stream)
-        return read_stream(api, stream, undeclared=undeclared, offset_param="", **settings)
+        return read_stream(api, stream, **{"offset_param": "", **settings})
 
 
-def read_served_field(
-    name: str, value: str, *, stream: str = "charges", undeclared: bool = False, **settings: object
-) -> InProcessRun:
-    """Read a list whose only record has a field with this value, given as JSON."""
-    key = STREAMS[stream].key
-    record = f'{{"{key}":"key-1","{name}":{value}}}'
-    return read_served_records(record, stream=stream, undeclared=undeclared, **settings)
+def read_served_field(name: str, value: str, *, stream: str = "charges", **settings: Any) -> InProcessRun:
+    """Read a list whose only record, `key-1`, has a field with this value, given as JSON."""
+    return read_served_records(f'{{"{STREAMS[stream].key}":"key-1","{name}":{value}}}', stream=stream, **settings)
 
 
 def expect_one_error(run: TapRun, *words: str) -> None:

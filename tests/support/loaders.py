@@ -1,4 +1,4 @@
-"""The loader that `meltano.yml` installs and the one that it is made from, as programs, and messages to load."""
+"""The loader that `meltano.yml` installs and the one that it is made from, what is piped into them, and the tables."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import subprocess
 import tempfile
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
+from psycopg.rows import dict_row
 
+from tests.fake_api.providers import STREAMS
 from tests.support.fork_server import ForkedProcess, Program
+from tests.support.in_process import run_in_process
 from tests.support.meltano import PLUGINS
 
 if TYPE_CHECKING:
@@ -38,7 +41,8 @@ class Loader:
             folder = Path(place)
             (folder / "stdin").write_bytes(lines)
             (folder / "config.json").write_text(self.config(postgres, schema), encoding="utf-8")
-            process = ForkedProcess(["--config", "config.json", *more], cwd=folder, env=os.environ, program=program)
+            arguments = ["--config", "config.json", *more]
+            process = ForkedProcess(arguments, cwd=folder, env=os.environ, program=program)
             try:
                 exit_code = process.wait(SECONDS_TO_LOAD)
             finally:
@@ -46,20 +50,15 @@ class Loader:
             told = (folder / "stderr").read_text(encoding="utf-8")
         assert (exit_code != 0) is fails, told[-TOLD_OF_A_FAILURE:]
 
+    def using(self, **settings: object) -> Loader:
+        """Return it with other settings over its own."""
+        return replace(self, settings={**self.settings, **settings})
+
     def config(self, postgres: Postgres, schema: str) -> str:
         """Return its settings for a schema, as JSON."""
-        return json.dumps(
-            {
-                "host": "127.0.0.1",
-                "port": postgres.port,
-                "user": postgres.user,
-                "password": postgres.password,
-                "database": postgres.database,
-                "default_target_schema": schema,
-                "validate_records": False,
-                **self.settings,
-            }
-        )
+        address = {name.removeprefix("TARGET_POSTGRES_").lower(): one for name, one in postgres.target_settings.items()}
+        others = {"port": postgres.port, "default_target_schema": schema, "validate_records": False}
+        return json.dumps({**address, **others, **self.settings})
 
     @contextmanager
     def start(self, postgres: Postgres, schema: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -134,9 +133,8 @@ def table(
     postgres: Postgres, schema: str, name: str, *, without: Sequence[str] = ()
 ) -> tuple[dict[str, str], list[tuple[Any, ...]]]:
     """Return the columns of a table with their types, and its rows, each value as PostgreSQL writes it."""
-    query = "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
+    columns = column_types(postgres, schema, name)
     with postgres.connect() as connection:
-        columns = dict(connection.execute(query, [schema, name]).fetchall())
         texts = sql.SQL(", ").join(
             sql.SQL("{}::text").format(sql.Identifier(column))
             for column in columns
@@ -149,6 +147,13 @@ def table(
         )
         assert connection.execute(times).fetchone() == (0,)
     return columns, sorted(rows, key=str)
+
+
+def column_types(postgres: Postgres, schema: str, name: str) -> dict[str, str]:
+    """Return the type of each column of a table."""
+    query = "SELECT column_name, data_type FROM information_schema.columns WHERE table_schema = %s AND table_name = %s"
+    with postgres.connect() as connection:
+        return dict(connection.execute(query, [schema, name]).fetchall())
 
 
 def count(postgres: Postgres, schema: str, name: str) -> int:
@@ -175,3 +180,42 @@ def state_from(process: subprocess.Popen[bytes]) -> Any:
     """Wait for the next STATE that a target writes, and return it."""
     assert process.stdout is not None
     return json.loads(process.stdout.readline())
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """The tables of one schema."""
+
+    postgres: Postgres
+    schema: str
+
+    def rows(self, table: str) -> dict[str, dict[str, Any]]:
+        """Return a table's rows by their keys, of which none comes twice, without the columns that the target adds."""
+        key = STREAMS[table].key
+        with self.postgres.connect() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            found = cursor.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(self.schema, table))).fetchall()
+        rows = {row[key]: {name: value for name, value in row.items() if not name.startswith("_sdc_")} for row in found}
+        assert len(rows) == len(found)
+        return rows
+
+    def counts(self) -> dict[str, int]:
+        """Count the rows of each table."""
+        return {stream: count(self.postgres, self.schema, stream) for stream in STREAMS}
+
+    def types(self, table: str) -> dict[str, str]:
+        """Return the type of each column."""
+        return column_types(self.postgres, self.schema, table)
+
+
+def pipe(
+    config: dict[str, Any],
+    postgres: Postgres,
+    schema: str,
+    *,
+    catalog: dict[str, Any] | None = None,
+    **settings: object,
+) -> tuple[str, Warehouse]:
+    """Pipe the tap into the loader with these settings; return the tap's log, and the tables."""
+    run = run_in_process(config, catalog=catalog).expect_success()
+    EXACT.using(batch_size_rows=10_000, **settings).load(postgres, schema, run.stdout)
+    return run.stderr, Warehouse(postgres, schema)

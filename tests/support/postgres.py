@@ -53,13 +53,6 @@ class PostgresError(Exception):
 class Postgres:
     """A server; what is in it outlives it, and is there again at the next start.
 
-    Attributes:
-        folder: Where its data is.
-        port: Where it listens.
-        user: Its superuser.
-        password: The password of that user.
-        database: Its one database.
-
     Args:
         folder: Where it keeps its data. As root, data and programs go to the system's folder for temporary files if
             an unprivileged user cannot reach them where they are.
@@ -80,9 +73,7 @@ class Postgres:
                 folder = _stand_in(folder)
             if not _is_open(self._programs):
                 self._programs = _copied(self._programs)
-        self.folder = folder
-        self._data = folder / "data"
-        self._log = folder / "log"
+        self.folder, self._data, self._log = folder, folder / "data", folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -117,24 +108,13 @@ class Postgres:
         """Return the path of one of PostgreSQL's own programs."""
         return self._programs / "bin" / name
 
-    def connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+    def connect(self, database: str = database) -> psycopg.Connection[tuple[Any, ...]]:
         """Connect to the database; each statement is a transaction of its own."""
-        return psycopg.connect(
-            host="127.0.0.1",
-            port=self.port,
-            user=self.user,
-            password=self.password,
-            dbname=self.database,
-            autocommit=True,
-            connect_timeout=30,
-        )
+        address = f"host=127.0.0.1 port={self.port} user={self.user} dbname={database} connect_timeout=30"
+        return psycopg.connect(address, password=self.password, autocommit=True)
 
     def start(self) -> None:
-        """Start, and make the database if there is none.
-
-        Raises:
-            PostgresError: If it does not start.
-        """
+        """Start, and make the database if there is none; `PostgresError` if it does not start."""
         self._prepare()
         for left in reversed(range(TRIES)):
             self.port = free_port()
@@ -153,14 +133,7 @@ class Postgres:
             if not left:
                 self.stop()
                 raise PostgresError(f"PostgreSQL does not start; its log is {self._log}")
-        with psycopg.connect(
-            host="127.0.0.1",
-            port=self.port,
-            user=self.user,
-            password=self.password,
-            dbname="postgres",
-            autocommit=True,
-        ) as connection:
+        with self.connect("postgres") as connection:
             query = "SELECT 1 FROM pg_database WHERE datname = %s"
             if connection.execute(query, [self.database]).fetchone() is None:
                 connection.execute(f'CREATE DATABASE "{self.database}"')

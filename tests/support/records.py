@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.fake_api.providers import STREAMS
+from tests.fake_api.providers import PROVIDERS, STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,15 +15,13 @@ DAY = 86_400
 def minimal_records(stream: str, times: Iterable[float], *, prefix: str = "r") -> list[dict[str, Any]]:
     """Make a record for each time, in Unix seconds, newest first; charges have theirs as digits.
 
-    Subscriptions and products show the time of their filter too, `created`; it is the same.
+    The time that ChargeDesk filters a list by stands in its records, too.
     """
-    facts = STREAMS[stream]
-    newest_first = sorted(times, reverse=True)
-    created = stream in {"subscriptions", "products"}
+    facts, filtered = STREAMS[stream], PROVIDERS["chargedesk"].filters.get(stream)
     return [
-        {facts.key: f"{prefix}{number}", facts.time: str(time) if stream == "charges" else time}
-        | ({"created": time} if created else {})
-        for number, time in enumerate(newest_first)
+        ({filtered: time} if filtered else {})
+        | {facts.key: f"{prefix}{number}", facts.time: str(time) if stream == "charges" else time}
+        for number, time in enumerate(sorted(times, reverse=True))
     ]
 
 

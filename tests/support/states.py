@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -47,7 +47,13 @@ def batch_config(folder: Path, size: int = 1000, compression: str = "none") -> J
 def batch_files(messages: Iterable[JSON]) -> list[Path]:
     """Return the files that BATCH messages name."""
     urls = [url for message in messages if message["type"] == "BATCH" for url in message["manifest"]]
-    return [Path(urlsplit(url).path) for url in urls]
+    return [Path(unquote(urlsplit(url).path)) for url in urls]
+
+
+def read_lines(file: Path) -> list[bytes]:
+    """Return the lines of a file of a batch."""
+    data = file.read_bytes()
+    return (gzip.decompress(data) if file.suffix == ".gz" else data).splitlines()
 
 
 def records_of(message: JSON) -> Iterator[JSON]:
@@ -55,8 +61,7 @@ def records_of(message: JSON) -> Iterator[JSON]:
     if message["type"] == "RECORD":
         yield message["record"]
     for file in batch_files([message]):
-        data = file.read_bytes()
-        yield from map(msgspec.json.decode, (gzip.decompress(data) if file.suffix == ".gz" else data).splitlines())
+        yield from map(msgspec.json.decode, read_lines(file))
 
 
 def sent_keys(messages: Iterable[JSON], stream: str = "charges") -> set[str]:

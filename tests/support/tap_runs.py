@@ -36,12 +36,7 @@ NO_LIMIT = 1_000_000
 
 
 def tap_config(api: FakeAPI, **settings: object) -> JSON:
-    """Return a configuration for a fake API: no waits, so that tests are quick.
-
-    Args:
-        api: What to read.
-        settings: Settings over it; one that is None is left out.
-    """
+    """Return a configuration for a fake API without waits, with these settings over it; None leaves one out."""
     config: JSON = {
         "provider": api.provider,
         "base_url": api.url,
@@ -63,11 +58,7 @@ def catalog_with(
 ) -> JSON:
     """Return a catalog as Meltano writes it: what is selected, and how it is replicated, in metadata.
 
-    Args:
-        only: The streams that are selected.
-        incremental: The streams that are INCREMENTAL.
-        deselect: What is not selected, `charges` or `charges.amount`.
-        undeclared: Whether fields that the schemas do not declare pass.
+    `deselect` names streams and fields, `charges` or `charges.amount`; with `undeclared` all other fields pass.
     """
     catalog = copy.deepcopy(discovered_catalog())
     streams, fields = set(only) - set(deselect), {tuple(name.split(".", 1)) for name in deselect if "." in name}
@@ -122,13 +113,7 @@ def environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class TapRun:
-    """The outcome of a run of the tap.
-
-    Attributes:
-        exit_code: Its exit code; negative if a signal killed it.
-        messages: Its Singer messages in order; the rest of a line that a kill cut off is left out.
-        stderr: Its log.
-    """
+    """The outcome of a run: its exit code, negative if a signal killed it, its whole Singer messages, and its log."""
 
     exit_code: int
     messages: list[JSON]
@@ -136,11 +121,7 @@ class TapRun:
 
     def records(self, stream: str) -> list[JSON]:
         """Return the records of a stream, in order."""
-        return [
-            message["record"]
-            for message in self.messages
-            if message["type"] == "RECORD" and message["stream"] == stream
-        ]
+        return [one["record"] for one in self.messages if one["type"] == "RECORD" and one["stream"] == stream]
 
     def keys(self, stream: str) -> list[str]:
         """Return the keys of a stream's records, in order."""
@@ -218,18 +199,23 @@ def bookmark_in(state: Mapping[str, Any] | None, stream: str) -> Any:
     return ((state or {}).get("bookmarks") or {}).get(stream, {}).get("replication_key_value")
 
 
+def write_files(folder: Path, **contents: JSON | None) -> list[str]:
+    """Write the files of a run, and return the options that name them."""
+    arguments = []
+    for option, content in contents.items():
+        if content is not None:
+            (folder / f"{option}.json").write_text(json.dumps(content), encoding="utf-8")
+            arguments += [f"--{option}", str(folder / f"{option}.json")]
+    return arguments
+
+
 class TapProcess:
     """A run that may be killed while it works; `finish` waits for its end."""
 
     def __init__(self, config: JSON, catalog: JSON | None, state: JSON | None, env: Mapping[str, str] | None) -> None:
         self._folder = TemporaryDirectory()
         folder = Path(self._folder.name)
-        arguments = []
-        for option, value in (("config", config), ("catalog", catalog), ("state", state)):
-            if value is not None:
-                file = folder / f"{option}.json"
-                file.write_text(json.dumps(value), encoding="utf-8")
-                arguments += [f"--{option}", str(file)]
+        arguments = write_files(folder, config=config, catalog=catalog, state=state)
         # Files, not pipes: they take all that the tap writes, whoever reads.
         self._stdout, self._stderr = folder / "stdout", folder / "stderr"
         self._process = self._start(arguments, folder, env)
@@ -267,11 +253,7 @@ class TapProcess:
         return _messages(self._stdout.read_bytes())
 
     def finish(self, timeout: float = 2 * SOON) -> TapRun:
-        """Wait for its end; return its outcome.
-
-        Raises:
-            subprocess.TimeoutExpired: If it does not end; it is killed then.
-        """
+        """Wait for its end; return its outcome, or kill it and raise `subprocess.TimeoutExpired`."""
         with self:
             exit_code = self._process.wait(timeout)
             stdout, stderr = self._stdout.read_bytes(), self._stderr.read_text(encoding="utf-8")
@@ -295,15 +277,7 @@ def run_tap(
     env: Mapping[str, str] | None = None,
     timeout: float = 2 * SOON,
 ) -> TapRun:
-    """Run the tap to its end; return its outcome.
-
-    Args:
-        config: Its configuration.
-        catalog: Its catalog; without one it reads all streams whole.
-        state: The STATE it goes on from.
-        env: Environment variables over those of the tests.
-        timeout: Seconds after which it counts as hanging.
-    """
+    """Run the tap to its end, with these environment variables over those of the tests; return its outcome."""
     return start_tap(config, catalog=catalog, state=state, env=env).finish(timeout)
 
 

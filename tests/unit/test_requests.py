@@ -1,16 +1,12 @@
-"""Requests and their order, with HTTP mocked by requests_mock."""
+"""A stream alone, with HTTP mocked by requests_mock."""
 
 from __future__ import annotations
 
 import base64
-import io
-import json
-from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-import requests
 from singer_sdk.exceptions import FatalAPIError
 
 from tap_payments import __version__
@@ -26,11 +22,6 @@ CONFIG: dict[str, Any] = {
     "password": "pass wörd",
     "backoff_factor": 0,
 }
-
-
-def charges(first: int, last: int) -> dict[str, Any]:
-    """Make the body of a page."""
-    return {"data": [{"charge_id": f"ch_{number}"} for number in range(first, last)]}
 
 
 def read(**settings: object) -> list[Any]:
@@ -59,41 +50,8 @@ def test_names_of_parameters_and_the_user_agent_can_be_set(requests_mock: Mocker
     assert request.headers["User-Agent"] == "nightly/1"
 
 
-def test_the_offset_advances_by_what_came_until_a_page_is_empty(requests_mock: Mocker) -> None:
-    requests_mock.get(URL, [{"json": charges(0, 3)}, {"json": charges(3, 4)}, {"json": {"data": []}}])
-    assert [record["charge_id"] for record in read(page_size=3)] == ["ch_0", "ch_1", "ch_2", "ch_3"]
-    assert [request.qs["offset"] for request in requests_mock.request_history] == [["0"], ["3"], ["4"]]
-
-
-def test_a_server_that_is_down_for_a_moment_is_asked_again(requests_mock: Mocker) -> None:
-    requests_mock.get(
-        URL,
-        [
-            {"status_code": 503},
-            {"exc": requests.exceptions.ConnectTimeout},
-            {"text": "<html>"},
-            {"json": charges(0, 1)},
-            {"json": {"data": []}},
-        ],
-    )
-    assert len(read()) == 1
-    assert requests_mock.call_count == 5
-
-
 def test_final_failures_are_not_retried(requests_mock: Mocker) -> None:
     requests_mock.get(URL, status_code=401, text="key:pass")
     with pytest.raises(FatalAPIError, match=r"^charges: /v1/charges answered 401 Unauthorized: the API does not"):
         read()
     assert requests_mock.call_count == 1
-
-
-def test_messages_are_written_in_order(requests_mock: Mocker) -> None:
-    for stream in ("charges", "customers", "products", "subscriptions"):
-        requests_mock.get(f"https://payments.example/v1/{stream}", json={"data": []})
-    requests_mock.get(URL, [{"json": charges(0, 2)}, {"json": {"data": []}}])
-    with redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="utf-8")) as output:
-        TapPayments(config=CONFIG).sync_all()
-        output.seek(0)
-        messages = [json.loads(line) for line in output]
-    assert [message["type"] for message in messages[:4]] == ["SCHEMA", "RECORD", "RECORD", "STATE"]
-    assert messages[0]["key_properties"] == ["charge_id"]

@@ -1,4 +1,4 @@
-"""The settings change what is declared, and what records are coerced by, at every depth and nothing else."""
+"""Declarations fit together; settings change what is declared and what records are coerced by, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_payments.errors import InvalidValueError
+from tap_payments.providers import PROVIDERS
 from tap_payments.records.plan import value_hasher
 from tap_payments.records.schema import MONEY_FORMAT, PERSONAL, SCHEMAS, SchemaRules
 from tap_payments.streams import STREAMS
@@ -141,6 +142,24 @@ def test_a_catalog_only_selects_where_personal_data_is_protected() -> None:
 )
 def test_any_configuration_can_be_read(config: JSON, wanted: SchemaRules) -> None:
     assert SchemaRules.from_config(config) == wanted
+
+
+# Declarations.
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_stream_declares_its_key_and_its_time(name: str) -> None:
+    stream, schema = STREAMS[name], SCHEMAS.get_schema(name)
+    assert vars(stream)["name"] == name
+    assert schema["required"] == list(stream.primary_keys)
+    assert {*stream.primary_keys, stream.time_field} <= schema["properties"].keys()
+    # Bookmarks are made of the time that pages are read by.
+    assert tuple(stream.valid_replication_keys) in {(), (stream.time_field,)}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_provider_limits_lists_that_exist(provider: str) -> None:
+    assert PROVIDERS[provider].listings.keys() <= STREAMS.keys()
 
 
 # Hashes.

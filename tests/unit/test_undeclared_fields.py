@@ -26,32 +26,24 @@ RECORD: JSON = {
     "open": {"known": "c", "new": 3},
     "list": [{"known": "d", "new": 4}, None, {"items": [{"new": 5}]}],
 }
+
+
+def an_object(**properties: JSON) -> JSON:
+    return {"type": ["object", "null"], "properties": properties}
+
+
+def an_array(items: JSON) -> JSON:
+    return {"type": ["array", "null"], "items": items}
+
+
 SCHEMA: JSON = {
     "properties": {
         "id": {"type": "string"},
         "free": {"type": ["object", "null"]},
-        "free_list": {"type": ["array", "null"], "items": {}},
-        "inner": {
-            "type": ["object", "null"],
-            "properties": {
-                "known": NULLABLE,
-                "deeper": {"type": ["object", "null"], "properties": {"known": NULLABLE}},
-            },
-        },
-        "open": {"type": ["object", "null"], "additionalProperties": True, "properties": {"known": NULLABLE}},
-        "list": {
-            "type": ["array", "null"],
-            "items": {
-                "type": ["object", "null"],
-                "properties": {
-                    "known": NULLABLE,
-                    "items": {
-                        "type": ["array", "null"],
-                        "items": {"type": ["object", "null"], "properties": {"known": NULLABLE}},
-                    },
-                },
-            },
-        },
+        "free_list": an_array({}),
+        "inner": an_object(known=NULLABLE, deeper=an_object(known=NULLABLE)),
+        "open": {**an_object(known=NULLABLE), "additionalProperties": True},
+        "list": an_array(an_object(known=NULLABLE, items=an_array(an_object(known=NULLABLE)))),
     }
 }
 
