@@ -450,6 +450,7 @@ def expect_whole(reading: Reading) -> None:
     error = reading.error or ""
     event(f"error: {error[:40]}")
     event(f"warned: {bool(reading.warnings)}")
+    assert reading.api.timeless or "without a time" not in reading.warnings
     if "largest offset" in error:
         assert not has_reached(reading)
     elif "is empty after" in error:
@@ -749,6 +750,7 @@ def test_a_walk_goes_on_above_a_boundary_that_is_deleted() -> None:
 
     reading = Deleting(Api(0, 60, 1_000, 2, 2, overlap=1)).run()
     assert len(reading.kept) < 60
+    assert reading.requests.count(PageToken()) == 1
     assert not reading.error
     assert not reading.lost
 
