@@ -1,4 +1,4 @@
-"""What the README, `meltano.yml` and the queries say of each stream."""
+"""Descriptions of each stream in the README, `meltano.yml` and the queries."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ def main() -> None:
     """Run the command line; a signal ends it quietly from the first moment on."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
-    # Loading takes most of a short run, and nothing is out yet that would have to be ended well. What is loaded stays:
-    # to look for garbage in it takes time, now and while pages are read.
+    # Imports take most of a short run; nothing is written yet, so that a signal may end it at once. What is imported
+    # stays, so the garbage collector need not scan it, now or while pages are read.
     gc.disable()
     from tap_payments.tap import TapPayments  # noqa: PLC0415
 

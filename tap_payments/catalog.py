@@ -1,4 +1,4 @@
-"""What a catalog asks for, made explicit before the SDK reads it: what is read, INCREMENTAL or not, by which key."""
+"""Catalogs made explicit before the SDK reads them: selection, replication method, and keys."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 INCREMENTAL, FULL_TABLE = "INCREMENTAL", "FULL_TABLE"
 
-# What the metadata of an entry says, by breadcrumb.
+# The metadata of an entry, by breadcrumb.
 Metadata = dict[tuple[str, ...], dict[str, Any]]
 
 
@@ -84,7 +84,7 @@ def _resolve_name(entry: dict[str, Any], log: Callable[[str], None]) -> str:
 
 
 def _resolve_selection(entry: Mapping[str, Any], metadata: Metadata) -> None:
-    """Write into the metadata, which the SDK reads, what is selected elsewhere; false anywhere deselects."""
+    """Copy the selection of entry and schema into the metadata, which the SDK reads; false anywhere deselects."""
     schema = entry["schema"]
     said = {place.get("selected") for place in (metadata.get((), {}), entry, schema)}
     fields = list(_deselected_fields(schema, ()))

@@ -108,7 +108,7 @@ def graceful_end(
     """Flush the output and write a last STATE however a sync ends.
 
     Args:
-        signals: What stops the sync.
+        signals: The signals that stop the sync.
         sync: The sync; from now on a stream that fails does not end it.
         writer: Writes the messages.
         state: Returns the state of the records that went out.

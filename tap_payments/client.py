@@ -76,7 +76,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @property
     def sync_context(self) -> SyncContext:
-        """What the streams of this sync share."""
+        """State that the streams of this sync share."""
         return self._tap.sync_context  # type: ignore[attr-defined,no-any-return]  # the tap is a `TapPayments`
 
     @property
@@ -216,7 +216,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         return new_paginator(self._rules, span, self._facts)
 
     def _read_span(self, span: Span) -> Iterator[tuple[Page, Sequence[int], Sequence[Span]]]:
-        """Read a span of the list; yield each page, the indexes of its new records, and what is not out behind it."""
+        """Read a span of the list; yield each page, the indexes of its new records, and the rest of the span."""
         # A test of the connection takes one record, and has no use for a second page.
         ahead = 0 if self.is_test else self.settings.concurrency
         yield from read_pages(self.get_new_paginator(span), self._fetcher.fetch, self._fetcher.schedule, ahead=ahead)
@@ -310,7 +310,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @cached_property
     def _plan(self) -> Plan:
-        """What decodes records, from the schemas, the selection and the settings."""
+        """The stream's plan, which decodes its records."""
         return Plan(
             SCHEMAS.get_schema(self.name),
             self.effective_schema,

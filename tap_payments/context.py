@@ -1,4 +1,4 @@
-"""What the streams of one sync share."""
+"""State that the streams of one sync share: settings, pace, progress, failures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SyncContext:
         logger: The tap's logger.
         started: When the sync began, in Unix seconds.
         limiter: The pace of all requests; its `stop` ends every wait of the sync.
-        progress: Counts and reports what is done.
+        progress: Counts and reports the work done.
         failed: The streams that failed; None where the first failure ends the sync.
     """
 
@@ -71,7 +71,7 @@ class SyncContext:
 
         Args:
             request: Sends one request and returns its page.
-            name: Stream and path, as messages name what is requested.
+            name: Stream and path, as messages name the request.
             counts: Counts the requests.
             tries_once: Whether the first failure is final.
         """

@@ -9,7 +9,7 @@ from pathlib import Path
 from singer_sdk.exceptions import ConfigValidationError, FatalAPIError, MappingError, RetriableAPIError
 from typing_extensions import override
 
-# What to do about a status. `docs/troubleshooting.md` lists the same, word for word.
+# Advice for each status. `docs/troubleshooting.md` lists the same, word for word.
 ADVICE = {
     400: "the API refuses the request: check `page_size`, `limit_param` and `offset_param`",
     401: "the API does not accept the credentials: check `username` and `password`",
@@ -63,8 +63,8 @@ class TransientError(RetriableAPIError):
     """A request failed in a way that another try may not.
 
     Attributes:
-        reason: What happened, to follow the name of what was asked for.
-        advice: What to do about it if it does not pass.
+        reason: The event, to follow the name of the request.
+        advice: Advice if it does not pass.
         retry_after: Seconds that the API asks to wait; None where it does not.
         pauses_all: Whether all requests of the run are to wait, not just this one.
     """

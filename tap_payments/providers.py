@@ -1,4 +1,4 @@
-"""What one payments API calls things, and where its limits are: data, no behaviour.
+"""Parameter names and limits of each payments API: data, no behaviour.
 
 Adding a provider is adding one value to `PROVIDERS`.
 """
@@ -18,7 +18,7 @@ class Listing:
     """One list of a provider's API.
 
     Attributes:
-        filter_field: What the API calls the record's time in `field[min]` and `field[max]`, both inclusive, in
+        filter_field: The API's name of the record's time in `field[min]` and `field[max]`, both inclusive, in
             Unix seconds; None where the list cannot be filtered by time.
         max_offset: The largest offset that the API accepts; None where any is.
     """

@@ -191,7 +191,7 @@ SETTINGS = th.PropertiesList(
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run makes of its configuration: every default filled in, numbers as Python's own.
+    """The configuration of a run: every default filled in, numbers as Python's own.
 
     Attributes are the settings of the same names, but for these:
         provider: The provider's facts.

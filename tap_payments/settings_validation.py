@@ -60,7 +60,7 @@ def describe_rule(keywords: Mapping[str, Any]) -> str:
 
 
 def check_config(config: dict[str, Any], schema: Mapping[str, Any]) -> list[str]:
-    """Return what is invalid in each setting by itself, and fill in the defaults.
+    """Return the settings that are invalid by themselves, each with its rule, and fill in the defaults.
 
     Args:
         config: A configuration without nulls; completed in place, as the SDK's own validator does.
@@ -167,7 +167,7 @@ def _check_batches(batches: Mapping[str, Any]) -> str | None:
     return None if is_known else f"be {describe_rule({})}"
 
 
-# What JSON Schema cannot express.
+# Rules that JSON Schema cannot express.
 CHECKS: dict[str, Callable[[Any], str | None]] = {
     "batch_config": _check_batches,
     "base_url": _check_url,

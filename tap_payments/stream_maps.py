@@ -51,7 +51,7 @@ def refuse_collision(stream: str, schema: Mapping[str, Any], stream_maps: Maps, 
 
     Args:
         stream: Name of the stream.
-        schema: What of it is selected.
+        schema: Its selected schema.
         stream_maps: The setting, whose maps may make fields.
         options: How fields are flattened.
 

@@ -107,7 +107,7 @@ class TapPayments(Tap):
 
     @override
     def setup_mapper(self) -> None:
-        """Set up the SDK's maps for what is selected, and warn of those that change nothing.
+        """Register the selected schemas with the SDK's mapper, and warn of maps that change nothing.
 
         Raises:
             RunError: If flattening gives two fields one name.
@@ -135,7 +135,7 @@ class TapPayments(Tap):
 
     @cached_property
     def sync_context(self) -> SyncContext:
-        """What the streams of this sync share."""
+        """State that the streams of this sync share."""
         return SyncContext(self.settings, self.logger, self._signals.stop)
 
     @override

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NAME_LENGTH = 100
 
 
-# What a value of a type is called.
+# Names of the types in messages.
 TYPE_NAMES = {"object": "an object", "array": "a list", "string": "text", "boolean": "true or false"}
 # Null counts as missing.
 OBJECT, TEXT, BOOLEAN = ({"type": [name, "null"]} for name in ("object", "string", "boolean"))

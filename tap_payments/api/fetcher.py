@@ -43,7 +43,7 @@ class PageFetcher(Generic[Token, Fetched]):
 
         Args:
             request: Sends one request and returns its page; raises TransientError where another try may help.
-            name: Stream and path, as messages name what is requested.
+            name: Stream and path, as messages name the request.
             limiter: The pace of the run.
             counts: Counts the requests.
             logger: Logs each retry.

@@ -79,7 +79,7 @@ def send(session: requests.Session, request: requests.PreparedRequest, timeout: 
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, UnicodeError):
         raise RequestError(f"request not sent: {errors.UNREACHABLE_ADVICE}") from None
     except OSError:
-        # What `requests` raises for a file of authorities that is not there.
+        # `requests` raises it where the file of authorities is missing.
         raise RequestError(f"request not sent: {errors.CERTIFICATE_ADVICE}") from None
     else:
         return response
@@ -91,7 +91,7 @@ def check_status(response: requests.Response, what: str, *, retried: Collection[
 
     Args:
         response: The response.
-        what: What happened, in the words of a message.
+        what: The event, in the words of a message.
         retried: The statuses that another try may not meet.
 
     Raises:

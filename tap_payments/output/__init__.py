@@ -1,1 +1,1 @@
-"""What goes out: Singer messages, batches, and the progress log."""
+"""Output: Singer messages, batches, and the progress log."""

@@ -65,7 +65,7 @@ class Batches:
             Each batch that is full or closed.
 
         Raises:
-            UnwritableRecordError: If JSON cannot carry a record.
+            UnwritableRecordError: If a record cannot be encoded as JSON.
             RunError: If the storage takes no more.
         """
         last, is_full = None, False

@@ -81,7 +81,7 @@ class BufferedWriter(MsgSpecWriter):
             version: The version of the table that they belong to.
 
         Returns:
-            The function; it raises UnwritableRecordError if JSON cannot carry a record.
+            The function; it raises UnwritableRecordError if a record cannot be encoded as JSON.
         """
         message: dict[str, Any] = {"type": SingerMessageType.RECORD.value, "stream": stream, "record": None}
         if version is not None:

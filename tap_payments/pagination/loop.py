@@ -51,7 +51,7 @@ def new_paginator(rules: PagingRules, span: Span, facts: ListFacts) -> ListPagin
     Args:
         rules: How the list is paged.
         span: The span of time to read; open at both ends, it is the whole list.
-        facts: What reading other spans of the list has taught.
+        facts: Facts learnt from other spans of the list.
     """
     if rules.single_page:
         return SinglePagePaginator(rules, span, facts)

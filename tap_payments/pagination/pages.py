@@ -1,4 +1,4 @@
-"""What is asked of a list, and what reading it has taught."""
+"""Spans of time, requests for pages, the rules of paging, and facts learnt from a list."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class PagingRules:
 
 @dataclass
 class ListFacts:
-    """What reading a list has taught; carried from one span of it to the next.
+    """Facts learnt while a list is read; carried from one span of it to the next.
 
     Attributes:
         full: The length of a page that may be followed by another: the size asked for, or the server's own cap once
@@ -78,7 +78,7 @@ class ListFacts:
         ties: The maximum records of one second at the end of a page, as far as they are few.
         varies: Whether a page that was shorter than another was followed by new records.
         total: The API's own count of the whole list; None where it does not say.
-        warnings: What may be missing of the list, to follow its name, in the order in which it was noticed.
+        warnings: Possible losses, to follow the list's name, in the order in which they were noticed.
         notes: Limits that took effect, likewise.
     """
 

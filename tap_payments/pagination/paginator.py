@@ -1,4 +1,4 @@
-"""What all paginators share: the next request, those that will probably follow, and what a response says of itself."""
+"""The base of all paginators: requests, guesses of the next ones, and checks of responses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_STALLED = 100
 MAX_RECURRENCES = 20
 # Repeats of the first page at growing offsets after which the API is said to ignore them.
 MAX_REPEATS = 2
-# What `_asked` is where the list has moved: no page is as short as this.
+# The value of `_asked` where the list has moved: no page is as short as this.
 MOVED = -1
 
 
@@ -35,7 +35,7 @@ class ListPaginator(OffsetPaginator):
 
     Attributes:
         new_indexes: Indexes of the new records on the page fed last.
-        facts: What reading the list has taught.
+        facts: Facts learnt while the list is read.
     """
 
     def __init__(self, rules: PagingRules, span: Span, facts: ListFacts) -> None:
@@ -147,7 +147,7 @@ class ListPaginator(OffsetPaginator):
     def _take_page(self, page: Page) -> None:
         """Take in a page with records."""
 
-    # What contradicts what.
+    # Contradictions.
 
     def _check_filter(self, page: Page) -> None:
         """Check that the page has a record in the span of time that was asked for."""

@@ -50,7 +50,7 @@ class Field:
 
 @dataclass(frozen=True)
 class CoercionRules:
-    """What becomes of values beyond their declared types.
+    """Treatment of values that do not fit their declared types.
 
     Attributes:
         on_undeclared: Called with each field that is left out because the schema does not declare it.
@@ -71,8 +71,8 @@ def coerce_record(record: Field, values: Mapping[str, Any], rules: CoercionRules
 
     Args:
         record: The declared fields.
-        values: What arrived.
-        rules: What becomes of values beyond their types.
+        values: The values as they arrived.
+        rules: Treatment of values that do not fit.
 
     Raises:
         InvalidValueError: If a value cannot be coerced.
@@ -95,8 +95,8 @@ def coerce(field: Field, value: Any, rules: CoercionRules, place: str = "") -> A
 
     Args:
         field: The declared field.
-        value: What arrived.
-        rules: What becomes of values beyond their types.
+        value: The value as it arrived.
+        rules: Treatment of values that do not fit.
         place: The name or index of the value in what holds it.
 
     Raises:
@@ -152,7 +152,7 @@ def to_json(value: Any, encoder: msgspec.json.Encoder, declared: str) -> str:
     Args:
         value: The object or array.
         encoder: Encodes it.
-        declared: What the JSON is to be, as the error names it.
+        declared: The wanted type, as the error names it.
 
     Raises:
         InvalidValueError: If it is nested too deeply.

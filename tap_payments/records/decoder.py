@@ -31,7 +31,7 @@ MISFIT = re.compile(r" - at `\$\.data\[\d+\]\.([^.\[`]+)")
 UNKNOWN = re.compile(r"unknown field `([^`]+)` - at `\$\.data\[\d+\]`$")
 # A list whose records have ever new fields must not compile ever new decoders.
 MAX_COMPILED = 100
-# What the decoder takes in no name of a field.
+# Characters that the decoder allows in no field name.
 UNUSABLE_NAME = re.compile(r'["\\\x00-\x1f]')
 
 
@@ -67,7 +67,7 @@ class RecordDecoder:
 
         Args:
             record: The fields of a record.
-            rules: What becomes of values beyond their types.
+            rules: Treatment of values that do not fit.
             key: The field that is a record's key.
             time: The field that is a record's time.
             as_dicts: Whether records are wanted as dicts, for stream maps and flattening.
@@ -141,7 +141,7 @@ class RecordDecoder:
         return record
 
     def _compile(self) -> None:
-        """Compile the decoder; what is coerced has the type Any, and what is left out stays undecoded."""
+        """Compile the decoder; fields to coerce have the type Any, and skipped ones stay undecoded."""
         types = {name: _type_of(field) for name, field in self._fields.items() if field is not None}
         types |= dict.fromkeys(self._skipped, msgspec.Raw) | dict.fromkeys(self._coerced, Any)
         # Paging needs both even where they do not go out.

@@ -1,4 +1,4 @@
-"""The plan of a stream: what becomes of its records, by its schemas, the selection and the settings.
+"""The plan of a stream: its decoder, compiled from the schemas, the selection and the settings.
 
 Here too: hashes of personal data, record keys as messages show them, and the fields that no schema declares.
 """
@@ -31,7 +31,7 @@ CACHE_SIZE = 1 << 14
 
 
 class Plan:
-    """What becomes of the records of a stream.
+    """The decoder and the names of a stream, compiled from its schemas and settings.
 
     Attributes:
         decoder: Decodes pages and their records.
@@ -56,7 +56,7 @@ class Plan:
 
         Args:
             own: The tap's own schema, with its marks of personal data.
-            declared: What the stream declares, by `SchemaRules.declare`.
+            declared: The stream's schema, from `SchemaRules.declare`.
             selected: The selected part of it.
             keys: The key, and other fields that are never made null.
             time: The field that is a record's time.
@@ -87,7 +87,7 @@ class UndeclaredFields:
         """Note nothing yet.
 
         Args:
-            rules: What becomes of undeclared fields. Where personal data must not pass, neither may names that
+            rules: Rules for undeclared fields. Where personal data must not pass, neither may names that
                 are more than an identifier.
         """
         self._rules = rules

@@ -36,7 +36,7 @@ SCHEMAS = SchemaDirectory(schemas)
 
 @dataclass(frozen=True)
 class SchemaRules:
-    """What the settings make of the declared types.
+    """Settings that change the declared types.
 
     Attributes:
         personal_data: `keep`, `hash` or `drop`.
@@ -129,7 +129,7 @@ class SchemaRules:
 
         Args:
             own: The tap's own schema.
-            declared: What `declare` returned.
+            declared: The result of `declare`.
             selected: The selected part of it.
             keys: Fields that are never made null.
         """
@@ -191,19 +191,19 @@ def _declare_hash(own: Schema, *, is_key: bool) -> Schema:
 
 
 def declares(schema: Schema, breadcrumb: Sequence[str]) -> bool:
-    """Whether a schema declares the field at a breadcrumb; what is free in form declares none of its fields."""
+    """Whether a schema declares the field at a breadcrumb; an object of free form declares none."""
     for crumb in breadcrumb:
         schema = schema.get(crumb) or {}
     return bool(schema)
 
 
 def select_fields(name: str, schema: Schema, mask: SelectionMask) -> Schema:
-    """Return a copy of a schema with what is selected, inside arrays too, where the SDK's leaves all.
+    """Return a copy of a schema with its selected fields, inside arrays too, where the SDK's keeps all.
 
     Args:
         name: The name of the stream.
         schema: Its schema.
-        mask: What is selected.
+        mask: The SDK's selection mask.
     """
     selected = get_selected_schema(name, schema, mask)
     _deselect_in_arrays(selected, mask, ())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tap_payments.replication.state import StreamState
     from tap_payments.settings import Settings
 
-    # Reads a span; yields pages, the indexes of the new records on them, and what is not out behind each.
+    # Reads a span; yields pages, the indexes of the new records on them, and the rest of the span.
     ReadSpan = Callable[[Span], Iterator[tuple[Page, Sequence[int], Sequence[Span]]]]
 
 
@@ -93,7 +93,7 @@ def read_stream(  # noqa: PLR0913 - the facts that decide, given by name
     rules: PagingRules,
     log_once: Callable[..., None],
 ) -> Iterator[Chunk]:
-    """Return what is due of a stream, and log the limits of it.
+    """Return the chunks of a stream that are due, and log its limits.
 
     Args:
         read_span: Reads a span.
@@ -145,8 +145,8 @@ def read_incremental(read_span: ReadSpan, plan: DueSpans, *, is_filterable: bool
     Args:
         read_span: Reads a span.
         plan: The spans.
-        is_filterable: Whether the API can filter the list by time; if not, it is read whole, and what is not due is
-            left out.
+        is_filterable: Whether the API can filter the list by time; if not, it is read whole, and records
+            that are not due are left out.
     """
     if not is_filterable:
         yield from _read_whole(read_span, plan)

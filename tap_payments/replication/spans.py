@@ -50,7 +50,7 @@ class DueSpans:
     Attributes:
         spans: The spans to read, newest first; none overlaps another.
         state: The state at the moment.
-        warning: What a person is to know of the state that the run begins with; None where it is as it should be.
+        warning: A warning about the state that the run begins with; None where there is none.
     """
 
     def __init__(  # noqa: PLR0913 - the facts that decide, given by name
@@ -131,7 +131,7 @@ class DueSpans:
             state = replace(state, newest=_newer(state.newest, newest))
         if span.since in {None, self._start} and not remaining and self._shows_times:
             # A first run that goes on finds nothing more where the last record that it read has been deleted. Later
-            # the oldest time never rises: that would slow re-reading down in the middle of a round.
+            # the oldest time never becomes newer: that would slow re-reading down in the middle of a round.
             found = None if self._oldest is None or not span.covers(self._oldest) else floor(self._oldest)
             known = (found, span.until if state.replication_key_value is None else state.oldest)
             state = replace(state, oldest=min((second for second in known if second is not None), default=None))

@@ -1,4 +1,4 @@
-"""State of an INCREMENTAL stream: what is out, and what is still to be read."""
+"""State of an INCREMENTAL stream: how far it is, and the spans that are still to be read."""
 
 from __future__ import annotations
 

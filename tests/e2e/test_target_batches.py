@@ -53,7 +53,7 @@ def is_waited_for(postgres: Postgres, schema: str) -> bool:
 
 @contextmanager
 def locked(postgres: Postgres, schema: str, process: subprocess.Popen[bytes], schema_message: bytes) -> Iterator[None]:
-    """Have a target make its table, and keep it from writing to it."""
+    """Let a target make its table, and keep it from writing to it."""
     send(process, schema_message)
     until(lambda: exists(postgres, schema))
     with postgres.connect() as connection, connection.transaction():

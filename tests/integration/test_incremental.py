@@ -1,4 +1,4 @@
-"""What a run asks for again, what it leaves out, and what its STATE says of it."""
+"""Requests and records of an INCREMENTAL run, and its STATE."""
 
 from __future__ import annotations
 

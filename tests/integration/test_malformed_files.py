@@ -83,7 +83,7 @@ CATALOGS: dict[str, tuple[Callable[[], JSON], tuple[str, ...]]] = {
         (f"`{AMOUNT}.items`", "object"),
     ),
     "items that are true": (lambda: field_as({"type": "array", "items": True}), ("charges", f"`{AMOUNT}.items`")),
-    "a choice that is no list": (lambda: field_as({"anyOf": {"type": "string"}}), ("charges", f"`{AMOUNT}.anyOf`")),
+    "a choice that is not a list": (lambda: field_as({"anyOf": {"type": "string"}}), ("charges", f"`{AMOUNT}.anyOf`")),
     "required that is true": (
         lambda: field_as({"type": "object", "required": True}),
         ("charges", f"`{AMOUNT}.required`"),
@@ -94,7 +94,7 @@ CATALOGS: dict[str, tuple[Callable[[], JSON], tuple[str, ...]]] = {
     ),
     "one more key": (lambda: entry_with(key_properties=["charge_id", "occurred"]), ("charges", "`key_properties`")),
     "no key": (lambda: entry_with(key_properties=[]), ("charges", "`key_properties`", "`charge_id`")),
-    "a key that is no list": (lambda: entry_with(key_properties="charge_id"), ("charges", "`key_properties`")),
+    "a key that is not a list": (lambda: entry_with(key_properties="charge_id"), ("charges", "`key_properties`")),
     "another key in metadata": (
         lambda: entry_with(metadata=[{"breadcrumb": [], "metadata": {"table-key-properties": ["occurred"]}}]),
         ("charges", "`key_properties`", "`charge_id`"),

@@ -93,7 +93,7 @@ def test_huge_integers_are_exact(digits: int) -> None:
 )
 @pytest.mark.parametrize("way", ["unmodified", "mapped", "batch"])
 def test_deep_nesting_is_exact_or_refused(name: str, opening: str, closing: str, way: str, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"unmodified": {}, "mapped": MAPPED, "batch": {"batch_config": batch_config(tmp_path)}}[way]
+    ways: dict[str, Any] = {"unmodified": {}, "mapped": MAPPED, "batch": {"batch_config": batch_config(tmp_path)}}
     refused = 0
     # Where Python's decoders give up depends on its version: near 1,000, or, from 3.14 on, where the stack ends.
     for depth in (150, 400, 930, 20_000, 300_000):
@@ -101,7 +101,7 @@ def test_deep_nesting_is_exact_or_refused(name: str, opening: str, closing: str,
         with FakeAPI() as api:
             body = Body(f'{{"data":[{{"charge_id":"key-1","{name}":{value}}}]}}'.encode())
             api.faults.add(body, times=None, when=lambda params: params["offset"] == "0")
-            run = read_stream(api, undeclared=True, page_overlap=0, **settings)
+            run = read_stream(api, undeclared=True, page_overlap=0, **ways[way])
         if run.exit_code:
             refused += 1
             expect_one_error(run, "charges: /v1/charges ", "nested")

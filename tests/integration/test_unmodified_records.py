@@ -61,7 +61,7 @@ SDK = [
 
 @dataclass
 class Said:
-    """What a run said: all messages but STATE, with numbers as text, without the time of extraction."""
+    """Return all messages of a run but STATE, with numbers as text, without the time of extraction."""
 
     run: InProcessRun
     unmodified: int

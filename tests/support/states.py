@@ -1,4 +1,4 @@
-"""What a STATE says is out, held against what is."""
+"""STATEs held against the records that are out."""
 
 from __future__ import annotations
 

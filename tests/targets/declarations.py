@@ -36,7 +36,7 @@ class Target:
 
     @property
     def requirements(self) -> tuple[str, ...]:
-        """What to install."""
+        """The packages to install."""
         return (*(self.packages or (f"{self.name}=={self.version}",)), *self.also)
 
     @property

@@ -1,4 +1,4 @@
-"""What a target made of the tap's messages, in the words of the table."""
+"""Outcomes of a target, in the words of the table."""
 
 from __future__ import annotations
 

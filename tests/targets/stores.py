@@ -1,4 +1,4 @@
-"""What the targets need around them: an environment each, and the stores that they write to."""
+"""The targets' surroundings: an environment each, and the stores that they write to."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class Experiment:
 
     @property
     def _place(self) -> JSON:
-        """What names in braces stand for in the settings."""
+        """The values of names in braces in the settings."""
         return {
             "folder": str(self._folder),
             "work": str(self._work),

@@ -51,7 +51,7 @@ class Row(NamedTuple):
 
     @property
     def order(self) -> float:
-        """What the list comes by: records without a time come last."""
+        """The order of the list: records without a time come last."""
         return -1 if self.time is None else self.time
 
 
@@ -72,7 +72,7 @@ class Changes:
 
 @dataclass(frozen=True)
 class Lies:
-    """What an API says and does that is not so; how often is drawn from the list's own seed.
+    """Lies of an API; how often each is told is drawn from the list's own seed.
 
     Attributes:
         total: What it says of how many there are: `none`, or `honest`, or a wrong number.
