@@ -142,7 +142,7 @@ class SchemaRules:
         types = declared.get("type", [])
         kinds = {types} if isinstance(types, str) else set(types)
         kind = "".join(kinds - {"null"})
-        formats = {declared.get("format"), own.get("format") if self.amounts == TEXT else None}
+        formats = [declared.get("format"), own.get("format") if self.amounts == TEXT else None]
         if kind == "string" and MONEY_FORMAT in formats:
             kind = DECIMAL
         items = declared.get("items")

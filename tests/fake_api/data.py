@@ -53,7 +53,7 @@ def tie(records: list[Record], size: int, *, first: int = 0) -> list[Record]:
         The same list.
     """
     for record in records[first : first + size]:
-        field = next(facts.time for facts in STREAMS.values() if facts.key in record)
+        field = next(facts.time for facts in STREAMS.values() if {facts.key, facts.time} <= record.keys())
         record[field] = type(record[field])(records[first][field])
     return records
 

@@ -18,6 +18,7 @@ import pytest
 
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Fault, Hang, Status
+from tests.fake_api.providers import STREAMS
 from tests.support.in_process import expect_one_error, run_in_process
 from tests.support.states import batch_config, batch_files, expect_true_states
 from tests.support.tap_runs import TAP, TapRun, catalog_with, environment, start_tap, tap_config
@@ -389,7 +390,7 @@ def test_a_standard_output_that_does_not_block_gets_everything(arguments: list[s
             assert process.returncode == 0, stderr
             assert b"| ERROR" not in stderr
             if arguments:
-                assert len(json.loads(output)["streams"]) == 4
+                assert len(json.loads(output)["streams"]) == len(STREAMS)
             else:
                 assert output.count(b'{"type":"RECORD"') == 3_000
 

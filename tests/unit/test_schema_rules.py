@@ -58,6 +58,14 @@ def test_a_catalogs_own_types_hold_where_nothing_is_protected(rules: SchemaRules
     assert rules.declare(SCHEMAS.get_schema("charges"), schema) == schema
 
 
+def test_a_format_of_a_catalog_may_be_anything() -> None:
+    own = SCHEMAS.get_schema("charges")
+    declared = {"properties": {"amount": {"type": "string", "format": []}}}
+    (field,) = (compile_fields(KEEP, own, declared).properties or {}).values()
+    assert field is not None
+    assert (field.kind, field.is_nullable) == ("string", False)
+
+
 @pytest.mark.parametrize("name", STREAMS)
 def test_amounts_as_text_change_money_fields_alone(name: str) -> None:
     own = SCHEMAS.get_schema(name)
