@@ -65,7 +65,7 @@ def resolve_catalog(  # noqa: PLR0913 - the facts of the streams, each by its na
         else:
             warn(f"unknown stream ignored: {name[:NAME_LENGTH]!r}")
         entry["metadata"] = [
-            {"breadcrumb": list(breadcrumb), "metadata": said} for breadcrumb, said in metadata.items()
+            {"breadcrumb": list(breadcrumb), "metadata": values} for breadcrumb, values in metadata.items()
         ]
     return resolved
 
@@ -86,12 +86,12 @@ def _resolve_name(entry: dict[str, Any], log: Callable[[str], None]) -> str:
 def _resolve_selection(entry: Mapping[str, Any], metadata: Metadata) -> None:
     """Copy the selection of entry and schema into the metadata, which the SDK reads; false anywhere deselects."""
     schema = entry["schema"]
-    said = {place.get("selected") for place in (metadata.get((), {}), entry, schema)}
+    flags = {holder.get("selected") for holder in (metadata.get((), {}), entry, schema)}
     fields = list(_deselected_fields(schema, ()))
-    if False in said:
+    if False in flags:
         metadata.setdefault((), {})["selected"] = False
     # An entry without metadata is selected, and is not any more once it has some.
-    elif (True in said) if metadata else fields:
+    elif (True in flags) if metadata else fields:
         metadata.setdefault((), {})["selected"] = True
     for breadcrumb in fields:
         metadata.setdefault(breadcrumb, {})["selected"] = False
@@ -140,7 +140,7 @@ def _resolve_method(
         raise RunError(f"{name}: the catalog's replication method is not offered: use {INCREMENTAL} or {FULL_TABLE}")
     is_incremental = INCREMENTAL in methods or (key and not methods)
     if is_incremental and not offered:
-        log(f"{name}: always FULL_TABLE: the list has no time filter")
+        log(f"{name}: always FULL_TABLE: the stream offers no replication key")
     if not is_incremental or not offered:
         entry |= {"replication_method": FULL_TABLE, "replication_key": None}
         return

@@ -27,7 +27,7 @@ from tap_payments.pagination.loop import new_paginator, read_pages
 from tap_payments.pagination.pages import WHOLE, ListFacts, PageToken, PagingRules, Span
 from tap_payments.records.page import Page, read_page
 from tap_payments.records.plan import Plan
-from tap_payments.records.schema import SCHEMAS, declares, select_fields
+from tap_payments.records.schema import SCHEMAS, DeclaredSchema, declares, select_fields
 from tap_payments.replication.reading import read_stream
 from tap_payments.replication.state import write_state
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
     import requests
-    from singer_sdk import Tap
+    from singer_sdk import StreamSchema, Tap
     from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import CatalogEntry, RecordMessage, SchemaMessage
@@ -59,17 +59,18 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     primary_keys: ClassVar[Sequence[str]] = ()
     time_field: ClassVar[str]
     valid_replication_keys: ClassVar[Sequence[str]] = ()
+    schema: ClassVar[StreamSchema[str]] = DeclaredSchema(SCHEMAS)
 
     extra_retry_statuses = (429, 500, 502, 503, 504)
     # The plan has conformed types already, nested ones too; the SDK would make null of numbers beyond a float.
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE
-    # A STATE goes out with each page that takes its part off what is unread.
+    # The stream writes STATE itself, after each page that changes it.
     STATE_MSG_FREQUENCY = sys.maxsize
 
     def __init__(self, tap: Tap) -> None:
         """Create the stream of a tap, whose sync it takes part in."""
         super().__init__(tap)
-        self._local = ThreadSession()
+        self._thread_session = ThreadSession()
         self._counts: StreamProgress
         self._write_unmodified: Callable[[Record], None] | None = None
         self._record_key = ""
@@ -129,7 +130,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @property
     @override
     def requests_session(self) -> requests.Session:
-        return self._local.session
+        return self._thread_session.session
 
     @override
     def get_url_params(self, context: Context | None, next_page_token: PageToken | None) -> dict[str, Any]:
@@ -276,8 +277,8 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             return
         if page.has_unreadable_times and self.replication_key:
             message = (
-                f"{self.name}: a record's `{self.time_field}` is neither Unix seconds nor ISO 8601, as times in "
-                "milliseconds are not, so it sets no bookmark: a list of such records is read whole in each run"
+                f"{self.name}: a record's `{self.time_field}` is neither Unix seconds nor ISO 8601 (milliseconds are "
+                "not supported), so it sets no bookmark: a list of such records is read whole in each run"
             )
             self.sync_context.log_once(message, level=logging.WARNING)
         for index in chunk.indexes:
@@ -338,7 +339,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @cached_property
     def can_write_unmodified(self) -> bool:
-        """Whether nothing is left to the SDK: stream maps, flattening, deselection in objects that are free in form."""
+        """Whether records need nothing of the SDK: stream maps, flattening, deselection in objects of free form."""
         maps = self.stream_maps
         return (
             len(maps) == 1
@@ -361,7 +362,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @override
     def _generate_schema_messages(self) -> Generator[SchemaMessage, None, None]:
-        """Declare no key as an empty list: targets made with singer-python require one."""
+        """Replace missing key properties with an empty list, which targets made with singer-python require."""
         for message in super()._generate_schema_messages():
             message.key_properties = message.key_properties or []
             yield message
@@ -382,7 +383,8 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             raise self._record_failure(what) from None
 
     def _unwritable(self) -> StreamError:
-        return self._record_failure(", which cannot be encoded as JSON: it is nested too deeply")
+        key = self._plan.format_key(self._record_key)
+        return self.failure(f"record {key} cannot be encoded as JSON: it is nested too deeply")
 
     # BATCH messages.
 
@@ -428,7 +430,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         self._write_state()
 
     def _write_state(self) -> None:
-        """Write a STATE though it has not changed, as the SDK does not: many targets forget theirs at each RECORD."""
+        """Write a STATE even if it is unchanged, unlike the SDK: many targets drop theirs at each RECORD."""
         _ = self.stream_state  # Adds the stream to the state.
         self._tap.write_message(StateMessage(value=self.tap_state))
 
@@ -439,15 +441,15 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @override
     def _increment_stream_state(self, latest_record: Record, *, context: Context | None = None) -> None:
-        """Leave the bookmark to `_promote`: records come newest first, so the last one's time is no bookmark."""
+        """Leave the bookmark to `_promote`: records come newest first, so the last one's time is not the bookmark."""
 
     @override
     def _write_starting_replication_value(self, context: Context | None) -> None:
-        """Leave the start of a run to the replication plan."""
+        """Leave the start of a run to `DueSpans`."""
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
-        """Set no limit to bookmarks here: the replication plan does."""
+        """Set no limit to bookmarks here: `DueSpans` does."""
 
     @override
     def _write_activate_version_message(self, full_table_version: int) -> None:

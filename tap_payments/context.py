@@ -61,7 +61,7 @@ class SyncContext:
             is_filterable=listing.filter_field is not None,
             shows_filter_time=listing.filter_field == time_field,
             earliest=settings.provider.earliest,
-            now=self.started,
+            started=self.started,
         )
 
     def new_fetcher(

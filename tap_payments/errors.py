@@ -104,7 +104,7 @@ class InvalidValueError(Exception):
         self.never_null = False
 
     def within(self, part: str) -> InvalidValueError:
-        """Note that the field stands inside another, or in a place of an array."""
+        """Note that the field is inside another, or an item of an array."""
         dot = "." if self.path and not self.path.startswith("[") else ""
         self.path = f"{part}{dot}{self.path}"
         return self
@@ -133,25 +133,25 @@ def format_key(key: object) -> str:
 
 
 def describe_error(error: Exception) -> str:
-    """Return the one line that reports an error; of one that is not known, its kind and place alone."""
+    """Return the one line that reports an error; of one that is not known, its kind and origin alone."""
     if isinstance(error, RunError | StreamError | ConfigValidationError):
         message = str(error)
     elif isinstance(error, MappingError):
         message = f"setting `stream_maps` must hold maps that the SDK can read: {type(error).__name__}"
     else:
-        message = f"internal error: {_place(error)}"
+        message = f"internal error: {_origin(error)}"
     # What an API put into a key or the name of a field must not look like more lines.
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in message)
 
 
-def _place(error: Exception) -> str:
+def _origin(error: Exception) -> str:
     """Return the kind of an error and the line of the package that it came up in, and nothing of its text."""
-    package, place = Path(__file__).parent, "an unknown place"
+    package, origin = Path(__file__).parent, "an unknown place"
     for frame in traceback.extract_tb(error.__traceback__):
         file = Path(frame.filename)
         if file.is_relative_to(package):
-            place = f"{file.relative_to(package).as_posix()}:{frame.lineno}"
-    return f"{type(error).__name__} in {place}"
+            origin = f"{file.relative_to(package).as_posix()}:{frame.lineno}"
+    return f"{type(error).__name__} in {origin}"
 
 
 def describe_status(status: int) -> str:

@@ -12,12 +12,10 @@ from singer_sdk import typing as th
 
 from tap_payments import __version__
 from tap_payments.providers import PROVIDERS, Provider
-from tap_payments.records.timestamps import read_iso
+from tap_payments.records.timestamps import DAY, read_iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-DAY = 86_400  # seconds
 
 # A `$` also matches before a line break at the end, which `(?!\n)` rules out.
 NOT_BLANK = r"\S"
@@ -198,8 +196,7 @@ class Settings:
         base_url: Ends in a slash.
         start: `start_date` in Unix seconds, rounded down.
         lookback: `lookback_days` in seconds.
-    What changes declared types (`amounts`) is read by `records.declarations`, which discovery needs before a
-    configuration is valid.
+    `amounts` is read by `records.schema.SchemaRules`, since discovery runs before the configuration is validated.
     """
 
     provider: Provider

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
-
 from tap_payments.client import PaymentsStream
-from tap_payments.records.schema import SCHEMAS, DeclaredSchema
-
-if TYPE_CHECKING:
-    from singer_sdk import StreamSchema
 
 
 class ChargesStream(PaymentsStream):
@@ -16,10 +10,9 @@ class ChargesStream(PaymentsStream):
 
     name = "charges"
     path = "charges"
-    primary_keys: ClassVar[tuple[str, ...]] = ("charge_id",)
-    time_field: ClassVar[str] = "occurred"
-    valid_replication_keys: ClassVar[tuple[str, ...]] = ("occurred",)
-    schema: ClassVar[StreamSchema[str]] = DeclaredSchema(SCHEMAS)
+    primary_keys = ("charge_id",)
+    time_field = "occurred"
+    valid_replication_keys = (time_field,)
 
 
 class CustomersStream(PaymentsStream):
@@ -27,10 +20,9 @@ class CustomersStream(PaymentsStream):
 
     name = "customers"
     path = "customers"
-    primary_keys: ClassVar[tuple[str, ...]] = ("customer_id",)
-    time_field: ClassVar[str] = "first_seen"
-    valid_replication_keys: ClassVar[tuple[str, ...]] = ("first_seen",)
-    schema: ClassVar[StreamSchema[str]] = DeclaredSchema(SCHEMAS)
+    primary_keys = ("customer_id",)
+    time_field = "first_seen"
+    valid_replication_keys = (time_field,)
 
 
 class ProductsStream(PaymentsStream):
@@ -38,9 +30,8 @@ class ProductsStream(PaymentsStream):
 
     name = "products"
     path = "products"
-    primary_keys: ClassVar[tuple[str, ...]] = ("product_id",)
-    time_field: ClassVar[str] = "first_seen"
-    schema: ClassVar[StreamSchema[str]] = DeclaredSchema(SCHEMAS)
+    primary_keys = ("product_id",)
+    time_field = "first_seen"
 
 
 class SubscriptionsStream(PaymentsStream):
@@ -48,10 +39,9 @@ class SubscriptionsStream(PaymentsStream):
 
     name = "subscriptions"
     path = "subscriptions"
-    primary_keys: ClassVar[tuple[str, ...]] = ("subscription_id",)
-    time_field: ClassVar[str] = "first_seen"
-    valid_replication_keys: ClassVar[tuple[str, ...]] = ("first_seen",)
-    schema: ClassVar[StreamSchema[str]] = DeclaredSchema(SCHEMAS)
+    primary_keys = ("subscription_id",)
+    time_field = "first_seen"
+    valid_replication_keys = (time_field,)
 
 
 STREAMS: dict[str, type[PaymentsStream]] = {

@@ -95,7 +95,7 @@ class TapPayments(Tap):
             self.logger.warning(
                 "the state has no `bookmarks`, so streams begin at the beginning: use the value of a STATE message"
             )
-        # Null counts as missing: some targets write it, and the SDK would take it for a bookmark.
+        # Nulls, which some targets write, are dropped: the SDK would take one for a bookmark.
         bookmarks = {
             name: {key: value for key, value in (bookmark or {}).items() if value is not None}
             for name, bookmark in (state.get("bookmarks") or {}).items()
@@ -154,7 +154,7 @@ class TapPayments(Tap):
     def _env_var_config(self) -> dict[str, Any]:
         """The settings in the environment.
 
-        The SDK would take every text for a boolean, and end at a number that is none without naming the setting.
+        The SDK reads any text as a boolean, and fails on an invalid number without naming the setting.
         """
         self.append_builtin_config(self.config_jsonschema)
         declared = self.config_jsonschema["properties"]

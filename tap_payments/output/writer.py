@@ -1,7 +1,7 @@
 """The message writer, and the fast path of a record to it.
 
-Messages are collected and go out together: with every message that is no record, at the end of a page, and when there
-are many.
+Messages are collected and written together: with every message that is not a record, at the end of a page, and when
+there are many.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class AnchoredPaginator(UnanchoredPaginator):
 
     max_restarts = 20
     # Whether records without a time, which no filter shows, are looked for at the bottom of the whole list.
-    _looks_below = False
+    _reads_bottom = False
 
     @override
     def _begin(self) -> None:
@@ -37,13 +37,13 @@ class AnchoredPaginator(UnanchoredPaginator):
     @property
     @override
     def remaining(self) -> Sequence[Span]:
-        if self._finished or self._boundary is None or not (self._falls or self._looks_below):
+        if self._finished or self._boundary is None or not (self._falls or self._reads_bottom):
             return super().remaining
-        return [Span(self._whole.since, self._boundary + 1)]
+        return [Span(self._requested.since, self._boundary + 1)]
 
     @override
     def _is_joined(self, page: Page) -> bool:
-        if self._looks_below and any(time is not None and time >= (self._boundary or 0) for time in page.times):
+        if self._reads_bottom and any(time is not None and time >= (self._boundary or 0) for time in page.times):
             return True
         return super()._is_joined(page)
 
@@ -75,10 +75,10 @@ class AnchoredPaginator(UnanchoredPaginator):
         return max(above if top is None else min(above, top + 1), 0)
 
     @override
-    def _lose(self, page: Page) -> None:
+    def _step_back(self, page: Page) -> None:
         """Go to the boundary; where that brought nothing back, above all that is known, and to the top of the span."""
         if not self._falls:
-            super()._lose(page)
+            super()._step_back(page)
         elif self._value > 0:
             self._anchor_above(self._boundary)
         else:
@@ -91,8 +91,8 @@ class AnchoredPaginator(UnanchoredPaginator):
 
     @override
     def _overrun(self, largest: int) -> None:
-        if self._looks_below:
-            self.note_unread()
+        if self._reads_bottom:
+            self._note_unread()
             self._finished = True
         elif self._falls:
             raise UnreadableListError(
@@ -110,11 +110,11 @@ class AnchoredPaginator(UnanchoredPaginator):
             return
         offset = max(self._taken - self._rules.overlap, 0)
         if not self._is_in_reach(offset):
-            self.note_unread()
+            self._note_unread()
             return
-        self._finished, self._looks_below = False, True
+        self._finished, self._reads_bottom = False, True
         self._is_anchored = self._falls = False
-        self._until = self._tail = None
+        self._until = self._last_second = None
         self._deepest = -1
         self._jump(offset)
-        self._asked = self._rules.overlap
+        self._expected_overlap = self._rules.overlap

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Fetch = Callable[[PageToken, Callable[[Page], None]], Page]
 
 
-class SinglePagePaginator(UnanchoredPaginator):
+class UnpagedListPaginator(UnanchoredPaginator):
     """Takes the one page of a list."""
 
     @override
@@ -54,7 +54,7 @@ def new_paginator(rules: PagingRules, span: Span, facts: ListFacts) -> ListPagin
         facts: Facts learnt from other spans of the list.
     """
     if rules.single_page:
-        return SinglePagePaginator(rules, span, facts)
+        return UnpagedListPaginator(rules, span, facts)
     can_anchor = rules.is_filterable and rules.shows_filter_time and rules.overlap
     return (AnchoredPaginator if can_anchor else UnanchoredPaginator)(rules, span, facts)
 
@@ -75,7 +75,7 @@ def read_pages(
         ahead: How many of these there may be.
 
     Yields:
-        Each page, the indexes of the records on it that are new, and the part of the span that is not out behind it.
+        Each page, the indexes of the records on it that are new, and the part of the span that is still to be read.
 
     Raises:
         UnreadableListError: If the list cannot be read whole.

@@ -42,7 +42,7 @@ class PageToken(NamedTuple):
 
 @dataclass(frozen=True)
 class PagingRules:
-    """How a list is paged; the same for all spans of it.
+    """Parameters and limits of a list's paging; the same for all its spans.
 
     Attributes:
         page_size: Records asked for a page.
@@ -53,7 +53,7 @@ class PagingRules:
         is_filterable: Whether the list can be asked for a span of time.
         shows_filter_time: Whether records show the time that the API filters by.
         earliest: Unix second below which records are too few to be worth windows of their own.
-        now: Unix second of the run's start.
+        started: Unix second of the run's start.
     """
 
     page_size: int
@@ -64,7 +64,7 @@ class PagingRules:
     is_filterable: bool = False
     shows_filter_time: bool = False
     earliest: int = 0
-    now: int = 0
+    started: int = 0
 
 
 @dataclass
@@ -75,7 +75,7 @@ class ListFacts:
         full: The length of a page that may be followed by another: the size asked for, or the server's own cap once
             that is known.
         longest: The length of the longest page.
-        ties: The maximum records of one second at the end of a page, as far as they are few.
+        longest_group: The maximum records of one second at the end of a page, as far as they are few.
         varies: Whether a page that was shorter than another was followed by new records.
         total: The API's own count of the whole list; None where it does not say.
         warnings: Possible losses, to follow the list's name, in the order in which they were noticed.
@@ -84,12 +84,13 @@ class ListFacts:
 
     full: int
     longest: int = 0
-    ties: int = 0
+    longest_group: int = 0
     varies: bool = False
     total: int | None = None
+    # Ordered sets.
     warnings: dict[str, None] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
 
     def warn(self, warning: str) -> None:
-        """Note what may be missing."""
+        """Add a warning, once."""
         self.warnings[warning] = None

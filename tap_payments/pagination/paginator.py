@@ -23,7 +23,7 @@ MAX_STALLED = 100
 MAX_RECURRENCES = 20
 # Repeats of the first page at growing offsets after which the API is said to ignore them.
 MAX_REPEATS = 2
-# The value of `_asked` where the list has moved: no page is as short as this.
+# The value of `_expected_overlap` where the list has moved: no page is as short as this.
 MOVED = -1
 
 
@@ -53,7 +53,7 @@ class ListPaginator(OffsetPaginator):
 
     def _begin(self) -> None:
         """Begin at the top of a span of which nothing is known."""
-        # One second wider than the span: a filter may leave its ends out. No second before 1970 is asked for.
+        # One second wider than the span: a filter may leave its ends out. Some servers refuse a second before 1970.
         since, until = self._span
         self._since = None if since is None else max(since - 1, 0)
         self._until = None if until is None else max(until + 1, 0)
@@ -65,14 +65,14 @@ class ListPaginator(OffsetPaginator):
         self._lowest = inf
         self._last_value = self._deepest = -1
         # The second that the last page ends with; None where any known record joins.
-        self._tail: int | None = None
+        self._last_second: int | None = None
         self._jump(0)
 
     def _jump(self, offset: int) -> None:
         """Go to an offset where nothing that was asked for before is expected."""
-        self._value, self._asked = offset, MOVED
-        # Whether the last page is of one second.
-        self._is_tied = False
+        self._value, self._expected_overlap = offset, MOVED
+        # Whether records of one second fill the last page, but for its first record.
+        self._fills_page = False
 
     @property
     def token(self) -> PageToken:
@@ -80,9 +80,13 @@ class ListPaginator(OffsetPaginator):
         return PageToken(self._value, self._since, self._until)
 
     @property
+    def _is_filtered(self) -> bool:
+        return self._since is not None or self._until is not None
+
+    @property
     @abstractmethod
     def remaining(self) -> Sequence[Span]:
-        """The part of the span that is not known to be out."""
+        """The part of the span that is still to be read."""
 
     def guesses(self, count: int) -> list[PageToken]:
         """Return the tokens that follow `token` if the pages to come are as long as the last, full one.
@@ -106,7 +110,7 @@ class ListPaginator(OffsetPaginator):
     def _stride(self) -> int:
         """The usual distance from a full page to the next."""
         overlap = self._rules.overlap
-        return max(1, self.facts.full - overlap - (self.facts.ties if overlap else 0))
+        return max(1, self.facts.full - overlap - (self.facts.longest_group if overlap else 0))
 
     @override
     def advance(self, response: Page) -> None:  # type: ignore[override]  # fed pages, so that it stays pure
@@ -116,8 +120,8 @@ class ListPaginator(OffsetPaginator):
             response: The page.
 
         Raises:
-            ContradictionError: If the response cannot be believed; nothing has changed then, and the same token may
-                be fed again.
+            ContradictionError: If the response cannot be believed; the position has not changed then, and the same
+                token may be fed again.
             UnreadableListError: If the rest of the list cannot be reached.
         """
         page = response
@@ -125,12 +129,12 @@ class ListPaginator(OffsetPaginator):
         if not page.keys and (contradiction := self._contradiction(page)) is not None:
             raise contradiction
         self.new_indexes = []
-        is_whole = self._since is self._until is None
+        is_filtered = self._is_filtered
         if not page.keys:
             self._take_empty(page)
         elif not self._ignores_offset(page):
             self._take_page(page)
-        if is_whole:
+        if not is_filtered:
             self.facts.total = page.total
         self._page_count += 1
         self._stalled += 1
@@ -151,7 +155,7 @@ class ListPaginator(OffsetPaginator):
 
     def _check_filter(self, page: Page) -> None:
         """Check that the page has a record in the span of time that was asked for."""
-        if not self._rules.shows_filter_time or self._since is self._until is None:
+        if not (self._rules.shows_filter_time and self._is_filtered):
             return
         asked = Span(self._since, self._until)
         times = [floor(time) for time in page.times if time is not None]
@@ -167,8 +171,7 @@ class ListPaginator(OffsetPaginator):
             return ContradictionError(f"its list ends after {reached} records while its `has_more` is true")
         if not self._rules.check_total or page.total is None or page.total <= reached:
             return None
-        is_filtered = not (self._since is self._until is None)
-        if is_filtered and self.facts.total is not None and page.total >= self.facts.total:
+        if self._is_filtered and self.facts.total is not None and page.total >= self.facts.total:
             return None  # It counts the whole list, whatever the filter.
         what = f"its list ends after {reached} records while its `total_count` is {page.total}"
         return ContradictionError(what, TOTAL_ADVICE)

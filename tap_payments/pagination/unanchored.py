@@ -1,8 +1,9 @@
 """The paginator for lists that cannot be anchored by time.
 
-The API cannot filter them, or filters by a time that the records do not show, or their times rise. Where pages do not
-join, reading goes back a page at a time until one does. Where the largest offset comes before the end, the span is cut
-into windows by the filter alone, never by trust in the order of the list.
+The API cannot filter them, or filters by a time that the records do not show, or `page_overlap` is 0; and lists whose
+times turn out not to fall. Where pages do not join, reading goes back a page at a time until one does. Where the
+largest offset comes before the end, the span is cut into windows by the filter alone, never by trust in the order of
+the list.
 
 Words: *known* are the records of the last pages and of the boundary; the *boundary* is the oldest second read; *news*
 are records that are not known. A page is *joined* where nothing can lie between it and what was read before.
@@ -44,62 +45,61 @@ ORDER_WARNING = (
 class UnanchoredPaginator(ListPaginator):
     """Reads a list by offsets, and by windows of time where it is longer than the largest offset."""
 
-    # Returns to the top of the span after which the list is unreadable. Near the top of a list that moves, going back a
-    # page is often one.
+    # Maximum restarts of a span. More than with anchors: near the top of a list that moves, a step back is a restart.
     max_restarts = 100
 
     def __init__(self, rules: PagingRules, span: Span, facts: ListFacts) -> None:
         # The span of which `_span` is the window under way, and the second from which that window is measured.
-        self._whole = span
-        self._top = rules.now if span.until is None else span.until
-        # The keys of the pass that did not fit.
-        self._sent: set[str] = set()
+        self._requested = span
+        self._top = rules.started if span.until is None else span.until
+        # The keys emitted by the pass that did not fit.
+        self._emitted_before: set[str] = set()
         super().__init__(rules, span, facts)
 
     @override
     def _begin(self) -> None:
         super()._begin()
         # The times of the records of this pass, as far as windows may be needed.
-        self._pass: dict[str, float | None] = {}
+        self._pass_times: dict[str, float | None] = {}
 
     @property
     @override
     def remaining(self) -> Sequence[Span]:
-        return [] if self._finished else [Span(self._whole.since, self._span.until)]
+        return [] if self._finished else [Span(self._requested.since, self._span.until)]
 
     @override
     def _take_empty(self, page: Page) -> None:
         if self._last is None and self._has_vanished:
             raise ContradictionError("its list is empty after records of it came")
-        if self._last is None or self._asked == 0:
+        if self._last is None or self._expected_overlap == 0:
             self._end(page)
         else:
-            self._lose(page)
+            self._step_back(page)
 
     @override
     def _take_page(self, page: Page) -> None:
         if self._last is None or not self._rules.overlap or self._is_joined(page):
             self._accept(page)
         else:
-            self.facts.varies = self.facts.varies or self._asked == 0
-            self._lose(page)
+            self.facts.varies = self.facts.varies or self._expected_overlap == 0
+            self._step_back(page)
 
     def _accept(self, page: Page) -> None:
         """Take a page's news, and choose the next request."""
         news = [index for index, key in enumerate(page.keys) if key not in self._known]
         length = len(page.keys)
         below = self._value + length
-        is_end = bool(self._rules.overlap) and not news and length <= self._asked
-        if self._is_tied and self._last and page.keys != self._last.keys[-self._asked :]:
+        is_end = bool(self._rules.overlap) and not news and length <= self._expected_overlap
+        if self._fills_page and self._last and page.keys != self._last.keys[-self._expected_overlap :]:
             self.facts.warn(ORDER_WARNING)
         # Where pages vary in length, the page may have been cut: what lies below it is looked at too.
         if is_end and not (self.facts.varies and self._is_in_reach(below)):
             self._end(page)
             return
         self._falls = self._falls and is_falling(page.times)
-        self.new_indexes = [index for index in news if page.keys[index] not in self._sent]
+        self.new_indexes = [index for index in news if page.keys[index] not in self._emitted_before]
         if self._rules.is_filterable and self._rules.max_offset is not None:
-            self._pass.update(zip(page.keys, page.times, strict=True))
+            self._pass_times.update(zip(page.keys, page.times, strict=True))
         self._remember(page, news)
         if is_end:
             self._go_to(below)
@@ -112,7 +112,7 @@ class UnanchoredPaginator(ListPaginator):
         The records of one second may have changed places, so one of them proves nothing: a newer one must come along,
         except at the top.
         """
-        tail = self._tail if self._value else None
+        tail = self._last_second if self._value else None
         return any(
             key in self._known and (tail is None or (time is not None and floor(time) > tail))
             for key, time in zip(page.keys, page.times, strict=True)
@@ -153,8 +153,8 @@ class UnanchoredPaginator(ListPaginator):
         recent = len(self._known) - count
         self._known = {
             key: second
-            for place, (key, second) in enumerate(self._known.items())
-            if place >= recent or (second is not None and second <= kept)
+            for index, (key, second) in enumerate(self._known.items())
+            if index >= recent or (second is not None and second <= kept)
         }
 
     def _step(self, page: Page) -> None:
@@ -163,15 +163,15 @@ class UnanchoredPaginator(ListPaginator):
         group = group_length(page) if overlap and self._falls else 0
         is_full = length >= facts.full
         if group <= facts.full // TIE_SHARE:
-            facts.ties = max(facts.ties, group)
-        step = length - overlap - (max(group, facts.ties) if is_full and group else group)
+            facts.longest_group = max(facts.longest_group, group)
+        step = length - overlap - (max(group, facts.longest_group) if is_full and group else group)
         if is_full and group and (step < 1 or 2 * step < length - overlap) and self._anchor():
             return
-        self._tail = floor(page.times[-1] or 0) if group else None
-        self._is_tied = length > 1 and length - group <= 1
-        if self._is_tied:
+        self._last_second = floor(page.times[-1] or 0) if group else None
+        self._fills_page = length > 1 and length - group <= 1
+        if self._fills_page:
             # No record above that second can come along.
-            self._tail, step = None, length - overlap
+            self._last_second, step = None, length - overlap
             if is_full:
                 self.facts.warn(ORDER_WARNING)
         self._go_to(self._value + max(1, step))
@@ -188,7 +188,7 @@ class UnanchoredPaginator(ListPaginator):
                 self._overrun(largest)
                 return
             offset = largest
-        self._asked = self._value + length - offset
+        self._expected_overlap = self._value + length - offset
         self._value = offset
 
     def _is_in_reach(self, offset: int) -> bool:
@@ -213,7 +213,7 @@ class UnanchoredPaginator(ListPaginator):
         self._has_vanished |= len(self._known) >= self.facts.full
         self._begin()
 
-    def _lose(self, page: Page) -> None:
+    def _step_back(self, page: Page) -> None:
         """Go back a page; begin again with what stands at the top."""
         if self._value > 0:
             self._jump(max(0, self._value - self._stride))
@@ -230,35 +230,35 @@ class UnanchoredPaginator(ListPaginator):
             raise UnreadableListError(
                 f"the list is longer than the largest offset, {largest}, and the API cannot filter it by time"
             )
-        times = [time for time in self._pass.values() if time is not None]
-        if len(times) < len(self._pass):
+        times = [time for time in self._pass_times.values() if time is not None]
+        if len(times) < len(self._pass_times):
             self.facts.warn("has records without a time, which windows of time do not show: some may be missed")
-        if self._whole == WHOLE:
-            self.note_unread()
+        if self._requested == WHOLE:
+            self._note_unread()
         if self._span.until is None:
             # Open at the top, the first window is measured from the newest record, if that came first; else from now.
-            is_first = not self._sent and self._falls and times
-            self._top = min(self._rules.now, floor(max(times)) + 1) if is_first else self._rules.now
+            is_first = not self._emitted_before and self._falls and times
+            self._top = min(self._rules.started, floor(max(times)) + 1) if is_first else self._rules.started
         length = self._top - (self._bottom if self._span.since is None else self._span.since)
-        if length <= 1 and (self._span.until is not None or self._top == self._rules.now):
+        if length <= 1 and (self._span.until is not None or self._top == self._rules.started):
             raise UnreadableListError(
                 f"more records than the largest offset, {largest}, reaches lie between the seconds "
                 f"{self._since} and {self._until}, or the API does not honour the filter by time: they "
                 "cannot all be read"
             )
         read = int((self._top - min(times)) * FILL) if self._falls and times else 0
-        self._sent = set(self._pass)
+        self._emitted_before = set(self._pass_times)
         self._open_window(read if 0 < read < length else max(1, length // 2))
 
     @property
     def _bottom(self) -> int:
         """The second down to which windows are measured."""
-        return self._rules.earliest if self._whole.since is None else self._whole.since
+        return self._rules.earliest if self._requested.since is None else self._requested.since
 
     def _open_window(self, length: int) -> None:
         """Begin with a window of so many seconds below `_top`."""
         since = self._top - length
-        self._span = Span(self._whole.since if since <= self._bottom else since, self._span.until)
+        self._span = Span(self._requested.since if since <= self._bottom else since, self._span.until)
         self._has_vanished = False
         self._begin()
 
@@ -266,15 +266,15 @@ class UnanchoredPaginator(ListPaginator):
     def _end(self, page: Page) -> None:
         super()._end(page)
         since = self._span.since
-        if since is None or since == self._whole.since:
+        if since is None or since == self._requested.since:
             return
         self._finished = False
-        count, length = len(self._pass), self._top - since
+        count, length = len(self._pass_times), self._top - since
         factor = min(GROWTH, FILL * (self._rules.max_offset or 0) / count) if count else GROWTH
         self._top, self._span = since, Span(since, since)
         self._open_window(max(1, int(length * factor)))
 
-    def note_unread(self) -> None:
+    def _note_unread(self) -> None:
         """Note that records which a filter by time hides are out of reach."""
         note = (
             f"is longer than the largest offset, {self._rules.max_offset}: records without a time, if it has any, are "

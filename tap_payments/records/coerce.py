@@ -90,14 +90,14 @@ def coerce_record(record: Field, values: Mapping[str, Any], rules: CoercionRules
     return coerced
 
 
-def coerce(field: Field, value: Any, rules: CoercionRules, place: str = "") -> Any:
+def coerce(field: Field, value: Any, rules: CoercionRules, name: str = "") -> Any:
     """Return a value of the declared type of a field.
 
     Args:
         field: The declared field.
         value: The value as it arrived.
         rules: Treatment of values that do not fit.
-        place: The name or index of the value in what holds it.
+        name: The name of the value in its object, or its index in its array.
 
     Raises:
         InvalidValueError: If the value, or one in it, cannot be coerced.
@@ -109,7 +109,7 @@ def coerce(field: Field, value: Any, rules: CoercionRules, place: str = "") -> A
     except InvalidValueError as error:
         error.never_null = field.is_key or not field.is_nullable
         if error.never_null or rules.on_invalid is None:
-            raise error.within(place) from None
+            raise error.within(name) from None
         rules.on_invalid(field.path, error)
         return None
     if field.is_hashed and coerced is not None and rules.hash_value is not None:
@@ -180,7 +180,7 @@ def to_number(value: Any) -> int | Decimal | None:
     """Return a number, which may arrive as text; None for an empty text.
 
     Raises:
-        InvalidValueError: If it is none.
+        InvalidValueError: If it is not a number.
     """
     if type(value) is int or isinstance(value, Decimal):
         return value
@@ -198,7 +198,7 @@ def to_integer(value: Any) -> int | None:
     """Return an integer, which may arrive as text or with zeros behind its point; None for an empty text.
 
     Raises:
-        InvalidValueError: If it is none.
+        InvalidValueError: If it is not an integer.
     """
     number = to_number(value)
     if number is None or number == int(number):
@@ -210,7 +210,7 @@ def to_decimal(value: Any) -> str | None:
     """Return the exact text of a number; None for an empty text.
 
     Raises:
-        InvalidValueError: If it is no number.
+        InvalidValueError: If it is not a number.
     """
     if isinstance(value, str):
         if value == "":
@@ -227,7 +227,7 @@ def to_boolean(value: Any) -> bool | None:
     """Return the boolean of 1, 0 or a text; None for an empty text.
 
     Raises:
-        InvalidValueError: If it is none.
+        InvalidValueError: If it is not a boolean.
     """
     if isinstance(value, str) and value in FLAGS:
         return FLAGS[value]
@@ -240,7 +240,7 @@ def to_object(value: Any) -> dict[str, Any] | None:
     """Return an object, which PHP sends as an array if its keys count from 0, or it is empty; None for an empty text.
 
     Raises:
-        InvalidValueError: If it is none.
+        InvalidValueError: If it is not an object.
     """
     if value == "":
         return None
@@ -255,7 +255,7 @@ def to_array(value: Any) -> list[Any] | None:
     """Return an array, which PHP sends as an object if its keys have a gap; None for an empty text.
 
     Raises:
-        InvalidValueError: If it is none.
+        InvalidValueError: If it is not an array.
     """
     if value == "":
         return None

@@ -54,9 +54,9 @@ class Body(msgspec.Struct):
 class RecordDecoder:
     """Decodes the pages of a stream, and its records into what goes out.
 
-    The decoder checks types by itself. It is strict at first: where a record does not fit, it is compiled anew with
-    the field as one that is coerced, or left out if the schema does not declare it. A page that no decoder fits is
-    decoded into dicts, which are coerced field by field.
+    Types are checked by a compiled msgspec decoder. It is strict at first: a field that does not fit is compiled anew
+    as one to coerce, an undeclared field as one to skip. A page that fits no decoder is decoded into dicts, which are
+    coerced field by field.
 
     Attributes:
         key: The field that is a record's key.
@@ -95,8 +95,8 @@ class RecordDecoder:
 
         Raises:
             RecursionError: If it is nested too deeply.
-            msgspec.DecodeError: If it is no JSON that the decoder takes, or not the documented body.
-            UnicodeDecodeError: If it is no UTF-8.
+            msgspec.DecodeError: If the decoder does not take it as JSON, or it is not the documented body.
+            UnicodeDecodeError: If it is not UTF-8.
         """
         while True:
             decoder = self._decoder

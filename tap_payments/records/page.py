@@ -1,6 +1,6 @@
 """A page of records, read out of the body of a response.
 
-The documented body is `{"data": [...]}`, with `total_count` beside `data` in some APIs. Bytes that are no JSON are
+The documented body is `{"data": [...]}`, with `total_count` beside `data` in some APIs. Bytes that are not JSON are
 worth another try; JSON of another shape is not.
 """
 
@@ -71,7 +71,7 @@ def read_page(content: bytes, decoder: RecordDecoder, *, on_replaced: Callable[[
         on_replaced: Called where U+FFFD takes the place of half a surrogate pair.
 
     Raises:
-        TransientError: If the body is no JSON, or has an error beside its records.
+        TransientError: If the body is not JSON, or has an error beside its records.
         RequestError: If it is JSON, but not the documented body.
     """
     content = content.removeprefix(codecs.BOM_UTF8)
@@ -107,7 +107,7 @@ def _read_carefully(content: bytes, on_replaced: Callable[[], None]) -> Body:
     """Read a body that the fast decoder refuses.
 
     Raises:
-        TransientError: If it is no JSON.
+        TransientError: If it is not JSON.
         RequestError: If it is JSON, but not the documented body.
     """
     try:
@@ -117,7 +117,9 @@ def _read_carefully(content: bytes, on_replaced: Callable[[], None]) -> Body:
         # invalid values wherever text is not declared.
         body = json.loads(text, parse_float=read_number, parse_int=read_integer, parse_constant=str)
     except (RecursionError, ValueError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else "no JSON" if content.strip() else "empty"
+        reason = "not JSON" if content.strip() else "empty"
+        if isinstance(error, RecursionError):
+            reason = "nested too deeply"
         raise TransientError(f"answered 200, but the response is {reason}", advice=BODY_ADVICE) from None
     if text != received:
         # No target could read half a pair.
@@ -134,7 +136,7 @@ def _read_carefully(content: bytes, on_replaced: Callable[[], None]) -> Body:
 
 
 def _read_total(value: object) -> int | None:
-    """Read `total_count`, which PHP may send as text; None where it is no whole number."""
+    """Read `total_count`, which PHP may send as text; None where it is not a whole number."""
     if isinstance(value, str):
         value = Decimal(value.strip()) if re.fullmatch(r"[0-9]{1,20}(\.0*)?", value.strip()) else None
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal) or not math.isfinite(value):

@@ -84,7 +84,7 @@ class UndeclaredFields:
     """The names of a stream's undeclared fields, in the order in which they came."""
 
     def __init__(self, rules: SchemaRules) -> None:
-        """Note nothing yet.
+        """Take the rules.
 
         Args:
             rules: Rules for undeclared fields. Where personal data must not pass, neither may names that

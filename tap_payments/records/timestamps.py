@@ -12,7 +12,8 @@ if sys.version_info >= (3, 11):
 else:
     from backports.datetime_fromisoformat import datetime_fromisoformat as parse_iso
 
-# Unix seconds that a `datetime` can hold; anything outside is no time of a payment.
+DAY = 86_400  # seconds
+# Unix seconds that a `datetime` can hold; anything outside is not the time of a payment.
 EARLIEST, LATEST = -62_135_596_800, 253_402_300_799
 DIGITS = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 
@@ -24,7 +25,7 @@ def read_time(value: object) -> float | None:
         value: A field of a record, a bookmark, or a setting; UTC where it names no zone.
 
     Returns:
-        Unix seconds, an `int` where they are whole; None where the value is no time.
+        Unix seconds, an `int` where they are whole; None where the value is not a time.
     """
     if type(value) is str:
         text = value.strip()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tap_payments.errors import StreamError
 from tap_payments.pagination.pages import WHOLE, Span
-from tap_payments.replication.spans import DAY, DueSpans
+from tap_payments.records.timestamps import DAY
+from tap_payments.replication.spans import DueSpans
 from tap_payments.replication.state import read_state
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Chunk:
     Attributes:
         page: The page that holds them; None where there are none.
         indexes: Where on the page they stand.
-        state: The state of the stream once they are out; None where it does not change.
+        state: The state of the stream once they are emitted; None where it does not change.
         reread: How many of them are older records that are read again.
         total: The API's own count of the whole list; None where it is not known.
     """
@@ -114,20 +115,21 @@ def read_stream(  # noqa: PLR0913 - the facts that decide, given by name
         return read_full_table(read_span)
     state, unusable = read_state(saved, key)
     try:
-        plan = DueSpans(
+        due_spans = DueSpans(
             state,
-            started=rules.now,
+            started=rules.started,
             start=settings.start,
             lookback=settings.lookback,
             reread_days=settings.reread_days,
             earliest=rules.earliest,
+            # A list that cannot be filtered is read whole, and selected by the time that records show.
             shows_times=rules.shows_filter_time or not is_filterable,
         )
     except StreamError as error:
         raise StreamError(f"{name}: {error}") from None
-    for warning in filter(None, (unusable, plan.warning)):
+    for warning in filter(None, (unusable, due_spans.warning)):
         log_once(f"{name}: {warning}", level=logging.WARNING)
-    return read_incremental(read_span, plan, is_filterable=is_filterable)
+    return read_incremental(read_span, due_spans, is_filterable=is_filterable)
 
 
 def read_full_table(read_span: ReadSpan) -> Iterator[Chunk]:
@@ -139,43 +141,42 @@ def read_full_table(read_span: ReadSpan) -> Iterator[Chunk]:
         yield Chunk(page, indexes, total=total)
 
 
-def read_incremental(read_span: ReadSpan, plan: DueSpans, *, is_filterable: bool) -> Iterator[Chunk]:
+def read_incremental(read_span: ReadSpan, due_spans: DueSpans, *, is_filterable: bool) -> Iterator[Chunk]:
     """Yield the records of the spans that are due.
 
     Args:
         read_span: Reads a span.
-        plan: The spans.
+        due_spans: The spans.
         is_filterable: Whether the API can filter the list by time; if not, it is read whole, and records
             that are not due are left out.
     """
     if not is_filterable:
-        yield from _read_whole(read_span, plan)
+        yield from _read_whole(read_span, due_spans)
         return
     # All due spans are in the first STATE, so that a run stopped before its first page loses none of them.
-    yield Chunk(state=plan.state)
-    for span in plan.spans:
+    yield Chunk(state=due_spans.state)
+    for span in due_spans.spans:
         for page, indexes, remaining in read_span(span):
-            before = plan.state
-            due = [index for index in indexes if plan.is_due(span, page.times[index])]
+            before = due_spans.state
+            due = [index for index in indexes if due_spans.is_due(span, page.times[index])]
             times = [page.times[index] for index in due]
-            state = plan.progress(span, remaining, times)
-            yield Chunk(page, due, None if state == before else state, plan.count_reread(times))
+            state = due_spans.progress(span, remaining, times)
+            yield Chunk(page, due, None if state == before else state, due_spans.count_reread(times))
 
 
-def _read_whole(read_span: ReadSpan, plan: DueSpans) -> Iterator[Chunk]:
+def _read_whole(read_span: ReadSpan, due_spans: DueSpans) -> Iterator[Chunk]:
     """Read the whole list; a record without a time always goes out."""
-    seen: list[float | None] = []
+    bounds: list[float] = []
     for page, indexes, _ in read_span(WHOLE):
         times = page.times
         due = [
             index
             for index in indexes
-            if (time := times[index]) is None or any(span.covers(time) for span in plan.spans)
+            if (time := times[index]) is None or any(span.covers(time) for span in due_spans.spans)
         ]
-        known = [time for index in due if (time := times[index]) is not None]
-        seen += [min(known), max(known)] if known else []
-        seen = [min(seen), max(seen)] if seen else []  # type: ignore[type-var]  # None is left out above
-        yield Chunk(page, due, reread=plan.count_reread(times[index] for index in due))
-    for number, span in enumerate(plan.spans):
-        plan.progress(span, (), () if number else seen)
-    yield Chunk(state=plan.state)
+        found = [*bounds, *(time for index in due if (time := times[index]) is not None)]
+        bounds = [min(found), max(found)] if found else []
+        yield Chunk(page, due, reread=due_spans.count_reread(times[index] for index in due))
+    for span in due_spans.spans:
+        due_spans.progress(span, (), bounds)
+    yield Chunk(state=due_spans.state)

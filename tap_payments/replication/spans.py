@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from tap_payments.errors import StreamError
 from tap_payments.pagination.pages import Span
+from tap_payments.records.timestamps import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from tap_payments.replication.state import StreamState
 
-DAY = 86_400
 # Where records do not show the time that the API filters by, only the tap's clock says how far a run came, and the
 # API's clock may be behind it.
 CLOCK_MARGIN = DAY
@@ -90,13 +90,14 @@ class DueSpans:
             # Nothing is re-read before a first run is out, and what changes meanwhile counts from then on.
             state = replace(state, reread_position=None, reread_time=started)
         else:
+            # An interrupted run has planned its look-back already: it is unread.
             if len(due) == 1 and state.newest is not None:
                 due.append(Span(state.newest - lookback, None))
             if reread_days:
                 begin = max(second for second in (earliest, start, state.oldest) if second is not None)
                 reread, state = _reread(state, started, begin, started - lookback, reread_days)
                 due += reread
-        # What lies before the start is not due, but it is not out either: the start may be moved.
+        # What lies before the start is not due, but still unread: the start may be moved.
         self._undue = [] if start is None else clip([*state.unread, new], until=start - 1)
         self.spans = merge(clip(due, since=start))
         self._remaining: dict[Span, Sequence[Span]] = {span: [span] for span in self.spans}
@@ -130,8 +131,8 @@ class DueSpans:
             newest = self._newest if self._shows_times else self._started - CLOCK_MARGIN
             state = replace(state, newest=_newer(state.newest, newest))
         if span.since in {None, self._start} and not remaining and self._shows_times:
-            # A first run that goes on finds nothing more where the last record that it read has been deleted. Later
-            # the oldest time never becomes newer: that would slow re-reading down in the middle of a round.
+            # A first run that was resumed may read no record in its last span, whose end then stands for the oldest
+            # time. After it, the oldest time only moves back: else re-reading would slow down within a round.
             found = None if self._oldest is None or not span.covers(self._oldest) else floor(self._oldest)
             known = (found, span.until if state.replication_key_value is None else state.oldest)
             state = replace(state, oldest=min((second for second in known if second is not None), default=None))
@@ -169,7 +170,7 @@ def _clamp(state: StreamState, started: int, reread_days: float) -> tuple[Stream
 def _reread(
     state: StreamState, started: int, begin: int, end: int, reread_days: float
 ) -> tuple[list[Span], StreamState]:
-    """Return the slice of the older records whose turn it is, and the state that goes on behind it.
+    """Return the spans to re-read in this run, and the state that continues after them.
 
     The older span grows by a second each second while it is read, so that without the added 1 a round would take
     longer than `reread_days`. A slice that begins at the oldest record is open at the bottom, since records may be

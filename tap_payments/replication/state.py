@@ -21,14 +21,14 @@ UNUSABLE = (
 
 @dataclass(frozen=True)
 class StreamState:
-    """How far the replication of a stream is, in Unix seconds.
+    """Progress of a stream's replication, in Unix seconds.
 
     At every STATE, each record that the list had when it was read, no newer than `newest` and in no span of `unread`,
     is out.
 
     Attributes:
         replication_key_value: The `newest` of the last run that came to its end; None before there is one.
-        newest: The newest time that is out; None where there is none.
+        newest: The newest time read; None where there is none.
         oldest: The time of the oldest record; None where it is not known.
         unread: Spans that are not out, newest first: what is due, and what lies before `start_date`.
         reread_position: Where re-reading goes on; None is the oldest record.
@@ -58,16 +58,16 @@ def read_state(saved: Mapping[str, Any], key: str) -> tuple[StreamState, str | N
     if saved.get("replication_key") not in (None, key):
         return StreamState(), UNUSABLE
     times = {name: _read_second(saved.get(name)) for name in TIMES}
-    # Null counts as missing: some targets drop it from a STATE.
-    is_whole = all(times[name] is not None or saved.get(name) is None for name in TIMES)
+    # Null counts as missing: `load_state` drops it, as some targets do.
+    is_usable = all(times[name] is not None or saved.get(name) is None for name in TIMES)
     unread = _read_spans(saved.get("unread"))
     if unread is None:
-        # Without a `newest` beside it, it is no STATE of this version: all is out that is no newer than the bookmark.
+        # A bookmark alone is of another tap or version: everything up to it counts as read.
         is_of_ours = saved.get("unread") is not None or saved.get("newest") is not None
-        is_whole, unread = False, (WHOLE,) if is_of_ours else ()
+        is_usable, unread = False, (WHOLE,) if is_of_ours else ()
     if times["newest"] is None:
         times["newest"] = times["replication_key_value"]
-    return StreamState(unread=unread, **times), None if is_whole else UNUSABLE
+    return StreamState(unread=unread, **times), None if is_usable else UNUSABLE
 
 
 def write_state(state: StreamState, saved: MutableMapping[str, Any], key: str, *, as_text: bool) -> None:
@@ -91,7 +91,7 @@ def _read_second(value: object) -> int | None:
 
 
 def _read_spans(value: object) -> tuple[Span, ...] | None:
-    """Return spans, with lower ends rounded down and upper ends up; None where one of them is none."""
+    """Return spans, with lower ends rounded down and upper ends up; None if one is malformed."""
     spans = []
     for pair in value if isinstance(value, list) else [None]:
         if not isinstance(pair, list) or len(pair) != len(Span._fields):

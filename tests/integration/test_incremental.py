@@ -325,7 +325,7 @@ def test_a_bookmark_in_the_future_counts_as_the_start_of_the_run(bookmark: objec
         assert begun <= int(clamped) <= ended
         if provider == "chargedesk":
             assert begun - 30 * DAY <= (spans(api)[0][0] or 0) <= ended - 30 * DAY
-        # The next night goes on from there, without a warning, and does not go behind.
+        # The next night resumes from there, without a warning, and does not go behind.
         api.account.insert("charges", {"charge_id": "new", "occurred": str(ended - 1)})
         again = read(api, state=run.state).expect_success()
     assert again.keys("charges") == ["new", "r0"]

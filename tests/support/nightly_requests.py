@@ -61,7 +61,7 @@ class EvenList:
             is_filterable=True,
             shows_filter_time=True,
             earliest=CHARGEDESK.earliest,
-            now=self.now,
+            started=self.now,
         )
         return read_pages(new_paginator(rules, span, self.facts), self._fetch)
 

@@ -232,7 +232,7 @@ class Reading:
             is_filterable=api.filterable,
             shows_filter_time=api.shows_created,
             check_total=api.check_total,
-            now=api.spread + api.skew + 1,
+            started=api.spread + api.skew + 1,
         )
         facts = ListFacts(api.page_size)
         paginator = new_paginator(rules, Span(api.since, api.until), facts)
