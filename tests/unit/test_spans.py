@@ -506,7 +506,7 @@ def test_what_lies_before_the_start_is_not_due_until_the_start_is_moved() -> Non
 
 def test_the_newest_time_is_no_later_than_the_start_of_the_run() -> None:
     due = plan(StreamState())
-    state = due.progress(due.spans[0], [], [TODAY + DAY, TODAY + 0.5, TODAY - DAY])
+    state = due.progress(due.spans[0], [], [TODAY + DAY, TODAY + 1, TODAY + 0.5, TODAY - DAY])
     assert (state.newest, state.oldest) == (TODAY, TODAY - DAY)
     due = DueSpans(StreamState(), started=TODAY, shows_times=False)
     state = due.progress(due.spans[0], [], [None])
