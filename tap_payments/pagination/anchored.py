@@ -37,7 +37,7 @@ class AnchoredPaginator(UnanchoredPaginator):
     @property
     @override
     def remaining(self) -> Sequence[Span]:
-        if self._finished or self._boundary is None or not (self._falls or self._reads_bottom):
+        if self._finished or self._boundary is None or not (self._has_fallen or self._reads_bottom):
             return super().remaining
         return [Span(self._requested.since, self._boundary + 1)]
 
@@ -58,9 +58,14 @@ class AnchoredPaginator(UnanchoredPaginator):
     def _is_inside(self) -> bool:  # type: ignore[override]  # an attribute where there are no anchors
         return self._is_anchored and (self._until or 0) <= (self._boundary or 0) + 1
 
+    @property
+    def _has_fallen(self) -> bool:
+        """Whether times are known to fall: those of one second may rise."""
+        return self._falls and (self._is_anchored or self._newest > self._lowest)
+
     @override
     def _anchor(self) -> bool:
-        if not self._falls or self._is_inside:
+        if not self._has_fallen or self._is_inside:
             return False
         self._anchor_above(self._boundary)
         return True
@@ -77,7 +82,7 @@ class AnchoredPaginator(UnanchoredPaginator):
     @override
     def _step_back(self, page: Page) -> None:
         """Go to the boundary; where that brought nothing back, above all that is known, and to the top of the span."""
-        if not self._falls:
+        if not self._has_fallen:
             super()._step_back(page)
         elif self._value > 0:
             self._anchor_above(self._boundary)
@@ -93,6 +98,8 @@ class AnchoredPaginator(UnanchoredPaginator):
     def _overrun(self, largest: int) -> None:
         if self._reads_bottom:
             self._note_unread()
+            if None in self._known.values():
+                self.facts.warn("has records without a time: those above the largest offset are not read")
             self._finished = True
         elif self._falls:
             raise UnreadableListError(
@@ -114,7 +121,7 @@ class AnchoredPaginator(UnanchoredPaginator):
             return
         self._finished, self._reads_bottom = False, True
         self._is_anchored = self._falls = False
-        self._until = self._last_second = None
+        self._until, self._joins_any = None, True
         self._deepest = -1
         self._jump(offset)
         self._expected_overlap = self._rules.overlap

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import groupby, pairwise
 from math import floor
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tap_payments.records.page import Page
 
 
 class Span(NamedTuple):
@@ -94,3 +100,20 @@ class ListFacts:
     def warn(self, warning: str) -> None:
         """Add a warning, once."""
         self.warnings[warning] = None
+
+
+def second_of(time: float | None) -> int | None:
+    """Return the whole second that a time belongs to."""
+    return None if time is None else floor(time)
+
+
+def is_falling(times: Sequence[float | None]) -> bool:
+    """Whether every time is known, and none is of a later second than the one before it."""
+    known = [floor(time) for time in times if time is not None]
+    return len(known) == len(times) and all(later <= earlier for earlier, later in pairwise(known))
+
+
+def group_length(page: Page) -> int:
+    """Return how many records at the end of a page share the last one's second, or lack a time as it does."""
+    _, group = next(groupby(map(second_of, reversed(page.times))))
+    return len(list(group))

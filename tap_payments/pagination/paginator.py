@@ -61,11 +61,12 @@ class ListPaginator(OffsetPaginator):
         # The keys of known records, with their seconds.
         self._known: dict[str, int | None] = {}
         self._boundary: int | None = None
-        # The oldest second that the boundary ever was: an anchor that brings nothing back raises it.
-        self._lowest = inf
+        # The newest second read, and the oldest: the boundary rises where an anchor brings nothing back.
+        self._newest, self._lowest = -inf, inf
         self._last_value = self._deepest = -1
-        # The second that the last page ends with; None where any known record joins.
+        # The second that the last page ends with, and whether any known record joins the next one to it.
         self._last_second: int | None = None
+        self._joins_any = True
         self._jump(0)
 
     def _jump(self, offset: int) -> None:

@@ -11,14 +11,13 @@ are records that are not known. A page is *joined* where nothing can lie between
 
 from __future__ import annotations
 
-from itertools import pairwise
 from math import floor, inf
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from tap_payments.errors import ContradictionError, UnreadableListError
-from tap_payments.pagination.pages import WHOLE, Span
+from tap_payments.pagination.pages import WHOLE, Span, group_length, is_falling, second_of
 from tap_payments.pagination.paginator import ListPaginator
 
 if TYPE_CHECKING:
@@ -93,7 +92,8 @@ class UnanchoredPaginator(ListPaginator):
         if self._fills_page and self._last and page.keys != self._last.keys[-self._expected_overlap :]:
             self.facts.warn(ORDER_WARNING)
         # Where pages vary in length, the page may have been cut: what lies below it is looked at too.
-        if is_end and not (self.facts.varies and self._is_in_reach(below)):
+        may_be_cut = self.facts.varies or (length > self._rules.overlap + 1 and 2 * length > self.facts.longest)
+        if is_end and not (may_be_cut and self._is_in_reach(below)):
             self._end(page)
             return
         self._falls = self._falls and is_falling(page.times)
@@ -109,14 +109,19 @@ class UnanchoredPaginator(ListPaginator):
     def _is_joined(self, page: Page) -> bool:
         """Whether nothing lies between the page and what was read.
 
-        The records of one second may have changed places, so one of them proves nothing: a newer one must come along,
-        except at the top.
+        The records of one second, or without a time, may have changed places, so one of them proves nothing: another,
+        newer where times fall, must come along, except at the top.
         """
-        tail = self._last_second if self._value else None
+        joins_any = self._joins_any or not self._value
         return any(
-            key in self._known and (tail is None or (time is not None and floor(time) > tail))
+            key in self._known and (joins_any or self._is_apart(second_of(time)))
             for key, time in zip(page.keys, page.times, strict=True)
         )
+
+    def _is_apart(self, second: int | None) -> bool:
+        """Whether a record of this second cannot have changed places with those at the end of the last page."""
+        last = self._last_second
+        return second != last and (not self._falls or (second is not None and last is not None and second > last))
 
     def _remember(self, page: Page, news: Sequence[int]) -> None:
         """Remember a page as the last; what brought reading forward ends a row of requests that did not."""
@@ -128,8 +133,13 @@ class UnanchoredPaginator(ListPaginator):
             if len(last.keys) < facts.full and facts.longest < facts.full:
                 facts.full = max(facts.longest, 1)
         facts.full, facts.longest = max(facts.full, length), max(facts.longest, length)
-        seconds = [None if time is None else floor(time) for time in page.times]
+        seconds = [second_of(time) for time in page.times]
         end, is_forward = seconds[-1], bool(news) and self._value > self._deepest
+        newest = max([self._newest, *(second for second in seconds if second is not None)])
+        if last is not None and self._newest == -inf < newest and self._rules.overlap:
+            # Records without a time, which come first, fill a page.
+            facts.warn(ORDER_WARNING)
+        self._newest = newest
         if self._falls and end is not None:
             is_forward |= end < self._lowest or (end == self._lowest and any(seconds[index] == end for index in news))
             self._lowest = min(end, self._lowest)
@@ -160,18 +170,20 @@ class UnanchoredPaginator(ListPaginator):
     def _step(self, page: Page) -> None:
         """Go to the next page, above the records that share the last one's second."""
         length, overlap, facts = len(page.keys), self._rules.overlap, self.facts
-        group = group_length(page) if overlap and self._falls else 0
+        # A list without times has no groups.
+        group = group_length(page) if overlap and self._newest > -inf else 0
         is_full = length >= facts.full
         if group <= facts.full // TIE_SHARE:
             facts.longest_group = max(facts.longest_group, group)
         step = length - overlap - (max(group, facts.longest_group) if is_full and group else group)
         if is_full and group and (step < 1 or 2 * step < length - overlap) and self._anchor():
             return
-        self._last_second = floor(page.times[-1] or 0) if group else None
-        self._fills_page = length > 1 and length - group <= 1
+        self._last_second = second_of(page.times[-1])
+        self._fills_page = length > 1 and group > 0 and length - group <= 1
+        self._joins_any = not group or self._fills_page
         if self._fills_page:
-            # No record above that second can come along.
-            self._last_second, step = None, length - overlap
+            # No record of another second can come along.
+            step = length - overlap
             if is_full:
                 self.facts.warn(ORDER_WARNING)
         self._go_to(self._value + max(1, step))
@@ -281,15 +293,3 @@ class UnanchoredPaginator(ListPaginator):
             "not read"
         )
         self.facts.notes[note] = None
-
-
-def is_falling(times: Sequence[float | None]) -> bool:
-    """Whether every time is known, and none is of a later second than the one before it."""
-    known = [floor(time) for time in times if time is not None]
-    return len(known) == len(times) and all(later <= earlier for earlier, later in pairwise(known))
-
-
-def group_length(page: Page) -> int:
-    """Return how many records at the end of a page share the last one's second, where times fall."""
-    seconds = [floor(time or 0) for time in page.times]
-    return seconds.count(seconds[-1])

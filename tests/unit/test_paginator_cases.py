@@ -1,0 +1,91 @@
+"""Lists that once lost a record without a WARNING, or whose STATE was not true; some change after the first page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tap_payments.pagination.loop import new_paginator
+from tap_payments.pagination.pages import WHOLE, ListFacts, PageToken, PagingRules, Span
+from tap_payments.records.page import Page
+
+Rows = list[tuple[str, float | None]]
+
+
+def rows(text: str) -> Rows:
+    """Return records, given as `key@second`; without a second they have no time."""
+    pairs = (one.partition("@") for one in text.split())
+    return [(key, float(second) if second else None) for key, _, second in pairs]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A list before and after its first page.
+
+    Attributes:
+        before: The records that the first request finds.
+        after: Those that all later ones find; empty where the list stands still.
+        lengths: The most records of the first page, and of all others.
+        span: The span to read.
+        rules: Rules of paging.
+        warned: A word of the WARNING that must come; empty where none need.
+    """
+
+    before: str
+    after: str = ""
+    lengths: tuple[int, int] = (4, 4)
+    span: Span = WHOLE
+    rules: dict[str, Any] = field(default_factory=dict)
+    warned: str = ""
+
+
+NULLS = "n0 n1 n2 n3 n4 n5 n6 n7 n8 n9"
+CASES = {
+    "times that rise behind a page of one second": Case(
+        "a@10 b@10 c@10 d@10 e@20 f@30 g@40", "b@10 c@10 d@10 e@20 f@30 g@40", span=Span(5, None)
+    ),
+    "times that rise, standing still": Case("a@10 b@10 c@10 d@10 e@20 f@30 g@40", span=Span(5, None)),
+    "records without a time in another order": Case("t1@9 t2@8 n1 n2 n3", "t1@9 t2@8 n3 n1 n2"),
+    "records without a time, first": Case("n1 n2 n3 n4 n5 t1@9 t2@8", "n5 n1 n2 n3 n4 t1@9 t2@8", warned="order"),
+    "times that rise, a second in another order": Case(
+        "a@1 b@2 c@3 d@4 e@5 f@5 g@5 h@6 i@7", "a@1 b@2 c@3 d@4 g@5 e@5 f@5 h@6 i@7", (6, 6), rules={"page_size": 6}
+    ),
+    "pages of four, then of three": Case("a@40 b@33 c@29 d@29 e@29 f@12 g@12", lengths=(4, 3), rules={"page_size": 6}),
+    "records without a time above the largest offset": Case(
+        f"a@50 b@40 c@30 d@20 e@10 f@10 g@10 h@10 i@9 {NULLS}",
+        lengths=(8, 8),
+        rules={"page_size": 8, "max_offset": 8},
+        warned="above the largest offset",
+    ),
+}
+
+
+def serve(listed: Rows, token: PageToken, length: int) -> Page:
+    """Return a page as SQL does: a missing time is in no range."""
+    if (token.since, token.until) != (None, None):
+        span = Span(token.since, token.until)
+        listed = [(key, time) for key, time in listed if time is not None and span.covers(time)]
+    page = listed[token.offset : token.offset + length]
+    return Page([key for key, _ in page], [time for _, time in page])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_is_lost_without_a_warning(name: str) -> None:
+    case = CASES[name]
+    before, after = rows(case.before), rows(case.after or case.before)
+    rules = {"page_size": 4, "is_filterable": True, "shows_filter_time": True, "started": 100, **case.rules}
+    facts = ListFacts(int(rules["page_size"]))
+    paginator = new_paginator(PagingRules(**rules), case.span, facts)
+    emitted: set[str] = set()
+    while not paginator.finished:
+        is_first = not emitted
+        page = serve(before if is_first else after, paginator.token, case.lengths[not is_first])
+        paginator.advance(page)
+        emitted.update(page.keys[index] for index in paginator.new_indexes)
+        for key, time in after:
+            is_unread = time is None or any(span.covers(time) for span in paginator.remaining)
+            assert key in emitted or is_unread, f"{key} is neither emitted nor in {paginator.remaining}"
+    assert case.warned in " ".join(facts.warnings)
+    assert case.warned or {key for key, _ in after} <= emitted
