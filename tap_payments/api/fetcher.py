@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tap_payments.api.rate_limiter import RateLimiter
-    from tap_payments.output.progress import StreamProgress
 
 # Seconds after which waiting is left to whoever starts the runs.
 MAX_WAIT = 300
@@ -32,7 +31,8 @@ class PageFetcher(Generic[Token, Fetched]):
         *,
         name: str,
         limiter: RateLimiter,
-        counts: StreamProgress,
+        on_request: Callable[[float], None],
+        on_retry: Callable[[], None],
         logger: logging.Logger,
         threads: int,
         max_retries: int,
@@ -45,14 +45,16 @@ class PageFetcher(Generic[Token, Fetched]):
             request: Sends one request and returns its page; raises TransientError where another try may help.
             name: Stream and path, as messages name the request.
             limiter: The pace of the run.
-            counts: Counts the requests.
+            on_request: Called for each request with the seconds that it waited to be sent, from any thread.
+            on_retry: Called for each request that is sent again.
             logger: Logs each retry.
             threads: How many pages may be in flight.
             max_retries: Tries after the first one.
             backoff_factor: Seconds to wait before the first of them; each later one waits twice as long.
             tries_once: Whether the first failure is final, as a test of the connection does.
         """
-        self._request, self._name, self._limiter, self._counts, self._logger = request, name, limiter, counts, logger
+        self._request, self._name, self._limiter, self._logger = request, name, limiter, logger
+        self._on_request, self._on_retry = on_request, on_retry
         self._max_retries, self._backoff_factor, self._tries_once = max_retries, backoff_factor, tries_once
         self._prefetcher = Prefetcher(self._try, threads=threads, stop=limiter.stop)
         self._next: Token | None = None
@@ -91,7 +93,7 @@ class PageFetcher(Generic[Token, Fetched]):
 
     def _try(self, token: Token) -> Fetched:
         """Send one request at its time."""
-        self._counts.count_request(self._limiter.acquire())
+        self._on_request(self._limiter.acquire())
         try:
             return self._request(token)
         except TransientError as error:
@@ -120,7 +122,7 @@ class PageFetcher(Generic[Token, Fetched]):
             times = f", {tries} times in a row" if tries > 1 else ""
             raise StreamError(f"{reason}{times}: {error.advice}")
         self._logger.warning("%s; trying again in %.12g s (%d of %d)", reason, round(wait, 1), tries, maximum)
-        self._counts.retries += 1
+        self._on_retry()
         if error.pauses_all:
             self._limiter.pause(wait)
         else:
