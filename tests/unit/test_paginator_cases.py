@@ -92,3 +92,13 @@ def test_nothing_is_lost_without_a_warning(name: str) -> None:
             assert key in emitted or is_unread, f"{key} is neither emitted nor in {paginator.remaining}"
     assert case.warned in " ".join(facts.warnings)
     assert case.warned or {key for key, _ in after} <= emitted
+
+
+def test_pages_are_guessed_by_the_length_that_the_server_allows() -> None:
+    listed = rows(" ".join(f"k{second}@{second}" for second in range(60, 0, -1)))
+    paginator = new_paginator(PagingRules(page_size=10, started=100), WHOLE, ListFacts(10))
+    for _ in range(3):
+        paginator.advance(serve(listed, paginator.token, 6, None))
+    # Each page begins one record above the second that the last one ends with.
+    offset = paginator.token.offset
+    assert paginator.guesses(2) == [PageToken(offset + 4), PageToken(offset + 8)]
