@@ -8,8 +8,6 @@ without faults, and in the end nothing may be missing.
 
 from __future__ import annotations
 
-import gzip
-import json
 import signal
 import sys
 import time
@@ -20,18 +18,18 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote, urlsplit
 
 from tests.fake_api import Chaos, FakeAPI, make_account
 from tests.fake_api.chaos import TRANSIENT
 from tests.fake_api.data import tie
 from tests.fake_api.faults import Body, Drip, Hang
 from tests.fake_api.providers import STREAMS
+from tests.support.states import records_of
 from tests.support.tap_runs import TapRun, bookmark_in, catalog_with, start_tap, tap_config
 from tests.support.waiting import SOON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from tests.support.tap_runs import TapProcess
 
@@ -278,7 +276,8 @@ class Story:
         for message in run.messages:
             if message["type"] == "STATE":
                 self._hold_state(message["value"])
-            for stream, record in _records(message):
+            for record in records_of(message):
+                stream = message["stream"]
                 key = record[STREAMS[stream].key]
                 self._hold_record(stream, key, record)
                 self.sent[stream][key] = record
@@ -357,16 +356,6 @@ def _owes(part: JSON, time: int) -> bool:
     if part.get("newest") is None or time > part["newest"]:
         return True
     return any((since is None or since <= time) and (until is None or time <= until) for since, until in part["unread"])
-
-
-def _records(message: JSON) -> Iterator[tuple[str, JSON]]:
-    """Return the records that a message carries, in it or in files beside it."""
-    if message["type"] == "RECORD":
-        yield message["stream"], message["record"]
-    elif message["type"] == "BATCH":
-        for url in message["manifest"]:
-            for line in gzip.decompress(Path(unquote(urlsplit(url).path)).read_bytes()).splitlines():
-                yield message["stream"], json.loads(line)
 
 
 def play(seed: int) -> Figures:
