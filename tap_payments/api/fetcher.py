@@ -106,8 +106,8 @@ class PageFetcher(Generic[Token, Fetched]):
         """Return the seconds to wait: the longer of the backoff and what the API asks for."""
         # Many accounts on one schedule must not come back in step.
         jitter = random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
-        backoff = min(self._backoff_factor * 2.0 ** (tries - 1), MAX_WAIT) * jitter
-        return max(min(backoff, MAX_WAIT), error.retry_after or 0.0)
+        backoff = min(self._backoff_factor * 2.0 ** (tries - 1) * jitter, MAX_WAIT)
+        return max(backoff, error.retry_after or 0.0)
 
     def _wait_to_retry(self, error: TransientError, tries: int) -> None:
         """Wait after a try that failed, or fail the stream."""
