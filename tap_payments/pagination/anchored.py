@@ -55,7 +55,8 @@ class AnchoredPaginator(UnanchoredPaginator):
             self._begin()
 
     @property
-    def _is_inside(self) -> bool:  # type: ignore[override]  # an attribute where there are no anchors
+    @override
+    def _is_inside(self) -> bool:
         return self._is_anchored and (self._until or 0) <= (self._boundary or 0) + 1
 
     @property

@@ -25,22 +25,22 @@ class UnpagedListPaginator(UnanchoredPaginator):
     """Takes the one page of a list."""
 
     @override
-    def advance(self, response: Page) -> None:  # type: ignore[override]  # as in the base class
+    def advance(self, page: Page) -> None:  # type: ignore[override]  # as in the base class
         """Take in the page.
 
         Args:
-            response: The page.
+            page: The page.
 
         Raises:
             UnreadableListError: If it is full, or contradicts being the whole list.
         """
-        length = len(response.keys)
+        length = len(page.keys)
         if length >= self._rules.page_size:
             raise UnreadableListError(
                 f"the API does not page (`offset_param` is empty), but its page of {length} records is full: "
                 "set `page_size` above the length of the list, or name the `offset_param`"
             )
-        if (contradiction := self._contradiction(response)) is not None:
+        if (contradiction := self._contradiction(page)) is not None:
             raise UnreadableListError(f"the API does not page (`offset_param` is empty): it {contradiction}")
         self.new_indexes, self._finished = list(range(length)), True
 

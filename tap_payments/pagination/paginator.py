@@ -114,18 +114,17 @@ class ListPaginator(OffsetPaginator):
         return max(1, self.facts.full - overlap - (self.facts.longest_group if overlap else 0))
 
     @override
-    def advance(self, response: Page) -> None:  # type: ignore[override]  # fed pages, so that it stays pure
+    def advance(self, page: Page) -> None:  # type: ignore[override]  # fed pages, so that it stays pure
         """Take in the page that `token` asked for.
 
         Args:
-            response: The page.
+            page: The page.
 
         Raises:
-            ContradictionError: If the response cannot be believed; the position has not changed then, and the same
+            ContradictionError: If the page cannot be believed; the position has not changed then, and the same
                 token may be fed again.
             UnreadableListError: If the rest of the list cannot be reached.
         """
-        page = response
         self._check_filter(page)
         if not page.keys and (contradiction := self._contradiction(page)) is not None:
             raise contradiction

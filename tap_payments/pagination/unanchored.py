@@ -91,7 +91,7 @@ class UnanchoredPaginator(ListPaginator):
         is_end = bool(self._rules.overlap) and not news and length <= self._expected_overlap
         if self._fills_page and self._last and page.keys != self._last.keys[-self._expected_overlap :]:
             self.facts.warn(ORDER_WARNING)
-        # Where pages vary in length, the page may have been cut: what lies below it is looked at too.
+        # Where pages vary in length, or this one is long for an end, it may have been cut: the end is looked for below.
         may_be_cut = self.facts.varies or (length > self._rules.overlap + 1 and 2 * length > self.facts.longest)
         if is_end and not (may_be_cut and self._is_in_reach(below)):
             self._end(page)
@@ -206,8 +206,10 @@ class UnanchoredPaginator(ListPaginator):
     def _is_in_reach(self, offset: int) -> bool:
         return self._rules.max_offset is None or offset <= self._rules.max_offset
 
-    # Whether all that is left to read begins with the boundary's own second, or the one above.
-    _is_inside = False
+    @property
+    def _is_inside(self) -> bool:
+        """Whether all that is left to read begins with the boundary's own second, or the one above."""
+        return False
 
     def _anchor(self) -> bool:
         """Go on at the boundary instead, if that can be; return whether it can."""
