@@ -123,7 +123,7 @@ def piped(
 
 
 def stand_still(api: FakeAPI, process: subprocess.Popen[bytes]) -> None:
-    """Wait until nothing moves any more, because nobody reads what a run writes."""
+    """Wait until a run stands still because its output is not read."""
     wait_until(lambda: len(api.requests) >= 2)
     standing = 0
     while standing != len(api.requests):
