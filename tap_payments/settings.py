@@ -226,7 +226,7 @@ class Settings:
         """Fill in the defaults that depend on the provider.
 
         Args:
-            config: A configuration that `settings_validation.check_config` has completed and found valid.
+            config: A configuration that `validation.check_config` has completed and found valid.
         """
         provider = PROVIDERS[config["provider"]]
         unset = {"hash_key": "", "user_agent": f"tap-payments/{__version__}"}

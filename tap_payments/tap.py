@@ -22,10 +22,9 @@ from tap_payments.errors import RunError
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.records.schema import SCHEMAS, SchemaRules, select_fields
 from tap_payments.settings import SETTINGS, Settings, read_text
-from tap_payments.settings_validation import check_config, find_conflicts
 from tap_payments.stream_maps import find_idle_maps, refuse_collision
 from tap_payments.streams import STREAMS
-from tap_payments.validation import check_state
+from tap_payments.validation import check_config, check_state, find_conflicts
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
