@@ -17,7 +17,7 @@ from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
 from tap_payments.errors import RunError, StoppedError, describe_error
-from tap_payments.output.stdout import Stdout, open_stdout
+from tap_payments.output.writer import BufferedWriter, Stdout, open_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import TapState
 
     from tap_payments.context import SyncContext
-    from tap_payments.output.writer import BufferedWriter
 
 
 # Seconds that a run has to end after a signal.

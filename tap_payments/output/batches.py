@@ -10,7 +10,7 @@ from uuid import uuid4
 from singer_sdk.batch import Batcher
 
 from tap_payments.errors import RunError, UnwritableRecordError
-from tap_payments.output.stdout import describe_os_error
+from tap_payments.output.writer import describe_os_error
 from tap_payments.records.exact_json import ENCODER
 
 if TYPE_CHECKING:
