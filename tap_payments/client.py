@@ -19,6 +19,7 @@ from singer_sdk.streams.rest import PageContext, RESTStream
 from typing_extensions import override
 
 from tap_payments import errors
+from tap_payments.api.fetcher import PageFetcher
 from tap_payments.api.transport import ThreadSession, check_status, send
 from tap_payments.errors import InvalidValueError, StreamError, UnreadableListError, UnwritableRecordError
 from tap_payments.output.batches import Batches, Manifest
@@ -205,7 +206,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @cached_property
     def _rules(self) -> PagingRules:
-        return self.sync_context.paging_rules(self.listing, self.time_field)
+        return PagingRules.for_list(self.settings, self.listing, self.time_field, self.sync_context.started)
 
     @cached_property
     def _facts(self) -> ListFacts:
@@ -232,12 +233,9 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         if not all(type(stream_map) is SameRecordTransform for stream_map in self.stream_maps):
             counts.sent = dict.fromkeys(self._sent_names, 0)
         if self._plan.sends_personal_key:
-            self.logger.warning(
-                "%s: `%s` is personal data, but the key, and goes out as it is: set `hash_key` to have it hashed",
-                self.name,
-                self.primary_keys[0],
-            )
-        self._fetcher = sync.new_fetcher(self._request_page, self._request_name, counts, tries_once=self.is_test)
+            message = "is personal data, but the key, and goes out as it is: set `hash_key` to have it hashed"
+            self.logger.warning("%s: `%s` %s", self.name, self.primary_keys[0], message)
+        self._fetcher = PageFetcher(self._request_page, sync, counts, name=self._request_name, tries_once=self.is_test)
         key = self.replication_key if self.replication_method == REPLICATION_INCREMENTAL else None
         chunks = read_stream(
             self._read_span,
@@ -261,8 +259,8 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         finally:
             self._fetcher.close()
             counts.end()
-            if self._plan.undeclared:
-                self.logger.warning("%s: %s", self.name, self._plan.undeclared.describe())
+            if (undeclared := self._plan.describe_undeclared()) is not None:
+                self.logger.warning("%s: %s", self.name, undeclared)
 
     # The records.
 

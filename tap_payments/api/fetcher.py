@@ -1,20 +1,35 @@
-"""Pages fetched at the pace of the run, with retries of requests that failed in a way that may pass."""
+"""Pages at the pace of the run, in the order of their requests: retries, and pages fetched ahead of their turn.
+
+Knows nothing of HTTP: the function that requests a page is an argument.
+"""
 
 from __future__ import annotations
 
 import random
+import threading
 import time
-from typing import TYPE_CHECKING, Generic
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from tap_payments.api.prefetch import Fetched, Prefetcher, Token
-from tap_payments.errors import RefusedCredentialsError, RequestError, RunError, StreamError, TransientError
+from tap_payments.api.rate_limiter import POLL_INTERVAL
+from tap_payments.errors import (
+    RefusedCredentialsError,
+    RequestError,
+    RunError,
+    StoppedError,
+    StreamError,
+    TransientError,
+)
 from tap_payments.records.timestamps import describe
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Callable, Sequence
 
-    from tap_payments.api.rate_limiter import RateLimiter
+    from tap_payments.context import SyncContext
+    from tap_payments.output.progress import StreamProgress
+
+Token = TypeVar("Token")
+Fetched = TypeVar("Fetched")
 
 # Seconds after which waiting is left to whoever starts the runs.
 MAX_WAIT = 300
@@ -25,38 +40,26 @@ JITTER = 0.1
 class PageFetcher(Generic[Token, Fetched]):
     """Fetches the pages of one stream."""
 
-    def __init__(  # noqa: PLR0913 - the parts that it is made of, given by name
+    def __init__(
         self,
         request: Callable[[Token], Fetched],
+        sync: SyncContext,
+        counts: StreamProgress,
         *,
         name: str,
-        limiter: RateLimiter,
-        on_request: Callable[[float], None],
-        on_retry: Callable[[], None],
-        logger: logging.Logger,
-        threads: int,
-        max_retries: int,
-        backoff_factor: float,
         tries_once: bool = False,
     ) -> None:
-        """Take the parts that fetch a page.
+        """Take the function that fetches a page.
 
         Args:
             request: Sends one request and returns its page; raises TransientError where another try may help.
+            sync: The sync, with its settings and its pace.
+            counts: Counts the requests.
             name: Stream and path, as messages name the request.
-            limiter: The pace of the run.
-            on_request: Called for each request with the seconds that it waited to be sent, from any thread.
-            on_retry: Called for each request that is sent again.
-            logger: Logs each retry.
-            threads: How many pages may be in flight.
-            max_retries: Tries after the first one.
-            backoff_factor: Seconds to wait before the first of them; each later one waits twice as long.
             tries_once: Whether the first failure is final, as a test of the connection does.
         """
-        self._request, self._name, self._limiter, self._logger = request, name, limiter, logger
-        self._on_request, self._on_retry = on_request, on_retry
-        self._max_retries, self._backoff_factor, self._tries_once = max_retries, backoff_factor, tries_once
-        self._prefetcher = Prefetcher(self._try, threads=threads, stop=limiter.stop)
+        self._request, self._sync, self._counts, self._name, self._tries_once = request, sync, counts, name, tries_once
+        self._prefetcher = Prefetcher(self._try, threads=sync.settings.concurrency, stop=sync.limiter.stop)
         self._next: Token | None = None
         self.close = self._prefetcher.close
 
@@ -93,25 +96,25 @@ class PageFetcher(Generic[Token, Fetched]):
 
     def _try(self, token: Token) -> Fetched:
         """Send one request at its time."""
-        self._on_request(self._limiter.acquire())
+        self._counts.count_request(self._sync.limiter.acquire())
         try:
             return self._request(token)
         except TransientError as error:
             # `fetch` pauses after the next page itself: it knows how often that was tried.
             if error.pauses_all and token != self._next:
-                self._limiter.pause(min(self._wait_after(error, 1), MAX_WAIT))
+                self._sync.limiter.pause(min(self._wait_after(error, 1), MAX_WAIT))
             raise
 
     def _wait_after(self, error: TransientError, tries: int) -> float:
         """Return the seconds to wait: the longer of the backoff and what the API asks for."""
         # Many accounts on one schedule must not come back in step.
         jitter = random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
-        backoff = min(self._backoff_factor * 2.0 ** (tries - 1) * jitter, MAX_WAIT)
+        backoff = min(self._sync.settings.backoff_factor * 2.0 ** (tries - 1) * jitter, MAX_WAIT)
         return max(backoff, error.retry_after or 0.0)
 
     def _wait_to_retry(self, error: TransientError, tries: int) -> None:
         """Wait after a try that failed, or fail the stream."""
-        maximum, wait = self._max_retries, self._wait_after(error, tries)
+        maximum, wait = self._sync.settings.max_retries, self._wait_after(error, tries)
         reason = f"{self._name} {error.reason}"
         if wait > MAX_WAIT:
             back = describe(time.time() + wait)
@@ -121,9 +124,82 @@ class PageFetcher(Generic[Token, Fetched]):
         if tries > maximum:
             times = f", {tries} times in a row" if tries > 1 else ""
             raise StreamError(f"{reason}{times}: {error.advice}")
-        self._logger.warning("%s; trying again in %.12g s (%d of %d)", reason, round(wait, 1), tries, maximum)
-        self._on_retry()
+        self._sync.logger.warning("%s; trying again in %.12g s (%d of %d)", reason, round(wait, 1), tries, maximum)
+        self._counts.retries += 1
         if error.pauses_all:
-            self._limiter.pause(wait)
+            self._sync.limiter.pause(wait)
         else:
-            self._limiter.wait(wait)
+            self._sync.limiter.wait(wait)
+
+
+class Prefetcher(Generic[Token, Fetched]):
+    """Fetches pages ahead of their turn, each once, in as many threads as pages may be in flight."""
+
+    def __init__(self, fetch: Callable[[Token], Fetched], *, threads: int, stop: threading.Event) -> None:
+        """Take the function that fetches a page.
+
+        Args:
+            fetch: Fetches one page; called from any of the threads.
+            threads: How many pages may be in flight.
+            stop: Set when the run is to end.
+        """
+        self._fetch, self._stop = fetch, stop
+        self._threads, self._started = threads, 0
+        # Scheduled pages, the most urgent first.
+        self._futures: dict[Token, Future[Fetched]] = {}
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def schedule(self, tokens: Sequence[Token]) -> None:
+        """Schedule these pages, the first before the others, and discard all others that were fetched ahead."""
+        with self._changed:
+            self._futures = {token: self._futures.get(token) or Future() for token in tokens}
+            self._changed.notify_all()
+        while self._started < min(self._threads, len(self._futures)):
+            self._started += 1
+            # A daemon: a request that hangs must not keep the process from ending.
+            threading.Thread(target=self._work, name=f"page-{self._started}", daemon=True).start()
+
+    def take(self, token: Token) -> Fetched:
+        """Wait for a page and return it; one that is not scheduled is fetched before all others.
+
+        Raises:
+            StoppedError: If the run is to stop.
+            Exception: Whatever the fetching raised. Taken again, the page is fetched again.
+        """
+        if token not in self._futures:
+            self.schedule([token, *self._futures])
+        future = self._futures[token]
+        while not self._stop.is_set():
+            if wait([future], POLL_INTERVAL).done:
+                with self._changed:
+                    del self._futures[token]
+                return future.result()
+        raise StoppedError
+
+    def close(self) -> None:
+        """Let the threads end as soon as their requests have, without waiting for them."""
+        with self._changed:
+            self._futures, self._closed = {}, True
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while (claimed := self._claim()) is None:
+                    if self._closed:
+                        return
+                    self._changed.wait()
+            token, future = claimed
+            try:
+                future.set_result(self._fetch(token))
+            except BaseException as error:  # noqa: BLE001 - raised in the thread that takes the page
+                future.set_exception(error)
+
+    def _claim(self) -> tuple[Token, Future[Fetched]] | None:
+        """Return the most urgent page that no thread fetches yet, as fetched from now on."""
+        for token, future in self._futures.items():
+            if not (future.running() or future.done()):
+                future.set_running_or_notify_cancel()
+                return token, future
+        return None

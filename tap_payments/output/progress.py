@@ -81,10 +81,6 @@ class StreamProgress:
             self.requests += 1
             self.waited += waited
 
-    def count_retry(self) -> None:
-        """Count a request that is sent again."""
-        self.retries += 1
-
     def count_records(self, emitted: int, reread: int, reached: float | None, total: int | None) -> None:
         """Count records that went out; None leaves a time or a total as it is."""
         self.emitted += emitted

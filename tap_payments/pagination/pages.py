@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tap_payments.providers import Listing
     from tap_payments.records.page import Page
+    from tap_payments.settings import Settings
 
 
 class Span(NamedTuple):
@@ -71,6 +73,28 @@ class PagingRules:
     shows_filter_time: bool = False
     earliest: int = 0
     started: int = 0
+
+    @classmethod
+    def for_list(cls, settings: Settings, listing: Listing, time_field: str, started: int) -> PagingRules:
+        """Return the rules of a list.
+
+        Args:
+            settings: The settings.
+            listing: The list's filter and largest offset.
+            time_field: The time that its records show.
+            started: Unix second of the run's start.
+        """
+        return cls(
+            settings.page_size,
+            overlap=settings.page_overlap,
+            single_page=not settings.offset_param,
+            check_total=settings.check_total,
+            max_offset=listing.max_offset,
+            is_filterable=listing.filter_field is not None,
+            shows_filter_time=listing.filter_field == time_field,
+            earliest=settings.provider.earliest,
+            started=started,
+        )
 
 
 @dataclass

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tap_payments.errors import OBJECT_KEY, format_key
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tap_payments.errors import InvalidValueError
 
-# Maximum names that are kept, and that a message shows, each cut to a length.
+# Maximum names of undeclared fields that are kept, and that a message shows, each cut to a length.
 MAX_NAMES = 1000
 SHOWN_NAMES = 20
 NAME_LENGTH = 60
@@ -35,9 +35,7 @@ class Plan:
 
     Attributes:
         decoder: Decodes pages and their records.
-        format_key: Formats a record's key for a message.
         sends_personal_key: Whether the key is personal data and goes out as it is.
-        undeclared: The undeclared fields that records had.
     """
 
     def __init__(  # noqa: PLR0913 - what decides on a record, each given by name
@@ -65,53 +63,44 @@ class Plan:
             on_invalid: Called with the field and the error of each value that becomes null because it cannot be
                 coerced; None raises the error instead.
         """
-        rules = SchemaRules.from_config(config)
-        hash_value = value_hasher(config.get("hash_key") or "") if rules.hashes_keys else None
-        is_personal = rules.protects and PERSONAL in own["properties"][keys[0]]
-        self.undeclared = UndeclaredFields(rules)
-        self.sends_personal_key = is_personal and hash_value is None
-        self.format_key = key_formatter(hash_value, is_personal=is_personal)
+        self._rules = rules = SchemaRules.from_config(config)
+        self._hash_value = value_hasher(config.get("hash_key") or "") if rules.hashes_keys else None
+        self._hides_keys = rules.protects and PERSONAL in own["properties"][keys[0]]
+        self.sends_personal_key = self._hides_keys and self._hash_value is None
+        # An ordered set.
+        self._undeclared: dict[str, None] = {}
         self.decoder = RecordDecoder(
             rules.compile_record(own, declared, selected, keys=keys),
-            CoercionRules(self.undeclared.add, on_invalid, hash_value, allows_json_text=not rules.protects),
+            CoercionRules(self._note_undeclared, on_invalid, self._hash_value, allows_json_text=not rules.protects),
             key=keys[0],
             time=time,
             as_dicts=as_dicts,
         )
 
+    def format_key(self, key: str) -> str:
+        """Format a record's key for a message; one that is personal data is hashed, or left out."""
+        shown = format_key(key)
+        if not self._hides_keys or shown == OBJECT_KEY:
+            return shown
+        return "(its key is personal data)" if self._hash_value is None else self._hash_value(key)
 
-class UndeclaredFields:
-    """The names of a stream's undeclared fields, in the order in which they came."""
+    def _note_undeclared(self, name: str) -> None:
+        if len(self._undeclared) < MAX_NAMES:
+            self._undeclared[name] = None
 
-    def __init__(self, rules: SchemaRules) -> None:
-        """Take the rules.
+    def describe_undeclared(self) -> str | None:
+        """Return the line that names the undeclared fields that records had; None where there were none.
 
-        Args:
-            rules: Rules for undeclared fields. Where personal data must not pass, neither may names that
-                are more than an identifier.
+        The names are the API's, which may put anything into them. Where personal data must not pass, neither do names
+        that are more than an identifier.
         """
-        self._rules = rules
-        self._names: dict[str, None] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._names)
-
-    def add(self, name: str) -> None:
-        """Note a field.
-
-        Args:
-            name: Its name, with that of the field that it stands in before a dot.
-        """
-        if len(self._names) < MAX_NAMES:
-            self._names[name] = None
-
-    def describe(self) -> str:
-        """Return the line that names them; the names are the API's, which may put anything into them."""
+        if not self._undeclared:
+            return None
         protects = self._rules.protects
-        names = [name for name in self._names if not protects or IDENTIFIER.fullmatch(name)]
+        names = [name for name in self._undeclared if not protects or IDENTIFIER.fullmatch(name)]
         shown = [f"`{_printable(name)}`" for name in names[:SHOWN_NAMES]]
-        if others := len(self._names) - len(shown):
-            shown.append(f"{others}{' or more' if len(self._names) == MAX_NAMES else ''} others")
+        if others := len(self._undeclared) - len(shown):
+            shown.append(f"{others}{' or more' if len(self._undeclared) == MAX_NAMES else ''} others")
         way_on = (
             f"`personal_data: {self._rules.personal_data}` lets none of them pass"
             if protects
@@ -151,24 +140,3 @@ def value_hasher(key: str) -> Callable[[Any], str]:
 def _canonical_text(value: Any) -> str:
     is_container = isinstance(value, dict | list)
     return to_json(value, CANONICAL_ENCODER, "text to hash") if is_container else to_string(value)
-
-
-def key_formatter(hash_value: Callable[[Any], str] | None, *, is_personal: bool) -> Callable[[str], str]:
-    """Return a function that formats a record's key for a message.
-
-    Args:
-        hash_value: Hashes a key; None where keys are not hashed.
-        is_personal: Whether the key is personal data that no message may show.
-    """
-    if not is_personal:
-        return format_key
-    return _hide_key if hash_value is None else partial(_hash_key, hash_value)
-
-
-def _hash_key(hash_value: Callable[[Any], str], key: str) -> str:
-    shown = format_key(key)
-    return shown if shown == OBJECT_KEY else hash_value(key)
-
-
-def _hide_key(_key: str) -> str:
-    return "(its key is personal data)"

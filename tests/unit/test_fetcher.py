@@ -11,13 +11,16 @@ import pytest
 
 from tap_payments.api.fetcher import MAX_WAIT, PageFetcher
 from tap_payments.api.rate_limiter import RateLimiter
+from tap_payments.context import SyncContext
 from tap_payments.errors import ContradictionError, StoppedError, StreamError, TransientError
 from tap_payments.output.progress import StreamProgress
+from tap_payments.tap import TapPayments
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+CONFIG = {"base_url": "https://localhost/", "username": "user", "concurrency": 2, "max_retries": 2, "backoff_factor": 0}
 RATE = TransientError("answered 429", retry_after=7, pauses_all=True)
 BUSY = TransientError("answered 503", advice="run again later")
 
@@ -51,17 +54,9 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Api:
 
 @pytest.fixture
 def fetcher(api: Api) -> Iterator[PageFetcher[int, int]]:
-    fetcher = PageFetcher(
-        api.request,
-        name="charges:",
-        limiter=RateLimiter(None, api.stop),
-        on_request=api.counts.count_request,
-        on_retry=api.counts.count_retry,
-        logger=logging.getLogger("tap-payments"),
-        threads=2,
-        max_retries=2,
-        backoff_factor=0,
-    )
+    tap = TapPayments(config=CONFIG)
+    sync = SyncContext(tap.settings, logging.getLogger("tap-payments"), api.stop)
+    fetcher = PageFetcher(api.request, sync, api.counts, name="charges:")
     with closing(fetcher):
         yield fetcher
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_payments.api.prefetch import Prefetcher
+from tap_payments.api.fetcher import Prefetcher
 from tap_payments.errors import StoppedError, TransientError
 from tests.support.waiting import SOON, wait_until
 
