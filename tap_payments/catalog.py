@@ -6,10 +6,14 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from tap_payments.errors import RunError
+from tap_payments.records.schema import SCHEMAS
 from tap_payments.validation import NAME_LENGTH, check_catalog, stream_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    import logging
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tap_payments.client import PaymentsStream
 
 INCREMENTAL, FULL_TABLE = "INCREMENTAL", "FULL_TABLE"
 
@@ -17,14 +21,8 @@ INCREMENTAL, FULL_TABLE = "INCREMENTAL", "FULL_TABLE"
 Metadata = dict[tuple[str, ...], dict[str, Any]]
 
 
-def resolve_catalog(  # noqa: PLR0913 - the facts of the streams, each by its name
-    catalog: Mapping[str, Any],
-    *,
-    keys: Mapping[str, Sequence[str]],
-    replication_keys: Mapping[str, Sequence[str]],
-    schemas: Mapping[str, Mapping[str, Any]],
-    log: Callable[[str], None],
-    warn: Callable[[str], None],
+def resolve_catalog(
+    catalog: Mapping[str, Any], streams: Mapping[str, type[PaymentsStream]], logger: logging.Logger
 ) -> dict[str, Any]:
     """Resolve selection, schema, method, keys and automatic fields of each entry.
 
@@ -33,11 +31,8 @@ def resolve_catalog(  # noqa: PLR0913 - the facts of the streams, each by its na
 
     Args:
         catalog: A Singer catalog.
-        keys: The key of each stream.
-        replication_keys: The replication keys that each stream offers; none where it is always FULL_TABLE.
-        schemas: The schema of each stream.
-        log: Logs a line.
-        warn: Logs a line as a WARNING.
+        streams: The streams by name.
+        logger: Logs what has no effect.
 
     Returns:
         A catalog of its own.
@@ -45,38 +40,46 @@ def resolve_catalog(  # noqa: PLR0913 - the facts of the streams, each by its na
     Raises:
         RunError: If the catalog is malformed, or asks for what is not offered.
     """
-    check_catalog(catalog)
-    resolved = copy.deepcopy(dict(catalog))
-    for entry in resolved["streams"]:
-        name = _resolve_name(entry, log)
-        entry["schema"] = entry.get("schema") or {}
-        metadata: Metadata = {}
-        for item in entry.get("metadata") or []:
-            metadata.setdefault(tuple(item["breadcrumb"]), {}).update(item.get("metadata") or {})
-        if name in keys:
-            _resolve_selection(entry, metadata)
-            _resolve_keys(entry, metadata, keys[name])
-            _resolve_method(entry, metadata, replication_keys[name], log)
-            automatic = (*keys[name], *filter(None, [entry["replication_key"]]))
-            _complete_schema(entry, schemas[name], automatic)
-            if metadata:  # Without any, everything is selected.
-                for field in automatic:
-                    metadata.setdefault(("properties", field), {})["inclusion"] = "automatic"
-        else:
-            warn(f"unknown stream ignored: {name[:NAME_LENGTH]!r}")
-        entry["metadata"] = [
-            {"breadcrumb": list(breadcrumb), "metadata": values} for breadcrumb, values in metadata.items()
-        ]
+    try:
+        check_catalog(catalog)
+        resolved = copy.deepcopy(dict(catalog))
+        for entry in resolved["streams"]:
+            _resolve_entry(entry, streams, logger)
+    except RecursionError:
+        raise RunError("the catalog is nested too deeply: write it as --discover does") from None
     return resolved
 
 
-def _resolve_name(entry: dict[str, Any], log: Callable[[str], None]) -> str:
+def _resolve_entry(entry: dict[str, Any], streams: Mapping[str, type[PaymentsStream]], logger: logging.Logger) -> None:
+    name = _resolve_name(entry, logger)
+    entry["schema"] = entry.get("schema") or {}
+    metadata: Metadata = {}
+    for item in entry.get("metadata") or []:
+        metadata.setdefault(tuple(item["breadcrumb"]), {}).update(item.get("metadata") or {})
+    if (stream := streams.get(name)) is None:
+        logger.warning("unknown stream ignored: %r", name[:NAME_LENGTH])
+    else:
+        _resolve_selection(entry, metadata)
+        _resolve_keys(entry, metadata, stream.primary_keys)
+        _resolve_method(entry, metadata, stream.valid_replication_keys, logger)
+        automatic = (*stream.primary_keys, *filter(None, [entry["replication_key"]]))
+        _complete_schema(entry, SCHEMAS.get_schema(name), automatic)
+        if metadata:  # Without any, everything is selected.
+            for field in automatic:
+                metadata.setdefault(("properties", field), {})["inclusion"] = "automatic"
+    entry["metadata"] = [
+        {"breadcrumb": list(breadcrumb), "metadata": values} for breadcrumb, values in metadata.items()
+    ]
+
+
+def _resolve_name(entry: dict[str, Any], logger: logging.Logger) -> str:
     """Name a stream by its `tap_stream_id` alone, which is what the SDK's mapper knows it by too."""
     name = stream_id(entry) or ""
     if entry.get("stream") is not None and entry["stream"] != name:
-        log(
-            f"{name[:NAME_LENGTH]!r}: `tap_stream_id` names the stream, and another `stream` in the catalog changes "
-            "nothing: use `__alias__` in `stream_maps` to rename it"
+        logger.info(
+            "%r: `tap_stream_id` names the stream, and another `stream` in the catalog changes nothing: use "
+            "`__alias__` in `stream_maps` to rename it",
+            name[:NAME_LENGTH],
         )
         entry["stream"] = name
     entry["tap_stream_id"] = name
@@ -122,9 +125,7 @@ def _resolve_keys(entry: dict[str, Any], metadata: Metadata, keys: Sequence[str]
     entry["key_properties"] = list(keys)
 
 
-def _resolve_method(
-    entry: dict[str, Any], metadata: Metadata, offered: Sequence[str], log: Callable[[str], None]
-) -> None:
+def _resolve_method(entry: dict[str, Any], metadata: Metadata, offered: Sequence[str], logger: logging.Logger) -> None:
     """Set the replication method of an entry and, if it is INCREMENTAL, the replication key."""
     name, root = entry["tap_stream_id"], metadata.get((), {})
     key = root.pop("replication-key", None)
@@ -140,7 +141,7 @@ def _resolve_method(
         raise RunError(f"{name}: the catalog's replication method is not offered: use {INCREMENTAL} or {FULL_TABLE}")
     is_incremental = INCREMENTAL in methods or (key and not methods)
     if is_incremental and not offered:
-        log(f"{name}: always FULL_TABLE: the stream offers no replication key")
+        logger.info("%s: always FULL_TABLE: the stream offers no replication key", name)
     if not is_incremental or not offered:
         entry |= {"replication_method": FULL_TABLE, "replication_key": None}
         return

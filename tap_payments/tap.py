@@ -55,21 +55,8 @@ class TapPayments(Tap):
         if isinstance(catalog, str | PurePath):
             catalog = read_object("catalog", str(catalog))
         if isinstance(catalog, dict):
-            catalog = self._resolve_catalog(catalog)
+            catalog = resolve_catalog(catalog, STREAMS, self.logger)
         super().__init__(config=config, catalog=catalog, parse_env_config=parse_env_config, **kwargs)
-
-    def _resolve_catalog(self, catalog: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return resolve_catalog(
-                catalog,
-                keys={name: stream.primary_keys for name, stream in STREAMS.items()},
-                replication_keys={name: stream.valid_replication_keys for name, stream in STREAMS.items()},
-                schemas={name: SCHEMAS.get_schema(name) for name in STREAMS},
-                log=self.logger.info,
-                warn=self.logger.warning,
-            )
-        except RecursionError:
-            raise RunError("the catalog is nested too deeply: write it as --discover does") from None
 
     @cached_property
     @override

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import copy
+import logging
+from logging.handlers import BufferingHandler
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tap_payments.catalog import resolve_catalog
 from tap_payments.errors import RunError
+from tap_payments.streams import STREAMS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 JSON = dict[str, Any]
-
-KEYS = {"charges": ("charge_id",), "products": ("product_id",)}
-REPLICATION_KEYS: dict[str, tuple[str, ...]] = {"charges": ("occurred",), "products": ()}
-SCHEMAS = {
-    name: {"properties": {field: {"type": "string"} for field in fields}}
-    for name, fields in {"charges": ("charge_id", "occurred", "amount"), "products": ("product_id", "name")}.items()
-}
 
 
 def entry(root: Mapping[str, object] | None = None, name: str = "charges", **said: object) -> JSON:
@@ -33,14 +29,14 @@ def entry(root: Mapping[str, object] | None = None, name: str = "charges", **sai
 
 
 def resolve(*entries: JSON) -> tuple[list[JSON], list[str]]:
-    told: list[str] = []
+    told = BufferingHandler(100)
+    logger = logging.Logger("catalog")  # noqa: LOG001 - one that nothing else sees
+    logger.addHandler(told)
     catalog = {"streams": list(entries)}
     before = copy.deepcopy(catalog)
-    resolved = resolve_catalog(
-        catalog, keys=KEYS, replication_keys=REPLICATION_KEYS, schemas=SCHEMAS, log=told.append, warn=told.append
-    )
+    resolved = resolve_catalog(catalog, STREAMS, logger)
     assert catalog == before, "the catalog that was given is changed"
-    return resolved["streams"], told
+    return resolved["streams"], [record.getMessage() for record in told.buffer]
 
 
 def method_and_key(resolved: JSON) -> tuple[str, str | None]:
