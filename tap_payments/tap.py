@@ -22,11 +22,12 @@ from tap_payments.errors import RunError
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.records.schema import SCHEMAS, SchemaRules, select_fields
 from tap_payments.settings import SETTINGS, Settings, read_text
-from tap_payments.stream_maps import find_idle_maps, refuse_collision
+from tap_payments.stream_maps import find_idle_maps
 from tap_payments.streams import STREAMS
 from tap_payments.validation import check_config, check_state, find_conflicts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from tap_payments.client import PaymentsStream
@@ -98,9 +99,8 @@ class TapPayments(Tap):
         Raises:
             RunError: If flattening gives two fields one name.
         """
-        stream_maps = dict(self.config.get("stream_maps") or {})
-        selected: dict[str, dict[str, Any]] = {}
         fields: dict[str, set[str] | None] = {name: set(SCHEMAS.get_schema(name)["properties"]) for name in STREAMS}
+        stream_maps = dict(self.config.get("stream_maps") or {})  # The SDK takes `__else__` out of the setting.
         PluginBase.setup_mapper(self)
         for name, entry in self.catalog.items():
             schema, mask = entry.schema.to_dict(), entry.metadata.resolve_selection()
@@ -108,16 +108,19 @@ class TapPayments(Tap):
                 fields[name] = None if schema.get("additionalProperties") else {*known, *schema.get("properties", {})}
             # A map of a stream that is not selected would lack its key.
             if mask.get((), True):
-                selected[name] = select_fields(name, schema, mask)
-        for name, schema in selected.items():
-            try:
-                self.mapper.register_raw_stream_schema(name, schema, self.catalog[name].key_properties)
-            except ValueError:
-                refuse_collision(name, schema, stream_maps, self.mapper.flattening_options)
-                raise
+                self._register(name, select_fields(name, schema, mask), entry.key_properties)
         if self.config.get("stream_maps") is not None:
             for line in find_idle_maps(stream_maps, fields):
                 self.logger.warning("%s", line)
+
+    def _register(self, name: str, schema: dict[str, Any], key_properties: Sequence[str] | None) -> None:
+        try:
+            self.mapper.register_raw_stream_schema(name, schema, key_properties)
+        except ValueError as error:
+            if not self.config.get("flattening_enabled"):
+                raise
+            advice = "set another `flattening_separator` or a larger `flattening_max_key_length`, or deselect a field"
+            raise RunError(f"{name}: flattening gives two fields one name: {error}: {advice}") from None
 
     @cached_property
     def sync_context(self) -> SyncContext:
