@@ -6,6 +6,7 @@ import json
 import math
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk import typing as th
@@ -238,7 +239,7 @@ class Settings:
             "start": None if start is None else math.floor(start),
             "lookback": float(config["lookback_days"]) * DAY,
         }
-        return cls(**{field.name: NUMBERS.get(field.type, _same)(given[field.name]) for field in fields(cls)})
+        return cls(**{field.name: _plain(given[field.name]) for field in fields(cls)})
 
 
 def read_text(text: str, types: list[str]) -> Any:
@@ -249,27 +250,19 @@ def read_text(text: str, types: list[str]) -> Any:
         types: The JSON Schema types of the setting.
     """
     with suppress(KeyError, ValueError, RecursionError):
-        return TEXTS.get(types[0], str)(text)
+        return TEXTS[types[0]](text) if types[0] in TEXTS else json.loads(text)
     return text
 
 
-def _same(value: Any) -> Any:
-    return value
+def _plain(value: Any) -> Any:
+    """Return a number, which in a configuration may be a decimal or `5.0`, as Python's own; anything else as it is."""
+    if isinstance(value, bool) or not isinstance(value, float | Decimal):
+        return value
+    return int(value) if value == int(value) else float(value)
 
 
-def _read_number(text: str) -> float:
-    return int(text) if text.strip().isdecimal() else float(text)
-
-
-# Numbers of a configuration, which may be decimals or `5.0`, as those of `Settings`.
-NUMBERS: dict[object, Callable[[Any], Any]] = {
-    "int": int,
-    "float": float,
-    "float | None": lambda number: None if number is None else float(number),
-}
+# Texts of the environment, where they are not read as JSON.
 TEXTS: dict[str, Callable[[str], object]] = {
     "boolean": lambda text: {"true": True, "1": True, "false": False, "0": False}[text.lower()],
-    "integer": _read_number,
-    "number": _read_number,
-    "object": json.loads,
+    "string": str,
 }
