@@ -10,7 +10,7 @@ from singer_sdk.pagination import OffsetPaginator
 from typing_extensions import override
 
 from tap_payments.errors import TOTAL_ADVICE, ContradictionError, UnreadableListError
-from tap_payments.pagination.pages import PageToken, Span
+from tap_payments.pagination.pages import PageToken, Span, second_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,15 @@ MAX_STALLED = 100
 MAX_RECURRENCES = 20
 # Repeats of the first page at growing offsets after which the API is said to ignore them.
 MAX_REPEATS = 2
+# Full pages whose records are remembered: those that were read last may be deleted all at once.
+KNOWN_PAGES = 20
 # The value of `_expected_overlap` where the list has moved: no page is as short as this.
 MOVED = -1
+
+ORDER_WARNING = (
+    "has records of one second that fill a page; if their order changes between requests, some may be missed: raise "
+    "`page_size` if the API allows it"
+)
 
 
 class ListPaginator(OffsetPaginator):
@@ -150,6 +157,55 @@ class ListPaginator(OffsetPaginator):
     @abstractmethod
     def _take_page(self, page: Page) -> None:
         """Take in a page with records."""
+
+    # What is known.
+
+    def _measure(self, page: Page, *, has_news: bool) -> None:
+        """Learn how long pages are; one that news follow was cut by the server, or pages vary."""
+        facts, last, length = self.facts, self._last, len(page.keys)
+        if has_news and last is not None and self._value > self._last_value:
+            facts.varies = facts.varies or len(last.keys) < facts.longest
+            if len(last.keys) < facts.full and facts.longest < facts.full:
+                facts.full = max(facts.longest, 1)
+        facts.full, facts.longest = max(facts.full, length), max(facts.longest, length)
+
+    def _move_boundary(self, seconds: Sequence[int | None], news: Sequence[int]) -> None:
+        """Move the boundary down to the end of a page; progress ends a row of requests without any."""
+        end, is_forward = seconds[-1], bool(news) and self._value > self._deepest
+        newest = max([self._newest, *(second for second in seconds if second is not None)])
+        if self._last is not None and self._newest == -inf < newest and self._rules.overlap:
+            # Records without a time, which come first, fill a page.
+            self.facts.warn(ORDER_WARNING)
+        self._newest = newest
+        if self._falls and end is not None:
+            is_forward |= end < self._lowest or (end == self._lowest and any(seconds[index] == end for index in news))
+            self._lowest = min(end, self._lowest)
+            self._boundary = end if self._boundary is None else min(end, self._boundary)
+        if is_forward:
+            self._stalled = -1
+        self._deepest = max(self._deepest, self._value)
+
+    def _remember(self, page: Page) -> None:
+        """Remember a page as the last one, and its records in the order in which they were read last."""
+        self._first_key = self._first_key or page.keys[0]
+        self._last, self._last_value = page, self._value
+        for key, time in zip(page.keys, page.times, strict=True):
+            self._known.pop(key, None)
+            self._known[key] = second_of(time)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget what was read long ago, except for the boundary and the second above, which an anchor brings back."""
+        count = KNOWN_PAGES * self.facts.full
+        if len(self._known) < 2 * count:
+            return
+        kept = -inf if self._boundary is None else self._boundary + 1
+        recent = len(self._known) - count
+        self._known = {
+            key: second
+            for index, (key, second) in enumerate(self._known.items())
+            if index >= recent or (second is not None and second <= kept)
+        }
 
     # Contradictions.
 

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from tap_payments.errors import ContradictionError, UnreadableListError
 from tap_payments.pagination.pages import WHOLE, Span, group_length, is_falling, second_of
-from tap_payments.pagination.paginator import ListPaginator
+from tap_payments.pagination.paginator import ORDER_WARNING, ListPaginator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,19 +26,12 @@ if TYPE_CHECKING:
     from tap_payments.pagination.pages import ListFacts, PagingRules
     from tap_payments.records.page import Page
 
-# Full pages whose records are remembered: those that were read last may be deleted all at once.
-KNOWN_PAGES = 20
 # Largest share of a page that is read twice to keep the distance between pages even, as a divisor.
 TIE_SHARE = 10
 # The share of the largest offset that a window is meant to fill.
 FILL = 0.9
 # The largest factor by which a window may be longer than the one before.
 GROWTH = 8
-
-ORDER_WARNING = (
-    "has records of one second that fill a page; if their order changes between requests, some may be missed: raise "
-    "`page_size` if the API allows it"
-)
 
 
 class UnanchoredPaginator(ListPaginator):
@@ -100,7 +93,9 @@ class UnanchoredPaginator(ListPaginator):
         self.new_indexes = [index for index in news if page.keys[index] not in self._emitted_before]
         if self._rules.is_filterable and self._rules.max_offset is not None:
             self._pass_times.update(zip(page.keys, page.times, strict=True))
-        self._remember(page, news)
+        self._measure(page, has_news=bool(news))
+        self._move_boundary([second_of(time) for time in page.times], news)
+        self._remember(page)
         if is_end:
             self._go_to(below)
         else:
@@ -122,50 +117,6 @@ class UnanchoredPaginator(ListPaginator):
         """Whether a record of this second cannot have changed places with those at the end of the last page."""
         last = self._last_second
         return second != last and (not self._falls or (second is not None and last is not None and second > last))
-
-    def _remember(self, page: Page, news: Sequence[int]) -> None:
-        """Remember a page as the last; what brought reading forward ends a row of requests that did not."""
-        facts, last, length = self.facts, self._last, len(page.keys)
-        if self._first_key is None:
-            self._first_key = page.keys[0]
-        if news and last is not None and self._value > self._last_value:
-            facts.varies = facts.varies or len(last.keys) < facts.longest
-            if len(last.keys) < facts.full and facts.longest < facts.full:
-                facts.full = max(facts.longest, 1)
-        facts.full, facts.longest = max(facts.full, length), max(facts.longest, length)
-        seconds = [second_of(time) for time in page.times]
-        end, is_forward = seconds[-1], bool(news) and self._value > self._deepest
-        newest = max([self._newest, *(second for second in seconds if second is not None)])
-        if last is not None and self._newest == -inf < newest and self._rules.overlap:
-            # Records without a time, which come first, fill a page.
-            facts.warn(ORDER_WARNING)
-        self._newest = newest
-        if self._falls and end is not None:
-            is_forward |= end < self._lowest or (end == self._lowest and any(seconds[index] == end for index in news))
-            self._lowest = min(end, self._lowest)
-            self._boundary = end if self._boundary is None else min(end, self._boundary)
-        if is_forward:
-            self._stalled = -1
-        self._deepest = max(self._deepest, self._value)
-        self._last, self._last_value = page, self._value
-        for key, second in zip(page.keys, seconds, strict=True):
-            # In the order in which they were read last.
-            self._known.pop(key, None)
-            self._known[key] = second
-        self._forget()
-
-    def _forget(self) -> None:
-        """Forget what was read long ago, except for the boundary and the second above, which an anchor brings back."""
-        count = KNOWN_PAGES * self.facts.full
-        if len(self._known) < 2 * count:
-            return
-        kept = -inf if self._boundary is None else self._boundary + 1
-        recent = len(self._known) - count
-        self._known = {
-            key: second
-            for index, (key, second) in enumerate(self._known.items())
-            if index >= recent or (second is not None and second <= kept)
-        }
 
     def _step(self, page: Page) -> None:
         """Go to the next page, above the records that share the last one's second."""
