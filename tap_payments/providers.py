@@ -6,7 +6,6 @@ Adding a provider is adding one value to `PROVIDERS`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,35 +42,27 @@ class Provider:
     limit_param: str
     requests_per_minute: int | None
     earliest: int = 0
-    listings: Mapping[str, Listing] = field(default_factory=lambda: MappingProxyType({}))
+    listings: Mapping[str, Listing] = field(default_factory=dict)
 
     def listing(self, stream: str) -> Listing:
         """Return the limits of one list."""
         return self.listings.get(stream, Listing())
 
 
-PROVIDERS: Mapping[str, Provider] = MappingProxyType(
-    {
-        "generic": Provider(
-            base_url=None,
-            limit_param="limit",
-            requests_per_minute=None,
-        ),
-        # Filters and largest offsets are those of ChargeDesk's public documentation; the pace is that of another
-        # program that reads it, since the API publishes no limit.
-        "chargedesk": Provider(
-            base_url="https://api.chargedesk.com/v1/",
-            limit_param="count",
-            requests_per_minute=60,
-            earliest=1_262_304_000,  # 2010-01-01T00:00:00Z
-            listings=MappingProxyType(
-                {
-                    "charges": Listing(filter_field="occurred", max_offset=50_000),
-                    "customers": Listing(filter_field="first_seen", max_offset=50_000),
-                    "subscriptions": Listing(filter_field="created", max_offset=10_000),
-                    "products": Listing(filter_field="created", max_offset=10_000),
-                }
-            ),
-        ),
-    }
-)
+PROVIDERS: Mapping[str, Provider] = {
+    "generic": Provider(base_url=None, limit_param="limit", requests_per_minute=None),
+    # Filters and largest offsets are those of ChargeDesk's public documentation; the pace is that of another program
+    # that reads it, since the API publishes no limit.
+    "chargedesk": Provider(
+        base_url="https://api.chargedesk.com/v1/",
+        limit_param="count",
+        requests_per_minute=60,
+        earliest=1_262_304_000,  # 2010-01-01T00:00:00Z
+        listings={
+            "charges": Listing(filter_field="occurred", max_offset=50_000),
+            "customers": Listing(filter_field="first_seen", max_offset=50_000),
+            "subscriptions": Listing(filter_field="created", max_offset=10_000),
+            "products": Listing(filter_field="created", max_offset=10_000),
+        },
+    ),
+}
