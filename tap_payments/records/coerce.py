@@ -49,8 +49,8 @@ class Field:
 
 
 @dataclass(frozen=True)
-class CoercionRules:
-    """Treatment of values that do not fit their declared types.
+class Coercer:
+    """Coerces values that do not fit their declared types.
 
     Attributes:
         on_undeclared: Called with each field that is left out because the schema does not declare it.
@@ -65,74 +65,69 @@ class CoercionRules:
     hash_value: Callable[[Any], str] | None = None
     allows_json_text: bool = True
 
+    def coerce_record(self, record: Field, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of a record, or of an object in it, that go out.
 
-def coerce_record(record: Field, values: Mapping[str, Any], rules: CoercionRules) -> dict[str, Any]:
-    """Return the fields of a record, or of an object in it, that go out.
+        Args:
+            record: The declared fields.
+            values: The values as they arrived.
 
-    Args:
-        record: The declared fields.
-        values: The values as they arrived.
-        rules: Treatment of values that do not fit.
+        Raises:
+            InvalidValueError: If a value cannot be coerced.
+        """
+        coerced = {}
+        properties, prefix = record.properties or {}, f"{record.path}." if record.path else ""
+        for name, value in values.items():
+            if name not in properties:
+                if record.passes_undeclared:
+                    coerced[name] = value
+                else:
+                    self.on_undeclared(prefix + name)
+            elif (field := properties[name]) is not None:
+                coerced[name] = self.coerce(field, value, name)
+        return coerced
 
-    Raises:
-        InvalidValueError: If a value cannot be coerced.
-    """
-    coerced = {}
-    properties, prefix = record.properties or {}, f"{record.path}." if record.path else ""
-    for name, value in values.items():
-        if name not in properties:
-            if record.passes_undeclared:
-                coerced[name] = value
-            else:
-                rules.on_undeclared(prefix + name)
-        elif (field := properties[name]) is not None:
-            coerced[name] = coerce(field, value, rules, name)
-    return coerced
+    def coerce(self, field: Field, value: Any, name: str = "") -> Any:
+        """Return a value of the declared type of a field.
 
+        Args:
+            field: The declared field.
+            value: The value as it arrived.
+            name: The name of the value in its object, or its index in its array.
 
-def coerce(field: Field, value: Any, rules: CoercionRules, name: str = "") -> Any:
-    """Return a value of the declared type of a field.
+        Raises:
+            InvalidValueError: If the value, or one in it, cannot be coerced.
+        """
+        try:
+            coerced = None if value is None else self._convert(field, value)
+            if coerced is None and not field.is_nullable:
+                raise invalid_value(field.kind, value)
+        except InvalidValueError as error:
+            error.never_null = field.is_key or not field.is_nullable
+            if error.never_null or self.on_invalid is None:
+                raise error.within(name) from None
+            self.on_invalid(field.path, error)
+            return None
+        if field.is_hashed and coerced is not None and self.hash_value is not None:
+            return self.hash_value(coerced)
+        return coerced
 
-    Args:
-        field: The declared field.
-        value: The value as it arrived.
-        rules: Treatment of values that do not fit.
-        name: The name of the value in its object, or its index in its array.
-
-    Raises:
-        InvalidValueError: If the value, or one in it, cannot be coerced.
-    """
-    try:
-        coerced = None if value is None else _convert(field, value, rules)
-        if coerced is None and not field.is_nullable:
-            raise invalid_value(field.kind, value)
-    except InvalidValueError as error:
-        error.never_null = field.is_key or not field.is_nullable
-        if error.never_null or rules.on_invalid is None:
-            raise error.within(name) from None
-        rules.on_invalid(field.path, error)
-        return None
-    if field.is_hashed and coerced is not None and rules.hash_value is not None:
-        return rules.hash_value(coerced)
-    return coerced
-
-
-def _convert(field: Field, value: Any, rules: CoercionRules) -> Any:
-    if field.kind == ANY:
-        return value
-    if field.kind == "string":
-        if isinstance(value, dict | list) and value and not rules.allows_json_text and not field.is_hashed:
-            raise invalid_value("string", value)
-        # Of an object or array that arrives in place of a text, the canonical JSON is hashed.
-        return value if field.is_hashed else to_string(value)
-    converted = CONVERSIONS[field.kind](value)
-    if converted is None:
-        return None
-    if field.kind == "object" and field.properties is not None:
-        return coerce_record(field, converted, rules)
-    if field.kind == "array" and (items := field.items) is not None:
-        return [coerce(items, item, rules, f"[{index}]") for index, item in enumerate(converted)]
-    return converted
+    def _convert(self, field: Field, value: Any) -> Any:
+        if field.kind == ANY:
+            return value
+        if field.kind == "string":
+            if isinstance(value, dict | list) and value and not self.allows_json_text and not field.is_hashed:
+                raise invalid_value("string", value)
+            # Of an object or array that arrives in place of a text, the canonical JSON is hashed.
+            return value if field.is_hashed else to_string(value)
+        converted = CONVERSIONS[field.kind](value)
+        if converted is None:
+            return None
+        if field.kind == "object" and field.properties is not None:
+            return self.coerce_record(field, converted)
+        if field.kind == "array" and (items := field.items) is not None:
+            return [self.coerce(items, item, f"[{index}]") for index, item in enumerate(converted)]
+        return converted
 
 
 def invalid_value(declared: str, value: object) -> InvalidValueError:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 import msgspec
 
-from tap_payments.records.coerce import ANY, DECIMAL, NUMBER, coerce, coerce_record
+from tap_payments.records.coerce import ANY, DECIMAL, NUMBER
 from tap_payments.records.exact_json import read_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tap_payments.records.coerce import CoercionRules, Field
+    from tap_payments.records.coerce import Coercer, Field
 
 # A record as a page holds it, and as it goes out: a struct, or a dict.
 Record: TypeAlias = "msgspec.Struct | dict[str, Any]"
@@ -62,12 +62,12 @@ class RecordDecoder:
         key: The field that is a record's key.
     """
 
-    def __init__(self, record: Field, rules: CoercionRules, *, key: str, time: str, as_dicts: bool = False) -> None:
+    def __init__(self, record: Field, coercer: Coercer, *, key: str, time: str, as_dicts: bool = False) -> None:
         """Compile the decoder.
 
         Args:
             record: The fields of a record.
-            rules: Treatment of values that do not fit.
+            coercer: Coerces values that do not fit.
             key: The field that is a record's key.
             time: The field that is a record's time.
             as_dicts: Whether records are wanted as dicts, for stream maps and flattening.
@@ -75,7 +75,7 @@ class RecordDecoder:
         self.key = key
         self._time = time
         self._record = record
-        self._rules = rules
+        self._coercer = coercer
         self._fields = record.properties or {}
         self._skipped = {name for name, field in self._fields.items() if field is None}
         self._coerced = {name for name, field in self._fields.items() if field is not None and not _is_strict(field)}
@@ -132,12 +132,12 @@ class RecordDecoder:
             InvalidValueError: If a value cannot be coerced.
         """
         if isinstance(record, dict):
-            return coerce_record(self._record, record, self._rules)
+            return self._coercer.coerce_record(self._record, record)
         for attribute, field in cast("Any", record).steps:
             if field is None:
                 setattr(record, attribute, msgspec.UNSET)
             elif (value := getattr(record, attribute)) is not msgspec.UNSET:
-                setattr(record, attribute, coerce(field, value, self._rules, field.path))
+                setattr(record, attribute, self._coercer.coerce(field, value, field.path))
         return record
 
     def _compile(self) -> None:
@@ -169,7 +169,7 @@ class RecordDecoder:
         elif (unknown := UNKNOWN.search(reason)) and not (
             unknown[1] in self._fields or unknown[1] in self._skipped or UNUSABLE_NAME.search(unknown[1])
         ):
-            self._rules.on_undeclared(unknown[1])
+            self._coercer.on_undeclared(unknown[1])
             self._skipped.add(unknown[1])
         else:
             return False

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tap_payments.errors import OBJECT_KEY, format_key
-from tap_payments.records.coerce import CoercionRules, to_json, to_string
+from tap_payments.records.coerce import Coercer, to_json, to_string
 from tap_payments.records.decoder import RecordDecoder
 from tap_payments.records.exact_json import CANONICAL_ENCODER
 from tap_payments.records.schema import PERSONAL, Schema, SchemaRules
@@ -71,7 +71,7 @@ class Plan:
         self._undeclared: dict[str, None] = {}
         self.decoder = RecordDecoder(
             rules.compile_record(own, declared, selected, keys=keys),
-            CoercionRules(self._note_undeclared, on_invalid, self._hash_value, allows_json_text=not rules.protects),
+            Coercer(self._note_undeclared, on_invalid, self._hash_value, allows_json_text=not rules.protects),
             key=keys[0],
             time=time,
             as_dicts=as_dicts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tap_payments.records.coerce import CoercionRules, Field, coerce_record
+from tap_payments.records.coerce import Coercer, Field
 from tap_payments.records.decoder import RecordDecoder
 from tap_payments.records.exact_json import DECODER, ENCODER
 from tap_payments.records.schema import SchemaRules
@@ -20,19 +20,19 @@ def compile_fields(schema: JSON) -> Field:
     return SchemaRules().compile_record({}, schema, schema, keys=())
 
 
-def coerce_by_fields(schema: JSON, text: str, rules: CoercionRules | None = None) -> JSON:
+def coerce_by_fields(schema: JSON, text: str, coercer: Coercer | None = None) -> JSON:
     """Coerce a record, given as JSON, field by field."""
-    return coerce_record(compile_fields(schema), DECODER.decode(text), rules or CoercionRules())
+    return (coercer or Coercer()).coerce_record(compile_fields(schema), DECODER.decode(text))
 
 
-def page_decoder(schema: JSON, rules: CoercionRules | None = None, *, key: str = "key") -> RecordDecoder:
+def page_decoder(schema: JSON, coercer: Coercer | None = None, *, key: str = "key") -> RecordDecoder:
     """Return a decoder of pages whose records have `when` as their time."""
-    return RecordDecoder(compile_fields(schema), rules or CoercionRules(), key=key, time="when")
+    return RecordDecoder(compile_fields(schema), coercer or Coercer(), key=key, time="when")
 
 
-def decoder_reader(schema: JSON, rules: CoercionRules | None = None) -> Callable[[str], bytes]:
+def decoder_reader(schema: JSON, coercer: Coercer | None = None) -> Callable[[str], bytes]:
     """Return a function that reads a record, given as JSON, with one decoder, and returns the JSON that goes out."""
-    decoder = page_decoder(schema, rules)
+    decoder = page_decoder(schema, coercer)
 
     def read(text: str) -> bytes:
         (record,) = decoder.decode(f'{{"data":[{text}]}}'.encode()).data

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tap_payments.errors import InvalidValueError
-from tap_payments.records.coerce import NUMBER, CoercionRules
+from tap_payments.records.coerce import NUMBER, Coercer
 from tap_payments.records.exact_json import DECODER, ENCODER, number_text
 from tap_payments.records.page import read_page
 from tap_payments.records.schema import MONEY_FORMAT
@@ -110,7 +110,7 @@ def test_what_comes_out_has_the_declared_types(schema: JSON, text: str) -> None:
 @given(schemas, records)
 def test_what_does_not_fit_becomes_null_where_that_is_asked_for(schema: JSON, text: str) -> None:
     told: list[str] = []
-    record = coerce_by_fields(schema, text, CoercionRules(on_invalid=lambda path, _: told.append(path)))
+    record = coerce_by_fields(schema, text, Coercer(on_invalid=lambda path, _: told.append(path)))
     assert all(fits(record[name], inner) for name, inner in schema["properties"].items() if name in record)
     strict = conformed(schema, text)
     assert (strict is None) == bool(told), "only what the strict one refuses"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tap_payments.records.coerce import CoercionRules, coerce_record
+from tap_payments.records.coerce import Coercer, Field
 from tap_payments.records.decoder import MAX_COMPILED, RecordDecoder
 from tests.support.decoding import decoder_reader
 
@@ -25,13 +25,14 @@ SCHEMA: dict[str, Any] = {
 def test_a_field_that_did_not_fit_is_coerced_by_the_decoder_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
     slow: list[Any] = []
     names: list[str] = []
+    coerce_record = Coercer.coerce_record
 
-    def count(*args: Any) -> Any:
-        slow.append(args)
-        return coerce_record(*args)
+    def count(coercer: Coercer, record: Field, values: dict[str, Any]) -> dict[str, Any]:
+        slow.extend([] if record.path else [values])
+        return coerce_record(coercer, record, values)
 
-    monkeypatch.setattr("tap_payments.records.decoder.coerce_record", count)
-    read = decoder_reader(SCHEMA, CoercionRules(names.append))
+    monkeypatch.setattr(Coercer, "coerce_record", count)
+    read = decoder_reader(SCHEMA, Coercer(names.append))
     text = '{"id":5,"count":"1","free":[],"list":[{"a":1}],"new":1}'
     for _ in range(10):
         assert json.loads(read(text)) == {"id": "5", "count": 1, "free": {}, "list": [{"a": "1"}]}
@@ -48,7 +49,7 @@ def test_a_field_may_have_any_name(name: str, value: str) -> None:
     schema = {"properties": {name: NULLABLE, "inside": inside, "new": NULLABLE}}
     text = f'{{{json.dumps(name)}:{value},"inside":{{{json.dumps(name)}:{value}}},{json.dumps(name + "2")}:1}}'
     names: list[str] = []
-    read, told = decoder_reader(schema, CoercionRules(names.append)), json.loads(value)
+    read, told = decoder_reader(schema, Coercer(names.append)), json.loads(value)
     for _ in range(4):
         assert json.loads(read(text)) == {name: str(told), "inside": {name: str(told)}}
     assert set(names) == {name + "2"}
@@ -64,7 +65,7 @@ def test_ever_new_fields_compile_no_ever_new_decoders(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(RecordDecoder, "_compile", count)
     names: list[str] = []
-    read = decoder_reader(SCHEMA, CoercionRules(names.append))
+    read = decoder_reader(SCHEMA, Coercer(names.append))
     for number in range(2 * MAX_COMPILED):
         assert json.loads(read(f'{{"id":"a","new_{number}":1}}')) == {"id": "a"}
     assert len(compiled) == MAX_COMPILED

@@ -11,7 +11,7 @@ import pytest
 from singer_sdk.helpers._typing import conform_record_data_types
 from singer_sdk.helpers.conform import TypeConformanceLevel
 
-from tap_payments.records.coerce import CoercionRules
+from tap_payments.records.coerce import Coercer
 from tests.support.decoding import coerce_by_fields
 
 JSON = dict[str, Any]
@@ -52,7 +52,7 @@ SCHEMA: JSON = {
 def test_undeclared_fields_are_left_out_as_the_sdk_does(extra: JSON) -> None:
     told: list[str] = []
     schema = {**SCHEMA, **extra}
-    record = coerce_by_fields(schema, json.dumps(RECORD), CoercionRules(on_undeclared=told.append))
+    record = coerce_by_fields(schema, json.dumps(RECORD), Coercer(on_undeclared=told.append))
     sdk = conform_record_data_types(
         "a stream", copy.deepcopy(RECORD), schema, TypeConformanceLevel.RECURSIVE, logging.getLogger("unheard")
     )
