@@ -6,7 +6,7 @@ import logging
 import sys
 from abc import ABC
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -26,7 +26,7 @@ from tap_payments.output.batches import Batches, Manifest
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.loop import new_paginator, read_pages
 from tap_payments.pagination.pages import WHOLE, ListFacts, PageToken, PagingRules, Span
-from tap_payments.records.page import Page, read_page
+from tap_payments.records.page import REPLACED_TEXT, Page, read_page
 from tap_payments.records.plan import Plan
 from tap_payments.records.schema import SCHEMAS, DeclaredSchema, declares, select_fields
 from tap_payments.replication.reading import read_stream
@@ -174,15 +174,9 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     @override
     def parse_response(self, response: requests.Response) -> Page:  # type: ignore[override]  # its records come later
         """Return the page of a response."""
-        return read_page(response.content, self._plan.decoder, on_replaced=self._warn_of_replaced_text)
-
-    def _warn_of_replaced_text(self) -> None:
-        """Log once that text went out changed."""
-        message = (
-            f"{self.name}: text with half a surrogate pair cannot be written as UTF-8, so U+FFFD takes the place of "
-            "each half: have the text corrected at its source"
-        )
-        self.sync_context.log_once(message, level=logging.WARNING)
+        warning = f"{self.name}: {REPLACED_TEXT}"
+        on_replaced = partial(self.sync_context.log_once, warning, level=logging.WARNING)
+        return read_page(response.content, self._plan.decoder, on_replaced=on_replaced)
 
     @cached_property
     def _request_name(self) -> str:
@@ -235,7 +229,16 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         if self._plan.sends_personal_key:
             message = "is personal data, but the key, and goes out as it is: set `hash_key` to have it hashed"
             self.logger.warning("%s: `%s` %s", self.name, self.primary_keys[0], message)
-        self._fetcher = PageFetcher(self._request_page, sync, counts, name=self._request_name, tries_once=self.is_test)
+        self._fetcher = PageFetcher(
+            self._request_page,
+            name=self._request_name,
+            settings=self.settings,
+            limiter=sync.limiter,
+            logger=sync.logger,
+            on_request=counts.count_request,
+            on_retry=counts.count_retry,
+            tries_once=self.is_test,
+        )
         key = self.replication_key if self.replication_method == REPLICATION_INCREMENTAL else None
         chunks = read_stream(
             self._read_span,

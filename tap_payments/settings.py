@@ -13,7 +13,7 @@ from singer_sdk import typing as th
 
 from tap_payments import __version__
 from tap_payments.providers import PROVIDERS, Provider
-from tap_payments.records.timestamps import DAY, read_iso
+from tap_payments.timestamps import DAY, read_iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

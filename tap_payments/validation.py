@@ -18,7 +18,7 @@ from singer_sdk.plugin_base import JSONSchemaValidator
 
 from tap_payments import settings as declared
 from tap_payments.errors import RunError
-from tap_payments.records.timestamps import read_iso
+from tap_payments.timestamps import read_iso
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -20,13 +20,14 @@ from tap_payments.errors import (
     StreamError,
     TransientError,
 )
-from tap_payments.records.timestamps import describe
+from tap_payments.timestamps import describe
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Sequence
 
-    from tap_payments.context import SyncContext
-    from tap_payments.output.progress import StreamProgress
+    from tap_payments.api.rate_limiter import RateLimiter
+    from tap_payments.settings import Settings
 
 Token = TypeVar("Token")
 Fetched = TypeVar("Fetched")
@@ -40,26 +41,33 @@ JITTER = 0.1
 class PageFetcher(Generic[Token, Fetched]):
     """Fetches the pages of one stream."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that it is made of, given by name
         self,
         request: Callable[[Token], Fetched],
-        sync: SyncContext,
-        counts: StreamProgress,
         *,
         name: str,
+        settings: Settings,
+        limiter: RateLimiter,
+        logger: logging.Logger,
+        on_request: Callable[[float], None],
+        on_retry: Callable[[], None],
         tries_once: bool = False,
     ) -> None:
-        """Take the function that fetches a page.
+        """Take the parts that fetch a page.
 
         Args:
             request: Sends one request and returns its page; raises TransientError where another try may help.
-            sync: The sync, with its settings and its pace.
-            counts: Counts the requests.
             name: Stream and path, as messages name the request.
+            settings: The settings.
+            limiter: The pace of the run.
+            logger: Logs each retry.
+            on_request: Called for each request with the seconds that it waited to be sent, from any thread.
+            on_retry: Called for each request that is sent again.
             tries_once: Whether the first failure is final, as a test of the connection does.
         """
-        self._request, self._sync, self._counts, self._name, self._tries_once = request, sync, counts, name, tries_once
-        self._prefetcher = Prefetcher(self._try, threads=sync.settings.concurrency, stop=sync.limiter.stop)
+        self._request, self._name, self._settings, self._limiter = request, name, settings, limiter
+        self._logger, self._on_request, self._on_retry, self._tries_once = logger, on_request, on_retry, tries_once
+        self._prefetcher = Prefetcher(self._try, threads=settings.concurrency, stop=limiter.stop)
         self._next: Token | None = None
         self.close = self._prefetcher.close
 
@@ -96,25 +104,25 @@ class PageFetcher(Generic[Token, Fetched]):
 
     def _try(self, token: Token) -> Fetched:
         """Send one request at its time."""
-        self._counts.count_request(self._sync.limiter.acquire())
+        self._on_request(self._limiter.acquire())
         try:
             return self._request(token)
         except TransientError as error:
             # `fetch` pauses after the next page itself: it knows how often that was tried.
             if error.pauses_all and token != self._next:
-                self._sync.limiter.pause(min(self._wait_after(error, 1), MAX_WAIT))
+                self._limiter.pause(min(self._wait_after(error, 1), MAX_WAIT))
             raise
 
     def _wait_after(self, error: TransientError, tries: int) -> float:
         """Return the seconds to wait: the longer of the backoff and what the API asks for."""
         # Many accounts on one schedule must not come back in step.
         jitter = random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
-        backoff = min(self._sync.settings.backoff_factor * 2.0 ** (tries - 1) * jitter, MAX_WAIT)
+        backoff = min(self._settings.backoff_factor * 2.0 ** (tries - 1) * jitter, MAX_WAIT)
         return max(backoff, error.retry_after or 0.0)
 
     def _wait_to_retry(self, error: TransientError, tries: int) -> None:
         """Wait after a try that failed, or fail the stream."""
-        maximum, wait = self._sync.settings.max_retries, self._wait_after(error, tries)
+        maximum, wait = self._settings.max_retries, self._wait_after(error, tries)
         reason = f"{self._name} {error.reason}"
         if wait > MAX_WAIT:
             back = describe(time.time() + wait)
@@ -124,12 +132,12 @@ class PageFetcher(Generic[Token, Fetched]):
         if tries > maximum:
             times = f", {tries} times in a row" if tries > 1 else ""
             raise StreamError(f"{reason}{times}: {error.advice}")
-        self._sync.logger.warning("%s; trying again in %.12g s (%d of %d)", reason, round(wait, 1), tries, maximum)
-        self._counts.retries += 1
+        self._logger.warning("%s; trying again in %.12g s (%d of %d)", reason, round(wait, 1), tries, maximum)
+        self._on_retry()
         if error.pauses_all:
-            self._sync.limiter.pause(wait)
+            self._limiter.pause(wait)
         else:
-            self._sync.limiter.wait(wait)
+            self._limiter.wait(wait)
 
 
 class Prefetcher(Generic[Token, Fetched]):

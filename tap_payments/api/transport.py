@@ -15,7 +15,7 @@ import urllib3.exceptions
 
 from tap_payments import errors
 from tap_payments.errors import RefusedCredentialsError, RequestError, TransientError
-from tap_payments.records.timestamps import LATEST
+from tap_payments.timestamps import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

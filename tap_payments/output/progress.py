@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tap_payments.records.timestamps import describe
+from tap_payments.timestamps import describe
 
 if TYPE_CHECKING:
     import logging
@@ -80,6 +80,10 @@ class StreamProgress:
         with self._lock:
             self.requests += 1
             self.waited += waited
+
+    def count_retry(self) -> None:
+        """Count a request that is sent again."""
+        self.retries += 1
 
     def count_records(self, emitted: int, reread: int, reached: float | None, total: int | None) -> None:
         """Count records that went out; None leaves a time or a total as it is."""

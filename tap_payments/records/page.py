@@ -20,7 +20,7 @@ import msgspec
 from tap_payments.errors import BODY_ADVICE, ContradictionError, RequestError, TransientError
 from tap_payments.records.decoder import Body
 from tap_payments.records.exact_json import read_integer, read_number
-from tap_payments.records.timestamps import read_time
+from tap_payments.timestamps import read_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +37,11 @@ SURROGATES = re.compile(
 
 
 MISSING = (None, "", msgspec.UNSET)
+
+REPLACED_TEXT = (
+    "text with half a surrogate pair cannot be written as UTF-8, so U+FFFD takes the place of each half: have the text "
+    "corrected at its source"
+)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from tap_payments.errors import StreamError
 from tap_payments.pagination.pages import WHOLE, Span
-from tap_payments.records.timestamps import DAY
 from tap_payments.replication.spans import DueSpans
 from tap_payments.replication.state import read_state
+from tap_payments.timestamps import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tap_payments.errors import StreamError
 from tap_payments.pagination.pages import Span
-from tap_payments.records.timestamps import DAY
+from tap_payments.timestamps import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,7 +7,7 @@ from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
 from tap_payments.pagination.pages import WHOLE, Span
-from tap_payments.records.timestamps import read_time
+from tap_payments.timestamps import read_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping

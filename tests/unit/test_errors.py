@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tap_payments import errors
 from tap_payments.api.transport import read_retry_after
-from tap_payments.records.timestamps import describe
+from tap_payments.timestamps import describe
 
 
 def test_every_advice_is_one_line_with_an_action() -> None:

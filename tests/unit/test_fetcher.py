@@ -11,7 +11,6 @@ import pytest
 
 from tap_payments.api.fetcher import MAX_WAIT, PageFetcher
 from tap_payments.api.rate_limiter import RateLimiter
-from tap_payments.context import SyncContext
 from tap_payments.errors import ContradictionError, StoppedError, StreamError, TransientError
 from tap_payments.output.progress import StreamProgress
 from tap_payments.tap import TapPayments
@@ -54,9 +53,15 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Api:
 
 @pytest.fixture
 def fetcher(api: Api) -> Iterator[PageFetcher[int, int]]:
-    tap = TapPayments(config=CONFIG)
-    sync = SyncContext(tap.settings, logging.getLogger("tap-payments"), api.stop)
-    fetcher = PageFetcher(api.request, sync, api.counts, name="charges:")
+    fetcher = PageFetcher(
+        api.request,
+        name="charges:",
+        settings=TapPayments(config=CONFIG).settings,
+        limiter=RateLimiter(None, api.stop),
+        logger=logging.getLogger("tap-payments"),
+        on_request=api.counts.count_request,
+        on_retry=api.counts.count_retry,
+    )
     with closing(fetcher):
         yield fetcher
 

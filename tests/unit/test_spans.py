@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 
 from tap_payments.errors import StreamError
 from tap_payments.pagination.pages import WHOLE, Span
-from tap_payments.records.timestamps import DAY
 from tap_payments.replication.spans import CLOCK_MARGIN, DueSpans, clip, merge
 from tap_payments.replication.state import KEYS, TIMES, StreamState, read_state, write_state
+from tap_payments.timestamps import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap_payments.records.timestamps import EARLIEST, LATEST, describe, read_iso, read_time
+from tap_payments.timestamps import EARLIEST, LATEST, describe, read_iso, read_time
 
 MOMENT = 1_714_979_289
 
