@@ -113,11 +113,6 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     def authenticator(self) -> BasicAuthenticator:
         return BasicAuthenticator(username=self.settings.username, password=self.settings.password)
 
-    @cached_property
-    @override
-    def user_agent(self) -> str:
-        return self.settings.user_agent
-
     @property
     @override
     def http_headers(self) -> dict[str, str]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk import typing as th
 
-from tap_payments import __version__
 from tap_payments.providers import PROVIDERS, Provider
 from tap_payments.timestamps import DAY, read_iso
 
@@ -177,7 +176,7 @@ SETTINGS = th.PropertiesList(
     th.Property(
         "user_agent",
         th.StringType(pattern=HEADER),
-        description="The User-Agent header to send, in ASCII. Default: `tap-payments/<version>`.",
+        description="The User-Agent header to send, in ASCII. Default: `singer-sdk/<version>`.",
     ),
     th.Property(
         "emit_activate_version_messages",
@@ -220,7 +219,6 @@ class Settings:
     on_invalid_value: str
     personal_data: str
     hash_key: str
-    user_agent: str
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Settings:
@@ -230,8 +228,7 @@ class Settings:
             config: A configuration that `validation.check_config` has completed and found valid.
         """
         provider = PROVIDERS[config["provider"]]
-        unset = {"hash_key": "", "user_agent": f"tap-payments/{__version__}"}
-        given: dict[str, Any] = {**vars(provider), **unset, **config}
+        given: dict[str, Any] = {"hash_key": "", **vars(provider), **config}
         start = read_iso(config.get("start_date", "").strip())
         given |= {
             "provider": provider,
