@@ -311,7 +311,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         return Plan(
             SCHEMAS.get_schema(self.name),
             self.effective_schema,
-            select_fields(self.name, self.effective_schema, self.mask),
+            select_fields(self.effective_schema, self.mask),
             keys=list(filter(None, [*self.primary_keys, self.replication_key])),
             config=self.config,
             time=self.time_field,

@@ -108,7 +108,7 @@ class TapPayments(Tap):
                 fields[name] = None if schema.get("additionalProperties") else {*known, *schema.get("properties", {})}
             # A map of a stream that is not selected would lack its key.
             if mask.get((), True):
-                self._register(name, select_fields(name, schema, mask), entry.key_properties)
+                self._register(name, select_fields(schema, mask), entry.key_properties)
         if self.config.get("stream_maps") is not None:
             for line in find_idle_maps(stream_maps, fields):
                 self.logger.warning("%s", line)

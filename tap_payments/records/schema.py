@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from singer_sdk import SchemaDirectory, StreamSchema
-from singer_sdk.helpers._catalog import get_selected_schema
 from typing_extensions import override
 
 from tap_payments import schemas
@@ -197,29 +196,28 @@ def declares(schema: Schema, breadcrumb: Sequence[str]) -> bool:
     return bool(schema)
 
 
-def select_fields(name: str, schema: Schema, mask: SelectionMask) -> Schema:
-    """Return a copy of a schema with its selected fields, inside arrays too, where the SDK's keeps all.
+def select_fields(
+    schema: Schema, mask: SelectionMask, breadcrumb: tuple[str, ...] = (), *, in_array: bool = False
+) -> Schema:
+    """Return a copy of a schema with its selected fields, inside arrays too, where the SDK keeps all.
 
     Args:
-        name: The name of the stream.
-        schema: Its schema.
+        schema: The schema of a stream, or of a field in it.
         mask: The SDK's selection mask.
+        breadcrumb: Where the field is; empty for the stream.
+        in_array: Whether the field is inside an array.
     """
-    selected = get_selected_schema(name, schema, mask)
-    _deselect_in_arrays(selected, mask, ())
+    selected = dict(schema)
+    if properties := schema.get("properties"):
+        paths = {name: (*breadcrumb, "properties", name) for name in properties}
+        names = [name for name, path in paths.items() if mask[path]]
+        # Where nothing inside an array is selected, Meltano selected the array as a whole, and it goes out whole.
+        names = names or list(properties if in_array else ())
+        selected["properties"] = {
+            name: select_fields(properties[name], mask, paths[name], in_array=in_array) for name in names
+        }
+        if "required" in schema:
+            selected["required"] = [name for name in schema["required"] if name in names]
+    if isinstance(items := schema.get("items"), dict):
+        selected["items"] = select_fields(items, mask, (*breadcrumb, "items"), in_array=True)
     return selected
-
-
-def _deselect_in_arrays(schema: Schema, mask: SelectionMask, breadcrumb: tuple[str, ...]) -> None:
-    properties, items = schema.get("properties") or {}, schema.get("items")
-    paths = {field: (*breadcrumb, "properties", field) for field in properties}
-    deselected = [field for field, path in paths.items() if not mask[path]]
-    # Where nothing inside an array is selected, Meltano selected the array as a whole, and it goes out whole.
-    for field in deselected if len(deselected) < len(properties) else ():
-        del properties[field]
-        if field in schema.get("required", ()):
-            schema["required"].remove(field)
-    for field, declared in properties.items():
-        _deselect_in_arrays(declared, mask, paths[field])
-    if isinstance(items, dict):
-        _deselect_in_arrays(items, mask, (*breadcrumb, "items"))
