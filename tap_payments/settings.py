@@ -41,7 +41,7 @@ SETTINGS = th.PropertiesList(
         th.StringType,
         allowed_values=list(PROVIDERS),
         default="generic",
-        description="The payments API to read: `generic`, or `chargedesk` for ChargeDesk.",
+        description=f"The payments API to read: {' or '.join(f'`{name}`' for name in PROVIDERS)}.",
     ),
     th.Property(
         "base_url",

@@ -18,6 +18,7 @@ from singer_sdk.plugin_base import JSONSchemaValidator
 
 from tap_payments import settings as declared
 from tap_payments.errors import RunError
+from tap_payments.providers import PROVIDERS
 from tap_payments.timestamps import read_iso
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def check_config(config: dict[str, Any], schema: Mapping[str, Any]) -> list[str]
 def find_conflicts(settings: declared.Settings, config: Mapping[str, Any]) -> Iterator[str]:
     """Yield which settings do not go together, where each is valid by itself."""
     if settings.base_url == "/":
-        yield "setting `base_url` is missing: it is required, except with `provider: chargedesk`"
+        others = " or ".join(f"`provider: {name}`" for name, provider in PROVIDERS.items() if provider.base_url)
+        yield f"setting `base_url` is missing: it is required, except with {others}"
     if settings.page_overlap >= settings.page_size:
         yield "setting `page_overlap` must be less than `page_size`"
     if settings.limit_param == settings.offset_param:
