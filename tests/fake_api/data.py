@@ -7,8 +7,10 @@ records, in Unix seconds; `end` itself is left out.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Record = dict[str, Any]
+
+SCHEMAS = Path(__file__).parents[2] / "tap_payments" / "schemas"
+# Values by their type, for declared fields that a generator does not name.
+MADE_UP = {"string": "made up", "number": 1, "integer": 1, "boolean": True, "array": [], "object": {}}
 
 
 def make_account(
@@ -88,10 +94,11 @@ class Drawing:
     def draw_typed(self, stream: str) -> Iterator[Record]:
         """Return the records of a list with values of the declared types."""
         rng = Random(f"{stream} {self.seed}")
-        records: Iterator[Record] = MODULES[stream].draw(
-            newest_first(self.size(stream), self.start, self.end, rng), self, rng
-        )
-        return records
+        declared = json.loads((SCHEMAS / f"{stream}.json").read_text(encoding="utf-8"))["properties"]
+        made_up = {name: MADE_UP[field["type"][0]] for name, field in declared.items() if "null" in field["type"]}
+        moments = newest_first(self.size(stream), self.start, self.end, rng)
+        for record in MODULES[stream].draw(moments, self, rng):
+            yield record if len(record) == len(declared) else {**made_up, **record}
 
     @cached_property
     def cast(self) -> Cast:
