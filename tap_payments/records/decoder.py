@@ -12,7 +12,7 @@ from tap_payments.records.coerce import ANY, DECIMAL, NUMBER
 from tap_payments.records.exact_json import read_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from tap_payments.records.coerce import Coercer, Field
 
@@ -60,6 +60,7 @@ class RecordDecoder:
 
     Attributes:
         key: The field that is a record's key.
+        time: The field that is a record's time.
     """
 
     def __init__(self, record: Field, coercer: Coercer, *, key: str, time: str, as_dicts: bool = False) -> None:
@@ -72,8 +73,7 @@ class RecordDecoder:
             time: The field that is a record's time.
             as_dicts: Whether records are wanted as dicts, for stream maps and flattening.
         """
-        self.key = key
-        self._time = time
+        self.key, self.time = key, time
         self._record = record
         self._coercer = coercer
         self._fields = record.properties or {}
@@ -110,15 +110,13 @@ class RecordDecoder:
                     if is_current and not self._learn(str(error)):
                         return self._dicts.decode(content)
 
-    def keys(self, records: Sequence[Record]) -> Iterable[object]:
-        """Return the keys of a page's records, as they arrived."""
-        return self._values(records, self.key)
+    def values(self, records: Sequence[Record], name: str) -> Sequence[object]:
+        """Return the keys or the times of a page's records, as they arrived.
 
-    def times(self, records: Sequence[Record]) -> Sequence[object]:
-        """Return the times of a page's records, as they arrived."""
-        return self._values(records, self._time)
-
-    def _values(self, records: Sequence[Record], name: str) -> Sequence[object]:
+        Args:
+            records: The records.
+            name: `key` or `time`.
+        """
         attribute = self._attributes[name]
         return [record.get(name) if type(record) is dict else getattr(record, attribute) for record in records]
 
@@ -145,7 +143,7 @@ class RecordDecoder:
         types = {name: _type_of(field) for name, field in self._fields.items() if field is not None}
         types |= dict.fromkeys(self._skipped, msgspec.Raw) | dict.fromkeys(self._coerced, Any)
         # Paging needs both even where they do not go out.
-        types |= {name: Any for name in (self.key, self._time) if types.get(name, msgspec.Raw) is msgspec.Raw}
+        types |= {name: Any for name in (self.key, self.time) if types.get(name, msgspec.Raw) is msgspec.Raw}
         self._skipped |= types.keys() - self._fields.keys()
         attributes = {name: f"field_{index}" for index, name in enumerate(types)} | self._attributes
         steps = [(attributes[name], self._fields.get(name)) for name in (*self._skipped, *self._coerced)]

@@ -87,11 +87,11 @@ def read_page(content: bytes, decoder: RecordDecoder, *, on_replaced: Callable[[
     if body.error not in (None, False, "", []):  # Some servers send one of these where there is no error.
         raise ContradictionError("it has an `error` beside `data`")
     keys = []
-    for number, key in enumerate(decoder.keys(body.data), start=1):
+    for number, key in enumerate(decoder.values(body.data, decoder.key), start=1):
         if key in MISSING:
             raise _unexpected(f"record {number} of the page lacks its key `{decoder.key}`")
         keys.append(key if type(key) is str else str(key))
-    written = decoder.times(body.data)
+    written = decoder.values(body.data, decoder.time)
     times = [read_time(value) for value in written]
     return Page(
         keys,
