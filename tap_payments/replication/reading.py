@@ -49,39 +49,36 @@ class Chunk:
         return next((time for time in reversed(times) if time is not None), None)
 
 
-def describe_limits(
-    name: str, settings: Settings, *, is_incremental: bool, is_filterable: bool
-) -> Iterator[tuple[int, str]]:
-    """Yield the limits that the settings put on the promise, each with the level to log it at.
+def log_limits(
+    name: str, settings: Settings, log_once: Callable[..., None], *, is_incremental: bool, is_filterable: bool
+) -> None:
+    """Log the limits that the settings put on the promise.
 
     Args:
         name: Name of the stream.
         settings: The settings.
+        log_once: Logs a fact at a level, once a run.
         is_incremental: Whether the stream is INCREMENTAL.
         is_filterable: Whether the API can filter its list by time.
     """
     if not settings.page_overlap:
-        yield logging.WARNING, "page_overlap is 0: records that move while their list is read may be missed"
+        warning = "page_overlap is 0: records that move while their list is read may be missed"
+        log_once(warning, level=logging.WARNING)
     if not is_incremental:
         if settings.start is not None:
-            yield logging.INFO, "start_date has no effect on FULL_TABLE streams: they are read whole"
+            log_once("start_date has no effect on FULL_TABLE streams: they are read whole")
         return
-    days, lookback = settings.reread_days, settings.lookback / DAY
-    yield (
-        logging.INFO,
-        f"Changes to records older than {lookback:g} days (`lookback_days`) arrive within {days:g} days (`reread_days`)"
-        if days
-        else f"Changes to records older than {lookback:g} days (`lookback_days`) do not arrive, since `reread_days` is "
-        "0: run a --full-refresh now and then as well",
-    )
+    days = settings.reread_days
+    changes = f"Changes to records older than {settings.lookback / DAY:g} days (`lookback_days`)"
+    if days:
+        log_once(f"{changes} arrive within {days:g} days (`reread_days`)")
+    else:
+        log_once(f"{changes} do not arrive, since `reread_days` is 0: run a --full-refresh now and then as well")
     if is_filterable:
-        yield (
-            logging.INFO,
-            "Records without a date are not read in INCREMENTAL mode; if you have any, use FULL_TABLE",
-        )
+        log_once("Records without a date are not read in INCREMENTAL mode; if you have any, use FULL_TABLE")
     else:
         limit = "the API cannot filter this list by time, so INCREMENTAL saves the target work, but no request"
-        yield logging.WARNING, f"{name}: {limit}"
+        log_once(f"{name}: {limit}", level=logging.WARNING)
 
 
 def read_stream(  # noqa: PLR0913 - the facts that decide, given by name
@@ -109,8 +106,7 @@ def read_stream(  # noqa: PLR0913 - the facts that decide, given by name
         StreamError: If the STATE cannot be resumed from.
     """
     is_incremental, is_filterable = key is not None, rules.is_filterable
-    for level, limit in describe_limits(name, settings, is_incremental=is_incremental, is_filterable=is_filterable):
-        log_once(limit, level=level)
+    log_limits(name, settings, log_once, is_incremental=is_incremental, is_filterable=is_filterable)
     if key is None:
         return read_full_table(read_span)
     state, unusable = read_state(saved, key)
