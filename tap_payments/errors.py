@@ -123,15 +123,6 @@ class UnwritableRecordError(Exception):
     """A record cannot be encoded as JSON."""
 
 
-OBJECT_KEY = "(an object)"
-
-
-def format_key(key: object) -> str:
-    """Return a record's key as messages show it; one that arrived as an object or array may hold anything."""
-    text = str(key)
-    return OBJECT_KEY if text[:1] in {"{", "["} else text[:100]
-
-
 def describe_error(error: Exception) -> str:
     """Return the one line that reports an error; of one that is not known, its kind and origin alone."""
     if isinstance(error, RunError | StreamError | ConfigValidationError):

@@ -10,7 +10,6 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from tap_payments.errors import OBJECT_KEY, format_key
 from tap_payments.records.coerce import Coercer, to_json, to_string
 from tap_payments.records.decoder import RecordDecoder
 from tap_payments.records.exact_json import CANONICAL_ENCODER
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 MAX_NAMES = 1000
 SHOWN_NAMES = 20
 NAME_LENGTH = 60
+# Characters of a record's key that a message shows.
+KEY_LENGTH = 100
 IDENTIFIER = re.compile(r"[A-Za-z0-9_.\[\]-]+")
 # Hashes that are kept: the same customers come again and again.
 CACHE_SIZE = 1 << 14
@@ -79,9 +80,10 @@ class Plan:
 
     def format_key(self, key: str) -> str:
         """Format a record's key for a message; one that is personal data is hashed, or left out."""
-        shown = format_key(key)
-        if not self._hides_keys or shown == OBJECT_KEY:
-            return shown
+        if key[:1] in {"{", "["}:
+            return "(an object)"  # Or an array, which may hold anything.
+        if not self._hides_keys:
+            return key[:KEY_LENGTH]
         return "(its key is personal data)" if self._hash_value is None else self._hash_value(key)
 
     def _note_undeclared(self, name: str) -> None:
