@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -194,6 +195,8 @@ def test_batches_have_the_records_of_messages(  # noqa: PLR0913, PLR0917 -- ever
     assert files == sorted(path.name for path in tmp_path.iterdir())
     assert all(name.startswith("some-") for name in files)
     assert said.of("SCHEMA") == expected.of("SCHEMA")
+    counted = re.findall(r'"metric":"record_count","value":(\d+)', said.run.stderr)
+    assert sum(map(int, counted)) == 36
     # A schema goes before the first batch of its stream.
     order = [message["stream"] for message in said.messages]
     assert all(said.messages[order.index(stream)]["type"] == "SCHEMA" for stream in found)
