@@ -50,8 +50,12 @@ FAILURES: dict[str, Fault] = {
 
 
 @pytest.fixture(autouse=True)
-def _everything_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log everything, and forget the proxies and authorities of whoever runs the tests."""
     monkeypatch.setenv("TAP_PAYMENTS_LOGLEVEL", "DEBUG")
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture
@@ -172,13 +176,6 @@ def test_netrc_does_not_replace_the_credentials(tmp_path: Path, monkeypatch: pyt
         assert all(request.authorization_ok for request in api.requests)
 
 
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the proxies of whoever runs the tests."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate for loopback, and its key."""
@@ -186,11 +183,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def tls(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAPI]:
+def tls(certificate: tuple[Path, Path]) -> Iterator[FakeAPI]:
     """An API that speaks TLS, by a certificate that nobody trusts."""
-    no_proxies(monkeypatch)
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(variable, raising=False)
     with FakeAPI(make_account(charges=30), username=USERNAME, password=PASSWORD, certificate=certificate) as api:
         yield api
 
@@ -215,7 +209,6 @@ def test_variables_of_proxies_and_authorities_are_honoured(
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
 def test_credentials_in_the_clear_go_to_no_proxy(variable: str, api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    no_proxies(monkeypatch)
     with forward_proxy() as (proxy, asked):
         monkeypatch.setenv(variable, proxy)
         read_stream(api).expect_success()
