@@ -272,18 +272,6 @@ def test_stream_maps_see_hashes() -> None:
     assert [one["short"] for one in run.records("customers")] == [digest("x")[:8]]
 
 
-def test_pages_overlap_and_bookmarks_move_as_without_hashes() -> None:
-    with FakeAPI(make_account(customers=40), provider="chargedesk") as api:
-        catalog = catalog_with(only=["customers"], incremental=["customers"])
-        kept, hashed = (
-            run_in_process(tap_config(api, page_size=7, **mode), catalog=catalog).expect_success()
-            for mode in ({}, HASH)
-        )
-    assert [message["type"] for message in kept.messages] == [message["type"] for message in hashed.messages]
-    assert hashed.keys("customers") == [digest(key) for key in kept.keys("customers")]
-    assert kept.bookmark("customers") == hashed.bookmark("customers")
-
-
 # Drop.
 
 

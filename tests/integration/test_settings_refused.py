@@ -42,18 +42,12 @@ def expect_refused(run: TapRun, name: str) -> str:
     return told
 
 
-def test_null_is_as_good_as_missing() -> None:
+def test_null_is_as_good_as_missing_and_loopback_may_be_http_by_any_of_its_names() -> None:
     with FakeAPI(make_account(charges=3)) as api:
-        config = dict.fromkeys(SETTINGS.wrapped) | {"username": api.username, "base_url": api.url}
+        url = f" http://LOCALHOST:{api.port}/v1 "
+        config = dict.fromkeys(SETTINGS.wrapped) | {"username": api.username, "base_url": url}
         run = run_in_process(config, catalog=catalog_with(only=["charges"])).expect_success()
     assert len(run.records("charges")) == 3
-
-
-def test_loopback_may_be_http_by_any_of_its_names() -> None:
-    with FakeAPI(make_account(charges=2)) as api:
-        config = tap_config(api, base_url=f" http://LOCALHOST:{api.port}/v1 ")
-        run = run_in_process(config, catalog=catalog_with(only=["charges"])).expect_success()
-    assert len(run.records("charges")) == 2
 
 
 def test_an_unknown_setting_is_named_and_ignored() -> None:
@@ -65,12 +59,6 @@ def test_an_unknown_setting_is_named_and_ignored() -> None:
 
 
 # From the environment.
-
-
-def test_what_is_required_must_be_in_the_environment(api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TAP_PAYMENTS_USERNAME", raising=False)
-    monkeypatch.setenv("TAP_PAYMENTS_BASE_URL", api.url)
-    expect_refused(invoke_in_process("--config", "ENV"), "username")
 
 
 def test_numbers_of_the_environment_are_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
