@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.fake_api.log import LoggedRequest
 
 JAN_2010, JAN_2024, JAN_2025 = 1_262_304_000, 1_704_067_200, 1_735_689_600
-CHARGES = "occurred"
+ONE_TIMELESS = [*minimal_records("charges", [JAN_2024, JAN_2024 + 5]), {"charge_id": "timeless", "occurred": None}]
 CATALOG = catalog_with(only=["charges"], incremental=["charges"])
 
 
@@ -37,15 +37,15 @@ def bookmarked(bookmark: int) -> JSON:
     return {"bookmarks": {"charges": {"replication_key": "occurred", "replication_key_value": str(bookmark)}}}
 
 
-def asked(request: LoggedRequest, field: str = CHARGES) -> tuple[int | None, int | None]:
+def asked(request: LoggedRequest, field: str = "occurred") -> tuple[int | None, int | None]:
     """Return the span that a request asked for; filters are a second wider, since they may leave their ends out."""
     low, high = request.params.get(f"{field}[min]"), request.params.get(f"{field}[max]")
     return None if low is None else int(low) + 1, None if high is None else int(high) - 1
 
 
-def spans(api: FakeAPI, field: str = CHARGES) -> list[tuple[int | None, int | None]]:
+def spans(api: FakeAPI) -> list[tuple[int | None, int | None]]:
     """Return the spans asked for, in order, each once."""
-    return list(dict.fromkeys(asked(request, field) for request in api.requests))
+    return list(dict.fromkeys(asked(request) for request in api.requests))
 
 
 # What is asked for in the catalog.
@@ -164,12 +164,17 @@ def test_a_bookmark_in_the_future_counts_as_the_start_of_the_run(provider: str) 
         run = read(api, state=bookmarked(bookmark)).expect_success()
         ended = int(time.time())
         assert run.keys("charges") == ["r0"]
-        (warning,) = run.logged("WARNING", "charges", "STATE", "`lookback_days`", "`reread_days`", "--full-refresh")
+        advice = ("charges", "STATE", "`lookback_days`", "`reread_days`", "--full-refresh")
+        (warning,) = run.logged("WARNING", *advice)
         assert str(bookmark) not in warning
         clamped = run.bookmark("charges")
         assert begun <= int(clamped) <= ended
         if provider == "chargedesk":
             assert begun - 30 * DAY <= (spans(api)[0][0] or 0) <= ended - 30 * DAY
+        # Where nothing is read again, what it hides would be missed.
+        requests = len(api.requests)
+        read(api, state=bookmarked(bookmark), reread_days=0).expect_failure(*advice)
+        assert len(api.requests) == requests
         # The next night resumes from there, without a warning, and does not go behind.
         api.account.insert("charges", {"charge_id": "new", "occurred": str(ended - 1)})
         again = read(api, state=run.state).expect_success()
@@ -178,13 +183,8 @@ def test_a_bookmark_in_the_future_counts_as_the_start_of_the_run(provider: str) 
     assert again.bookmark("charges") == clamped
 
 
-def with_one_timeless() -> list[JSON]:
-    """Make two records with a time, and one without."""
-    return [*minimal_records("charges", [JAN_2024, JAN_2024 + 5]), {"charge_id": "timeless", "occurred": None}]
-
-
 def test_a_record_without_a_time_is_sent_and_moves_no_bookmark() -> None:
-    with FakeAPI({"charges": with_one_timeless()}) as api:
+    with FakeAPI({"charges": ONE_TIMELESS}) as api:
         run = read(api).expect_success()
         assert set(run.keys("charges")) == {"r0", "r1", "timeless"}
         assert run.bookmark("charges") == str(JAN_2024 + 5)
@@ -196,7 +196,7 @@ def test_a_record_without_a_time_is_sent_and_moves_no_bookmark() -> None:
 
 def test_records_without_a_time_are_missed_by_a_filter_and_that_is_logged_once() -> None:
     customers = [{"customer_id": "timeless"}, *minimal_records("customers", [JAN_2024])]
-    with chargedesk(with_one_timeless(), customers=customers) as api:
+    with chargedesk(ONE_TIMELESS, customers=customers) as api:
         run = read(api, "charges", "customers", start_date="2023-01-01").expect_success()
         whole = run_in_process(tap_config(api), catalog=catalog_with(only=["charges", "customers"])).expect_success()
     assert set(run.keys("charges")) == {"r0", "r1"}

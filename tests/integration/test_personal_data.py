@@ -296,7 +296,6 @@ def test_an_object_in_place_of_a_text_does_not_pass(mode: JSON) -> None:
 
 def test_an_invalid_value_becomes_null_and_not_a_hash() -> None:
     record = '{"customer_id":"a","metadata":5,"logs":5,"charges":"Zoë","subscriptions":[{"logs":1}]}'
-    expect_one_error(read_served_records(record, stream="customers", **HASH), "customers", digest("a"))
     run = read_served_records(record, stream="customers", on_invalid_value="null", **HASH).expect_success()
     nulls = {"metadata": None, "logs": None, "charges": None, "subscriptions": [{"logs": None}]}
     assert run.records("customers") == [{"customer_id": digest("a"), **nulls}]

@@ -115,11 +115,3 @@ def test_a_run_that_fails_while_it_reads_again_owes_the_rest() -> None:
     assert out == set(api.account.keys("charges"))
     assert set(older(failed)) | set(older(rest)) == {moment for moment in TIMES if moment < LOOKBACK}
     assert len(older(rest)) < 0.7 * RECORDS
-
-
-def test_a_bookmark_in_the_future_is_an_error_where_nothing_is_read_again() -> None:
-    ahead = {"replication_key": "occurred", "replication_key_value": str(int(time.time()) + 90 * DAY)}
-    with account("chargedesk") as api:
-        run = read(api, {"bookmarks": {"charges": ahead}}, reread_days=0)
-    run.expect_failure("charges", "STATE", "`lookback_days`", "`reread_days`", "--full-refresh")
-    assert not api.requests

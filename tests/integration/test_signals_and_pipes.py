@@ -196,20 +196,19 @@ def test_a_signal_while_the_tap_is_imported_prints_nothing(
         api.faults.add(Hang(None), times=None)
         command = [str(TAP), *write_files(tmp_path, config=tap_config(api))]
         process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+        def has_handler() -> bool:
+            status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+            caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+            return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
         # Before that Python loads itself, and answers to SIGINT as it likes.
-        wait_until(lambda: handles(process.pid, signal.SIGTERM))
+        wait_until(has_handler)
         time.sleep(delay)
         process.send_signal(number)
         _, stderr = process.communicate(timeout=SOON)
         assert process.returncode == SIGNALS[number]
     assert "| ERROR" not in "".join(log_lines(stderr.decode())[-1:])
-
-
-def handles(pid: int, number: signal.Signals) -> bool:
-    """Whether a process has a handler of its own for a signal."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
-    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 @pytest.mark.parametrize("lines", [0, 50])
