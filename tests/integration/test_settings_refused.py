@@ -173,10 +173,8 @@ def test_discovery_does_not_mind_a_wrong_configuration() -> None:
 
 
 def test_as_a_process(api: FakeAPI) -> None:
-    run = run_tap(
-        {**tap_config(api), "password": [BODY_MARKER], "page_size": BODY_MARKER},
-        env={"TAP_PAYMENTS_LOGLEVEL": "DEBUG"},
-    )
+    config = tap_config(api, password=[BODY_MARKER], page_size=BODY_MARKER)
+    run = run_tap(config, env={"TAP_PAYMENTS_LOGLEVEL": "DEBUG"})
     expect_one_error(run, "setting `password` must be text", "setting `page_size` must be a whole number")
     assert run.messages == []
 
