@@ -212,9 +212,10 @@ def test_records_without_a_time_are_missed_by_a_filter_and_that_is_logged_once()
 
 
 def test_without_a_filter_the_whole_list_is_read_and_older_records_are_left_out() -> None:
-    due = JAN_2025 - 105 * DAY
+    # They come on two pages of three.
+    due = JAN_2025 - 255 * DAY
     with FakeAPI({"charges": minimal_records("charges", evenly_spaced(1_300, JAN_2024, JAN_2025))}) as api:
-        run = read(api, state=bookmarked(JAN_2025 - 100 * DAY), lookback_days=5).expect_success()
+        run = read(api, state=bookmarked(JAN_2025 - 250 * DAY), lookback_days=5).expect_success()
         times = [int(record["occurred"]) for record in run.records("charges")]
         assert sorted(times) == [time for time in evenly_spaced(1_300, JAN_2024, JAN_2025) if time >= due]
         assert run.bookmark("charges") == str(max(times))

@@ -288,7 +288,7 @@ def test_a_key_is_never_dropped() -> None:
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 def test_an_object_in_place_of_a_text_does_not_pass(mode: JSON) -> None:
     record = '{"charge_id":"a","status":{"who":"Zoë"},"methods_active":["card",["Zoë"]]}'
-    expect_one_error(read_served_records(record, **mode), "declared string, arrived as ", VALUE_ADVICE)
+    expect_one_error(read_served_records(record, **mode), "record a, ", "declared string, arrived as ", VALUE_ADVICE)
     nulled = read_served_records(record, on_invalid_value="null", **mode).expect_success()
     assert nulled.records("charges") == [{"charge_id": "a", "status": None, "methods_active": ["card", None]}]
     assert "Zo" in read_served_records(record).expect_success().stdout.decode()

@@ -17,10 +17,9 @@ from tests.support.records import DAY, evenly_spaced, minimal_records
 from tests.support.states import expect_true_states, part_of
 from tests.support.tap_runs import JSON, TapRun, catalog_with, tap_config
 
-YEAR = 365 * DAY
 # Newest record of each account, so that it is within the look-back of every run.
 NEWEST = int(time.time()) - 5 * DAY
-OLDEST = NEWEST - 3 * YEAR
+OLDEST = NEWEST - 3 * 365 * DAY
 RECORDS = 1_500
 TIMES = evenly_spaced(RECORDS, OLDEST, NEWEST)
 LOOKBACK = TIMES[-1] - 30 * DAY
@@ -108,7 +107,7 @@ def test_a_run_that_fails_while_it_reads_again_owes_the_rest() -> None:
         # All is owed now, and nothing more: the time and the position have moved on.
         ((since, until),) = part_of(failed.state)["unread"]
         assert since is None
-        assert OLDEST < until < NEWEST - YEAR
+        assert OLDEST < until < NEWEST - 365 * DAY
         assert set(failed.bookmarks("charges")) == {part_of(state)["replication_key_value"]}
         rest = read(api, failed.state).expect_success()
         out = expect_true_states(rest, api, out=expect_true_states(failed, api, out=api.account.keys("charges")))
