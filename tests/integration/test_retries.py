@@ -18,17 +18,14 @@ from tap_payments.api.rate_limiter import RateLimiter
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import LEAK_MARKER, Body, Drip, Drop, DropMidBody, Fault, Hang, Status, Truncate
 from tests.support.in_process import InProcessRun, expect_one_error, run_in_process
-from tests.support.tap_runs import catalog_with, run_tap, tap_config
+from tests.support.tap_runs import catalog_with, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PASSING = {
     "429": (Status(429), errors.ADVICE[429]),
-    "500": (Status(500), errors.SERVER_ADVICE),
-    "502": (Status(502), errors.SERVER_ADVICE),
-    "503": (Status(503), errors.SERVER_ADVICE),
-    "504": (Status(504), errors.SERVER_ADVICE),
+    **{str(status): (Status(status), errors.SERVER_ADVICE) for status in (500, 502, 503, 504)},
     "drop": (Drop(), errors.UNREACHABLE_ADVICE),
     "cut short": (DropMidBody(), errors.BODY_ADVICE),
     "reset": (DropMidBody(reset=True), errors.BODY_ADVICE),
@@ -37,10 +34,8 @@ PASSING = {
     "silence": (Hang(None), errors.TIMEOUT_ADVICE),
 }
 AT_ONCE = (
-    *(201, 202, 203, 204, 206),
-    *(300, 301, 302, 303, 304, 307, 308),
-    *(400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 413, 415, 418, 422, 425, 451, 499),
-    *(501, 505, 507, 511, 520, 529, 599),
+    *(201, 202, 204, 206, 300, 301, 302, 303, 304, 307, 308),
+    *(400, 401, 403, 404, 408, 409, 413, 422, 425, 451, 501, 505, 520, 529, 599),
 )
 
 
@@ -86,46 +81,44 @@ def expect_all(run: InProcessRun, api: FakeAPI) -> None:
     assert run.keys("charges") == api.account.keys("charges")
 
 
-@pytest.mark.parametrize("offset", ["0", "10", "30"])
 @pytest.mark.parametrize(("fault", "advice"), PASSING.values(), ids=PASSING)
-def test_transient_failures_are_retried(fault: Fault, advice: str, offset: str, api: FakeAPI, waits: Waits) -> None:
-    api.faults.add(fault, times=3, when=lambda params: params["offset"] == offset)
+def test_transient_failures_are_retried_three_times(fault: Fault, advice: str, api: FakeAPI, waits: Waits) -> None:
     # Long enough for every response that does come, on a busy machine too.
-    run = read(api, request_timeout=1 if isinstance(fault, Hang) else None)
+    settings = {"request_timeout": 1} if isinstance(fault, Hang) else {}
+    api.faults.add(fault, times=3, when=lambda params: params["offset"] == "10")
+    run = read(api, **settings)
     expect_all(run, api)
     assert waits.asked == [2, 4, 8]
     assert len(api.requests) == 4 + 3
-    assert [number for line in run.lines for number in re.findall(r"trying again in (\d+) s \(\d of 3\)", line)] == [
-        "2",
-        "4",
-        "8",
-    ]
-
-
-@pytest.mark.parametrize(("fault", "advice"), PASSING.values(), ids=PASSING)
-def test_persistent_failures_are_reported_after_four_tries(
-    fault: Fault, advice: str, api: FakeAPI, waits: Waits
-) -> None:
+    assert re.findall(r"trying again in (\d+) s \(\d of 3\)", run.stderr) == ["2", "4", "8"]
     api.faults.add(fault, times=None)
-    run = read(api, request_timeout=0.3 if isinstance(fault, Hang) else None)
+    run = read(api, **settings)
     expect_one_error(run, "charges: /v1/charges ", "4 times in a row", advice)
     assert LEAK_MARKER not in run.stderr
-    assert waits.asked == [2, 4, 8]
-    assert len(api.requests) == 4
+    assert waits.asked == [2, 4, 8] * 2
+    assert len(api.requests) == 4 + 3 + 4
 
 
-@pytest.mark.parametrize("retries", [0, 1, 5])
-def test_the_number_of_tries_is_a_setting(retries: int, api: FakeAPI, waits: Waits) -> None:
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ({"max_retries": 0}, []),
+        ({"max_retries": 5, "backoff_factor": 0.5}, [0.5, 1, 2, 4, 8]),
+        ({"backoff_factor": 200}, [200, MAX_WAIT, MAX_WAIT]),
+    ],
+)
+def test_tries_and_waits_are_settings(
+    settings: dict[str, float], asked: list[float], api: FakeAPI, waits: Waits
+) -> None:
     api.faults.add(Status(503), times=None)
-    expect_one_error(read(api, max_retries=retries, backoff_factor=0.5), "503 Service Unavailable")
-    assert waits.asked == [0.5 * 2**n for n in range(retries)]
-    assert len(api.requests) == retries + 1
+    expect_one_error(read(api, **settings), "503 Service Unavailable")
+    assert waits.asked == asked
+    assert len(api.requests) == len(asked) + 1
 
 
-@pytest.mark.parametrize("concurrency", [1, 4, 8])
-def test_a_page_fetched_ahead_gets_no_more_tries(concurrency: int, api: FakeAPI, waits: Waits) -> None:
+def test_a_page_fetched_ahead_gets_no_more_tries(api: FakeAPI, waits: Waits) -> None:
     api.faults.add(Status(500), times=None, when=lambda params: params["offset"] == "20")
-    run = read(api, concurrency=concurrency)
+    run = read(api, concurrency=8)
     expect_one_error(run, "500 Internal Server Error, 4 times in a row")
     assert run.keys("charges") == api.account.keys("charges")[:20]
     assert sum(request.params["offset"] == "20" for request in api.requests) == 4
@@ -135,19 +128,11 @@ def test_a_page_fetched_ahead_gets_no_more_tries(concurrency: int, api: FakeAPI,
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
-        ("0", [2, 4, 8]),
-        ("1", [2, 4, 8]),
         ("3", [3, 4, 8]),
         ("7", [7, 7, 8]),
         (" 60 ", [60, 60, 60]),
         ("300", [300, 300, 300]),
-        ("-5", [2, 4, 8]),
-        ("soon", [2, 4, 8]),
-        ("", [2, 4, 8]),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", [2, 4, 8]),
-        ("Wed, 21 Oct 2015 07:28:00 +9999", [2, 4, 8]),
-        ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", [2, 4, 8]),
-        ("Mon, 01 Jan 0001 00:00:00 +2359", [2, 4, 8]),
+        *((header, [2, 4, 8]) for header in ("0", "-5", "soon", "", "Wed, 21 Oct 2015 07:28:00 GMT")),
     ],
 )
 def test_the_wait_is_the_longer_of_backoff_and_retry_after(
@@ -159,24 +144,12 @@ def test_the_wait_is_the_longer_of_backoff_and_retry_after(
     assert bool(waits.all) == (status == 429)
 
 
-@pytest.mark.parametrize(
-    ("header", "shortest", "longest"), [("0", [2, 4, 8], [2.2, 4.4, 8.8]), ("7", [7, 7, 8], [7, 7, 8.8])]
-)
-def test_the_backoff_alone_is_up_to_a_tenth_longer(  # noqa: PLR0913, PLR0917 - cases and fixtures
-    header: str,
-    shortest: list[float],
-    longest: list[float],
-    api: FakeAPI,
-    waits: Waits,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_backoff_alone_is_up_to_a_tenth_longer(api: FakeAPI, waits: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetcher, "JITTER", 0.1)
-    for drawn, expected in ((0.0, shortest), (1.0, longest)):
-        monkeypatch.setattr("random.uniform", lambda low, high, drawn=drawn: low + drawn * (high - low))
-        waits.one.clear()
-        api.faults.add(Status(503, {"Retry-After": header}), times=3)
-        expect_all(read(api), api)
-        assert waits.one == pytest.approx(expected)
+    monkeypatch.setattr("random.uniform", lambda _low, high: high)
+    api.faults.add(Status(503, {"Retry-After": "3"}), times=3)
+    expect_all(read(api), api)
+    assert waits.asked == pytest.approx([3, 4.4, 8.8])
 
 
 def test_retry_after_may_be_a_date(api: FakeAPI, waits: Waits) -> None:
@@ -186,19 +159,7 @@ def test_retry_after_may_be_a_date(api: FakeAPI, waits: Waits) -> None:
     assert 100 < wait <= 250
 
 
-# A test goes by the same name in every process that collects it, so that its name has no time in it.
-@pytest.mark.parametrize(
-    "header",
-    [
-        "301",
-        "86400",
-        "99999999999999999999",
-        pytest.param(formatdate(time.time() + 9e4, usegmt=True), id="a date"),
-        "9" * 400,
-        "Fri, 31 Dec 9999 23:59:59 GMT",
-        "Fri, 31 Dec 9999 23:59:59 -2359",
-    ],
-)
+@pytest.mark.parametrize("header", ["301", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
 @pytest.mark.parametrize("status", [429, 503])
 def test_too_long_a_wait_fails_and_names_the_time_to_run_again(
     status: int, header: str, api: FakeAPI, waits: Waits
@@ -209,12 +170,6 @@ def test_too_long_a_wait_fails_and_names_the_time_to_run_again(
     assert re.search(r"run again after \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", run.errors[0])
     assert len(api.requests) == 1
     assert waits.asked == []
-
-
-def test_a_long_backoff_is_cut_to_what_may_be_waited(api: FakeAPI, waits: Waits) -> None:
-    api.faults.add(Status(503), times=3)
-    expect_all(read(api, backoff_factor=200), api)
-    assert waits.asked == [200, MAX_WAIT, MAX_WAIT]
 
 
 @pytest.mark.parametrize("status", AT_ONCE)
@@ -248,18 +203,8 @@ def test_a_host_that_has_no_address(api: FakeAPI, waits: Waits, monkeypatch: pyt
     assert waits.asked == [2, 4, 8]
 
 
-def test_a_slow_answer_is_no_timeout() -> None:
-    with FakeAPI(make_account(charges=5)) as api:
-        api.faults.add(Drip(3.0))
-        run = read(api, request_timeout=2)
-        expect_all(run, api)
-        assert not run.logged("trying again")
-
-
-def test_as_a_process() -> None:
-    with FakeAPI(make_account(charges=5)) as api:
-        api.faults.add(Status(503), times=None)
-        run = run_tap(tap_config(api), catalog=catalog_with(only=["charges"]))
-    expect_one_error(run, "answered 503 Service Unavailable, 4 times in a row: the API is down or overloaded")
-    assert len(run.logged("WARNING", "trying again in 0 s")) == 3
-    assert len(api.requests) == 4
+def test_a_slow_answer_is_no_timeout(api: FakeAPI) -> None:
+    api.faults.add(Drip(2.0))
+    run = read(api, request_timeout=1.5)
+    expect_all(run, api)
+    assert not run.logged("trying again")

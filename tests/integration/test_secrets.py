@@ -17,7 +17,6 @@ from tap_payments.output.writer import BufferedWriter
 from tap_payments.pagination.paginator import ListPaginator
 from tap_payments.records import page
 from tap_payments.records.decoder import RecordDecoder
-from tap_payments.settings import SETTINGS
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import LEAK_MARKER, Body, Drop, DropMidBody, Fault, Hang, Redirect, Status
 from tests.support.in_process import BODY_MARKER, InProcessRun, expect_one_error, read_stream, run_in_process
@@ -37,23 +36,26 @@ SECRETS = [
 ]
 MARKED = f'{{"x":"{BODY_MARKER}"}}'.encode()
 
-FAILURES: dict[str, tuple[Fault, ...]] = {
-    **{str(status): (Status(status, body=MARKED),) for status in (401, 404, 429, 503)},
-    "a status with a header": (Status(429, {"Retry-After": "9999", "X-Echo": HEADER}, MARKED),),
-    "redirect": (Redirect("http://127.0.0.1:1/"),),
-    "drop": (Drop(),),
-    "cut short": (DropMidBody(),),
-    "silence": (Hang(None),),
-    "HTML": (Body(b"<html>" + MARKED),),
-    "another shape": (Body(MARKED),),
-    "an echo of the header": (Body(f'{{"error":"Authorization: Basic {HEADER}"}}'.encode()),),
-    "a misfit": (Body(b'{"data":[{"charge_id":"a","is_paid":' + MARKED + b"}]}"),),
+FAILURES: dict[str, Fault] = {
+    **{str(status): Status(status, body=MARKED) for status in (401, 404, 429, 503)},
+    "a status with a header": Status(429, {"Retry-After": "9999", "X-Echo": HEADER}, MARKED),
+    "drop": Drop(),
+    "cut short": DropMidBody(),
+    "silence": Hang(None),
+    "HTML": Body(b"<html>" + MARKED),
+    "another shape": Body(MARKED),
+    "an echo of the header": Body(f'{{"error":"Authorization: Basic {HEADER}"}}'.encode()),
+    "a misfit": Body(b'{"data":[{"charge_id":"a","is_paid":' + MARKED + b"}]}"),
 }
 
 
 @pytest.fixture(autouse=True)
-def _everything_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Log everything, and forget the proxies and authorities of whoever runs the tests."""
     monkeypatch.setenv("TAP_PAYMENTS_LOGLEVEL", "DEBUG")
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture
@@ -80,31 +82,11 @@ def test_the_needles_are_what_is_sent(api: FakeAPI) -> None:
     expect_silence(run)
 
 
-@pytest.mark.parametrize("faults", FAILURES.values(), ids=FAILURES)
-def test_failures_keep_the_secrets(faults: tuple[Fault, ...], api: FakeAPI) -> None:
-    for fault in faults:
-        api.faults.add(fault, times=None)
+@pytest.mark.parametrize("fault", FAILURES.values(), ids=FAILURES)
+def test_failures_keep_the_secrets(fault: Fault, api: FakeAPI) -> None:
+    api.faults.add(fault, times=None)
     run = read_stream(api, request_timeout=0.3, max_retries=1)
     expect_one_error(run, "charges: /v1/charges ")
-    expect_silence(run)
-
-
-def test_wrong_secrets_keep_themselves(api: FakeAPI) -> None:
-    wrong: dict[str, Any] = {
-        "password": PASSWORD + "\n",
-        "username": USERNAME + ":",
-        "base_url": f"https://{USERNAME}@a/",
-    }
-    for name, value in wrong.items():
-        expect_silence(run := read_stream(api, **{name: value}))
-        expect_one_error(run, "setting `")
-    assert api.requests == []
-
-
-def test_a_setting_that_is_not_known_keeps_its_value(api: FakeAPI) -> None:
-    run = read_stream(api, passwrod=PASSWORD)
-    run.expect_success()
-    assert run.logged("WARNING", "`passwrod`")
     expect_silence(run)
 
 
@@ -136,7 +118,6 @@ def test_internal_errors_keep_the_secrets(
     monkeypatch.setattr(owner, name, fail)
     run = read_stream(api, max_retries=1)
     assert run.exit_code == 1
-    assert "Traceback" not in run.stderr
     expect_silence(run)
 
 
@@ -147,20 +128,16 @@ def test_an_internal_error_names_the_line_it_came_up_in(api: FakeAPI, monkeypatc
     assert re.search(r"internal error: TypeError in records/page\.py:\d+$", run.errors[0])
 
 
-@pytest.mark.parametrize(
-    "maps",
-    [
-        {"charges": {"x": "int(description)"}},
-        {"charges": {"x": "description +"}},
-        {"charges": {"__filter__": "int(description) > 0"}},
-        {"charges": {"__key_properties__": ["nothing"]}},
-        {"charges": 5},
-    ],
-    ids=str,
-)
-def test_stream_maps_that_fail_keep_the_secrets(maps: dict[str, Any], api: FakeAPI) -> None:
+MAPS: list[Any] = [
+    *({"x": expression} for expression in ("int(description)", "description +")),
+    *({"__filter__": "int(description) > 0"}, {"__key_properties__": ["nothing"]}, 5),
+]
+
+
+@pytest.mark.parametrize("stream_map", MAPS, ids=str)
+def test_stream_maps_that_fail_keep_the_secrets(stream_map: Any, api: FakeAPI) -> None:
     api.faults.add(Body(f'{{"data":[{{"charge_id":"a","description":"{BODY_MARKER}{PASSWORD}"}}]}}'.encode()))
-    run = read_stream(api, stream_maps=maps, stream_map_config={"key": PASSWORD})
+    run = read_stream(api, stream_maps={"charges": stream_map}, stream_map_config={"key": PASSWORD})
     expect_one_error(run)
     expect_silence(run)
     assert "stream_maps" in run.errors[0]
@@ -169,38 +146,29 @@ def test_stream_maps_that_fail_keep_the_secrets(maps: dict[str, Any], api: FakeA
 # Where the credentials go.
 
 
-@pytest.mark.parametrize("status", [301, 307])
 @pytest.mark.parametrize("elsewhere", [True, False], ids=["another host", "the same host"])
-def test_a_redirect_is_an_error_and_followed_nowhere(status: int, api: FakeAPI, *, elsewhere: bool) -> None:
+def test_a_redirect_is_an_error_and_followed_nowhere(api: FakeAPI, *, elsewhere: bool) -> None:
     with FakeAPI(make_account(charges=30), credentials_required=False) as other:
         target = f"{other.url if elsewhere else api.url}charges"
-        api.faults.add(Redirect(target, status), times=None, when=lambda params: params["offset"] == "10")
+        api.faults.add(Redirect(target), times=None, when=lambda params: params["offset"] == "10")
         run = read_stream(api, page_size=10, page_overlap=0)
         assert other.requests == []
-    expect_one_error(run, f"charges: /v1/charges answered {status} ", errors.REDIRECT_ADVICE)
+    expect_one_error(run, "charges: /v1/charges answered 302 ", errors.REDIRECT_ADVICE)
     assert len(run.records("charges")) == 10
     assert len(api.requests) == 2
     assert target not in run.stderr
     expect_silence(run)
 
 
-@pytest.mark.parametrize("password", [PASSWORD, ""])
-def test_netrc_does_not_replace_the_credentials(password: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_netrc_does_not_replace_the_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login mallory password evil\ndefault login mallory password evil\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    with FakeAPI(make_account(charges=3), username=USERNAME, password=password) as api:
+    with FakeAPI(make_account(charges=3), username=USERNAME) as api:
         assert requests.utils.get_netrc_auth(api.url) == ("mallory", "evil")
         read_stream(api).expect_success()
         assert all(request.authorization_ok for request in api.requests)
-
-
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the proxies of whoever runs the tests."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -210,20 +178,19 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def tls(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAPI]:
+def tls(certificate: tuple[Path, Path]) -> Iterator[FakeAPI]:
     """An API that speaks TLS, by a certificate that nobody trusts."""
-    no_proxies(monkeypatch)
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(variable, raising=False)
     with FakeAPI(make_account(charges=30), username=USERNAME, password=PASSWORD, certificate=certificate) as api:
         yield api
 
 
-@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
-def test_proxy_variables_are_honoured(
-    variable: str, tls: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("variable", "authority"), [("HTTPS_PROXY", "REQUESTS_CA_BUNDLE"), ("ALL_PROXY", "CURL_CA_BUNDLE")]
+)
+def test_variables_of_proxies_and_authorities_are_honoured(
+    variable: str, authority: str, tls: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
+    monkeypatch.setenv(authority, str(certificate[0]))
     with forward_proxy() as (proxy, asked):
         monkeypatch.setenv(variable, proxy)
         read_stream(tls).expect_success()
@@ -237,58 +204,33 @@ def test_proxy_variables_are_honoured(
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY"])
 def test_credentials_in_the_clear_go_to_no_proxy(variable: str, api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    no_proxies(monkeypatch)
     with forward_proxy() as (proxy, asked):
         monkeypatch.setenv(variable, proxy)
         read_stream(api).expect_success()
     assert asked == []
 
 
-@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_an_authority_of_ones_own_is_honoured(
-    variable: str, tls: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("authority", [None, "/nowhere/certificate.pem"])
+def test_a_certificate_that_is_not_trusted_ends_the_run_at_once(
+    authority: str | None, tls: FakeAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(variable, str(certificate[0]))
-    assert len(read_stream(tls).expect_success().records("charges")) == 30
-    assert all(request.authorization_ok for request in tls.requests)
-
-
-@pytest.mark.parametrize("settings", [{}, {"verify": False, "verify_ssl": False, "insecure": True}], ids=str)
-def test_a_certificate_that_is_not_trusted_ends_the_run_at_once(settings: dict[str, Any], tls: FakeAPI) -> None:
-    run = read_stream(tls, **settings)
+    if authority:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", authority)
+    run = read_stream(tls)
     expect_one_error(run, "charges: /v1/charges ", errors.CERTIFICATE_ADVICE)
     expect_silence(run)
     assert not run.logged("trying again"), "nothing of that kind passes by itself"
     assert tls.requests == []
 
 
-def test_a_file_of_authorities_that_is_not_there_is_named(
-    tls: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]) + ".nowhere")
-    expect_one_error(read_stream(tls), "charges: /v1/charges ", errors.CERTIFICATE_ADVICE)
-    assert tls.requests == []
-
-
-def test_no_setting_switches_the_verification_off() -> None:
-    assert not [
-        name for name in SETTINGS.wrapped for word in ("verify", "ssl", "tls", "cert", "insecure") if word in name
-    ]
-
-
 # As a process, and in what else there is to print.
 
 
-@pytest.mark.parametrize("arguments", [["--about"], ["--about", "--format", "json"], ["--discover"]])
-def test_what_is_printed_about_the_tap_has_no_secrets(arguments: list[str], api: FakeAPI) -> None:
-    expect_silence(run_in_process(tap_config(api), *arguments))
-
-
-@pytest.mark.parametrize("status", [401, 503])
-def test_the_test_of_the_connection_keeps_the_secrets(status: int, api: FakeAPI) -> None:
-    api.faults.add(Status(status, body=MARKED), times=None)
-    run = run_in_process(tap_config(api), "--test")
-    expect_one_error(run, f"answered {status} ", errors.advise(status))
+@pytest.mark.parametrize("arguments", [["--about"], ["--about", "--format", "json"], ["--discover"], ["--test"]])
+def test_other_commands_keep_the_secrets(arguments: list[str], api: FakeAPI) -> None:
+    api.faults.add(Status(503, body=MARKED), times=None)
+    run = run_in_process(tap_config(api), *arguments)
+    assert run.exit_code == (arguments == ["--test"])
     expect_silence(run)
 
 

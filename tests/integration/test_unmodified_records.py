@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.singerlib.encoding import SimpleSingerWriter
 from singer_sdk.streams.core import Stream
 
@@ -15,13 +15,15 @@ from tap_payments.client import PaymentsStream
 from tap_payments.output.writer import BufferedWriter
 from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
-from tests.support.in_process import InProcessRun, Number, read_exactly, run_in_process
+from tests.support.in_process import InProcessRun, Number, read_exactly, read_served_records, run_in_process
 from tests.support.states import batch_config, batch_files, read_lines
 from tests.support.tap_runs import catalog_with, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    Read = Callable[..., "Said"]
 
 JSON = dict[str, Any]
 
@@ -45,15 +47,19 @@ MAPS: dict[str, JSON | None] = {
     "copied": {"charges_copy": {"__source__": "charges", "amount": "amount_refunded", **ONLY}},
     "another stream left out": {"subscriptions": None},
 }
-FLATTENING: dict[str, JSON] = {
+OUTPUTS: dict[str, JSON] = {
     "as it is": {},
     "flattened": {"flattening_enabled": True, "flattening_max_depth": 1},
+    "hashed": {"personal_data": "hash", "hash_key": "a key"},
+    "dropped": {"personal_data": "drop"},
+    "versioned": {"page_overlap": 1, "emit_activate_version_messages": True},
 }
 BATCH_SIZE = 5
-# How the SDK writes by itself, and where the direct path will not do.
+# Where the direct path will not do, and how the SDK writes by itself.
 FORCED = [(PaymentsStream, "can_write_unmodified", property(lambda _: False))]
-SDK = [
+SDK: list[tuple[Any, str, Any]] = [
     *FORCED,
+    (TapPayments, "message_writer_class", SimpleSingerWriter),
     (PaymentsStream, "_write_record_message", Stream._write_record_message),  # noqa: SLF001
     (PaymentsStream, "_generate_record_messages", Stream._generate_record_messages),  # noqa: SLF001
 ]
@@ -61,7 +67,7 @@ SDK = [
 
 @dataclass
 class Said:
-    """Return all messages of a run but STATE, with numbers as text, without the time of extraction."""
+    """All messages of a run but STATE, with numbers as text, without the time of extraction."""
 
     run: InProcessRun
     unmodified: int
@@ -71,6 +77,8 @@ class Said:
     def __post_init__(self) -> None:
         for message in map(read_exactly, self.run.stdout.splitlines()):
             message.pop("time_extracted", None)
+            if "version" in message:
+                message["version"] = "the time of the run"
             if message["type"] != "STATE":
                 self.messages.append(message)
             if message["type"] == "RECORD":
@@ -79,37 +87,6 @@ class Said:
     def of(self, kind: str) -> list[JSON]:
         """Return the messages of a type."""
         return [message for message in self.messages if message["type"] == kind]
-
-
-@dataclass
-class Paths:
-    """Reads one account on the one path or the other."""
-
-    api: FakeAPI
-    monkeypatch: pytest.MonkeyPatch
-
-    def read(
-        self, selection: str, settings: JSON, patches: Sequence[tuple[Any, str, Any]] = (), writer: Any = None
-    ) -> Said:
-        """Read, and count the records that are written unmodified."""
-        catalog = catalog_with(only=STREAMS, deselect=SELECTIONS[selection], undeclared=selection == UNDECLARED)
-        order = {"breadcrumb": ["properties", "metadata", "properties", "order"], "metadata": {"selected": False}}
-        for entry in catalog["streams"] if selection == INSIDE else ():
-            entry["metadata"].append(order)
-        make, unmodified = BufferedWriter.record_writer, list[None]()
-
-        def counted(writer: BufferedWriter, stream: str, **others: Any) -> Callable[[JSON], None]:
-            write = make(writer, stream, **others)
-            return lambda record: unmodified.append(write(record))
-
-        with self.monkeypatch.context() as patch:
-            patch.setattr(BufferedWriter, "record_writer", counted)
-            for one in patches:
-                patch.setattr(*one)
-            if writer:
-                patch.setattr(TapPayments, "message_writer_class", writer)
-            run = run_in_process(tap_config(self.api, page_size=7, **settings), catalog=catalog)
-        return Said(run.expect_success(), len(unmodified))
 
 
 @pytest.fixture(scope="module")
@@ -125,8 +102,28 @@ def account() -> Iterator[FakeAPI]:
 
 
 @pytest.fixture
-def paths(account: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> Paths:
-    return Paths(account, monkeypatch)
+def read(account: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> Read:
+    """Return a function that reads the account, with patches, and counts the records that are written unmodified."""
+    make = BufferedWriter.record_writer
+
+    def read(selection: str, settings: JSON, patches: Sequence[tuple[Any, str, Any]] = ()) -> Said:
+        catalog = catalog_with(only=STREAMS, deselect=SELECTIONS[selection], undeclared=selection == UNDECLARED)
+        order = {"breadcrumb": ["properties", "metadata", "properties", "order"], "metadata": {"selected": False}}
+        for entry in catalog["streams"] if selection == INSIDE else ():
+            entry["metadata"].append(order)
+        unmodified = list[None]()
+
+        def counted(writer: BufferedWriter, stream: str, **others: Any) -> Callable[[JSON], None]:
+            write = make(writer, stream, **others)
+            return lambda record: unmodified.append(write(record))
+
+        with monkeypatch.context() as patch:
+            for one in ((BufferedWriter, "record_writer", counted), *patches):
+                patch.setattr(*one)
+            run = run_in_process(tap_config(account, page_size=7, **settings), catalog=catalog)
+        return Said(run.expect_success(), len(unmodified))
+
+    return read
 
 
 def by_value(value: Any) -> Any:
@@ -139,92 +136,72 @@ def by_value(value: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("selection", "maps", "flattening"),
+    ("selection", "maps", "output"),
     [
-        *((selection, "no map", flattening) for selection in SELECTIONS for flattening in FLATTENING),
-        *(("some deselected", maps, flattening) for maps in MAPS for flattening in FLATTENING),
+        *((selection, "no map", output) for selection in SELECTIONS for output in ("as it is", "flattened")),
+        *(("some deselected", maps, output) for maps in MAPS for output in ("as it is", "flattened")),
+        *(("all", "no map", output) for output in ("hashed", "dropped", "versioned")),
     ],
 )
-def test_both_paths_write_the_same_messages(selection: str, maps: str, flattening: str, paths: Paths) -> None:
-    settings = {"stream_maps": MAPS[maps], **FLATTENING[flattening]}
-    said, forced = paths.read(selection, settings), paths.read(selection, settings, FORCED)
+def test_both_paths_write_the_same_messages(selection: str, maps: str, output: str, read: Read) -> None:
+    settings = {"stream_maps": MAPS[maps], **OUTPUTS[output]}
+    said, forced, own = (read(selection, settings, patches) for patches in ((), FORCED, SDK))
     assert said.records
-    assert forced.unmodified == 0
+    assert forced.unmodified == own.unmodified == 0
     assert said.messages == forced.messages
-    plain = maps == "no map" and flattening == "as it is"
-    if plain and selection != INSIDE:
-        assert said.unmodified == sum(map(len, said.records.values()))
-    elif plain or flattening == "flattened":
-        assert said.unmodified == 0
+    assert by_value(said.messages) == by_value(own.messages)
     assert said.run.states == forced.run.states
-    own = paths.read(selection, settings, SDK, MsgSpecWriter)
-    assert own.unmodified == 0
-    assert by_value(said.messages) == by_value(own.messages)
-
-
-@pytest.mark.parametrize("selection", SELECTIONS)
-def test_the_sdks_simple_writer_writes_the_same(selection: str, paths: Paths) -> None:
-    said, own = paths.read(selection, {}), paths.read(selection, {}, SDK, SimpleSingerWriter)
-    assert by_value(said.messages) == by_value(own.messages)
-
-
-def test_a_version_is_written_on_both_paths(paths: Paths) -> None:
-    settings = {"page_overlap": 1, "emit_activate_version_messages": True}
-    said, forced = paths.read("all", settings), paths.read("all", settings, FORCED)
-    assert said.unmodified == 36
-    for one in (said, forced):
-        assert any(message.pop("version", None) for message in one.messages)
-        kinds = [message["type"] for message in one.messages if message["stream"] == "charges"]
-        assert kinds == ["SCHEMA", *["RECORD"] * 24, "ACTIVATE_VERSION"]
-    assert said.of("SCHEMA") == forced.of("SCHEMA")
-    assert said.records == forced.records
+    assert all(("version" in message) is (output == "versioned") for message in said.of("RECORD"))
+    is_plain = maps == "no map" and output != "flattened"
+    if is_plain and selection != INSIDE:
+        assert said.unmodified == sum(map(len, said.records.values()))
+    elif is_plain or output == "flattened":
+        assert said.unmodified == 0
 
 
 @pytest.mark.parametrize(
-    ("selection", "maps", "flattening", "compression"),
+    ("selection", "maps", "output", "compression"),
     [
-        ("all", "no map", "as it is", "none"),
+        ("all", "no map", "hashed", "none"),
         *(("some deselected", maps, "as it is", "gzip") for maps in MAPS),
         ("all", "renamed", "flattened", "gzip"),
     ],
 )
 def test_batches_have_the_records_of_messages(  # noqa: PLR0913, PLR0917 -- every combination
-    selection: str, maps: str, flattening: str, compression: str, paths: Paths, tmp_path: Path
+    selection: str, maps: str, output: str, compression: str, read: Read, tmp_path: Path
 ) -> None:
-    settings = {"stream_maps": MAPS[maps], **FLATTENING[flattening]}
-    expected = paths.read(selection, settings)
+    settings = {"stream_maps": MAPS[maps], **OUTPUTS[output]}
+    expected = read(selection, settings)
     batch = batch_config(tmp_path, BATCH_SIZE, compression)
     batch["storage"]["prefix"] = "some-"
-    said = paths.read(selection, {**settings, "batch_config": batch})
+    said = read(selection, {**settings, "batch_config": batch})
     assert said.records == {}
     found: dict[str, list[JSON]] = {}
-    sizes: dict[str, list[int]] = {}
     for message in said.of("BATCH"):
         assert message["encoding"] == {"format": "jsonl", "compression": compression}
         for file in batch_files([message]):
             records = [read_exactly(line) for line in read_lines(file)]
-            found.setdefault(message["stream"], []).extend(records)
-            sizes.setdefault(message["stream"], []).append(len(records))
+            sent = found.setdefault(message["stream"], [])
+            assert len(sent) % BATCH_SIZE == 0, "a batch before this one was not full"
+            assert 0 < len(records) <= BATCH_SIZE
+            sent += records
     assert found == expected.records
-    for counts in sizes.values():
-        assert set(counts[:-1]) <= {BATCH_SIZE}
-        assert 0 < counts[-1] <= BATCH_SIZE
     files = sorted(file.name for file in batch_files(said.messages))
     assert files == sorted(path.name for path in tmp_path.iterdir())
     assert all(name.startswith("some-") for name in files)
     assert said.of("SCHEMA") == expected.of("SCHEMA")
+    counted = re.findall(r'"metric":"record_count","value":(\d+)', said.run.stderr)
+    assert sum(map(int, counted)) == 36
     # A schema goes before the first batch of its stream.
     order = [message["stream"] for message in said.messages]
     assert all(said.messages[order.index(stream)]["type"] == "SCHEMA" for stream in found)
 
 
-def test_numbers_beyond_a_float_go_out_on_both_paths(paths: Paths) -> None:
-    with FakeAPI({"charges": [{"charge_id": "a", "email_last_sent": 5}]}) as api:
-        paths.api = api
-        wire = b'{"charge_id":"a","email_last_sent":1E+400,"zz":%s.5}' % (b"9" * 400)
-        api.account["charges"]._encoded[0] = wire  # noqa: SLF001
-        said, forced = paths.read(UNDECLARED, {}), paths.read(UNDECLARED, {}, FORCED)
-    assert said.records == forced.records == {"charges": [read_exactly(wire)]}
+@pytest.mark.parametrize("maps", [None, {"charges": {"company": "__NULL__"}}], ids=["unmodified", "the SDK's path"])
+def test_numbers_beyond_a_float_go_out_on_both_paths(maps: JSON | None) -> None:
+    wire = f'{{"charge_id":"a","email_last_sent":1E+400,"zz":{"9" * 400}.5}}'
+    run = read_served_records(wire, undeclared=True, stream_maps=maps).expect_success()
+    assert run.exact_records("charges") == [read_exactly(wire)]
 
 
 @pytest.mark.parametrize("keys", [None, []])
