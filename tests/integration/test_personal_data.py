@@ -14,6 +14,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from tap_payments.errors import VALUE_ADVICE
+from tap_payments.records.schema import PERSONAL, SCHEMAS
 from tap_payments.streams import STREAMS as DECLARED
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.providers import STREAMS
@@ -74,7 +75,7 @@ WAYS: dict[str, JSON] = {
     "amounts as text": {"amounts": "text"},
     "a catalog of other types": {"catalog": catalog_of_other_types},
 }
-# The fields that hold data of a person, independent of what the schemas mark; `[]` stands for the items of an array.
+# The fields that hold data of a person, whether the schemas mark them or not.
 TOLD = {
     "charges": """
         description customer_name customer_email customer_email_domain customer_phone customer_username name_email
@@ -121,8 +122,10 @@ def account(request: pytest.FixtureRequest) -> Account:
 
 def _tell(account: Account, record: JSON, stream: str, key: str) -> None:
     """Write data of a person into a record."""
+    declared = SCHEMAS.get_schema(stream)["properties"]
+    marked = [name for name, field in declared.items() if PERSONAL in field and field["type"] == ["string", "null"]]
     # No other field of any record has these values.
-    for number, name in enumerate(TOLD.get(stream, "").split()):
+    for number, name in enumerate({**dict.fromkeys(TOLD.get(stream, "").split()), **dict.fromkeys(marked)}):
         record[name] = f"Zoë O'Neill {stream}.{number}, {name}@{key}.example 192.0.2.{number}"
         account.words.add(record[name])
     for name in ("metadata", "logs", UNDECLARED):
