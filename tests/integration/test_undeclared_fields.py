@@ -18,12 +18,8 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 
-WAYS: dict[str, JSON] = {
-    "as they are": {},
-    "a field deselected": {"deselect": ["charges.company", "subscriptions.company"]},
-    "mapped": {"stream_maps": {"charges": {"object": "'mapped'"}, "subscriptions": {"object": "'mapped'"}}},
-    "batches": {"batch": True},
-}
+MAPS = {"charges": {"object": "'mapped'"}, "subscriptions": {"object": "'mapped'"}}
+WAYS = pytest.mark.parametrize("way", ["as they are", "mapped", "batches"])
 
 
 def told(run: InProcessRun) -> list[str]:
@@ -45,38 +41,33 @@ def api() -> Iterator[FakeAPI]:
         yield running
 
 
-def read(api: FakeAPI, folder: Path, way: JSON, catalog: JSON | None = None) -> tuple[InProcessRun, str]:
+def read(api: FakeAPI, folder: Path, way: str, catalog: JSON) -> tuple[InProcessRun, str]:
     """Read an account; return the run, and all records as they went out."""
-    settings = dict(way)
-    deselect = settings.pop("deselect", ())
-    if settings.pop("batch", False):
-        settings["batch_config"] = batch_config(folder, compression="gzip")
-    run = run_in_process(
-        tap_config(api, page_size=7, **settings), catalog=catalog or catalog_with(deselect=deselect)
-    ).expect_success()
+    settings: JSON = {
+        "as they are": {},
+        "mapped": {"stream_maps": MAPS},
+        "batches": {"batch_config": batch_config(folder, compression="gzip")},
+    }[way]
+    run = run_in_process(tap_config(api, page_size=7, **settings), catalog=catalog).expect_success()
     return run, "\n".join(json.dumps(record) for message in run.messages for record in records_of(message))
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_it_is_left_out_and_named_once_a_stream(way: JSON, api: FakeAPI, tmp_path: Path) -> None:
-    run, records = read(api, tmp_path, way)
+@WAYS
+def test_it_is_left_out_and_named_once_a_stream(way: str, api: FakeAPI, tmp_path: Path) -> None:
+    run, records = read(api, tmp_path, way, catalog_with())
     assert "charge_id" in records
     assert "new_" not in records
-    assert len(told(run)) == 2
     charges, subscriptions = told(run)
-    assert (
-        "charges: fields that the schema does not declare are left out (`new_everywhere`, `new_sometimes`)" in charges
-    )
-    assert "subscriptions: " in subscriptions
-    assert "(`items[].new_inside`)" in subscriptions
+    words = "fields that the schema does not declare are left out"
+    assert f"charges: {words} (`new_everywhere`, `new_sometimes`)" in charges
+    assert f"subscriptions: {words} (`items[].new_inside`)" in subscriptions
     # No schema says that more may come: a target takes that for columns it cannot know.
     assert all("additionalProperties" not in one["schema"] for one in run.schemas.values())
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_it_passes_where_the_catalog_lets_all_pass(way: JSON, api: FakeAPI, tmp_path: Path) -> None:
-    catalog = catalog_with(deselect=way.get("deselect", ()), undeclared=True)
-    run, records = read(api, tmp_path, way, catalog)
+@WAYS
+def test_it_passes_where_the_catalog_lets_all_pass(way: str, api: FakeAPI, tmp_path: Path) -> None:
+    run, records = read(api, tmp_path, way, catalog_with(undeclared=True))
     assert records.count('"new_everywhere"') == 30
     assert records.count('"new_sometimes"') == 4
     assert "new_inside" not in records, "the catalog says nothing of what is inside"
@@ -84,9 +75,9 @@ def test_it_passes_where_the_catalog_lets_all_pass(way: JSON, api: FakeAPI, tmp_
     assert run.schemas["charges"]["schema"]["additionalProperties"] is True
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_it_passes_with_the_type_that_the_catalog_declares(way: JSON, api: FakeAPI, tmp_path: Path) -> None:
-    catalog = catalog_with(deselect=way.get("deselect", ()))
+@WAYS
+def test_it_passes_with_the_type_that_the_catalog_declares(way: str, api: FakeAPI, tmp_path: Path) -> None:
+    catalog = catalog_with()
     schemas = {entry["stream"]: entry["schema"] for entry in catalog["streams"]}
     schemas["charges"]["properties"]["new_everywhere"] = {"type": ["string", "null"]}
     schemas["subscriptions"]["properties"]["items"]["items"]["properties"]["new_inside"] = {"type": ["string", "null"]}
@@ -109,7 +100,7 @@ def test_a_field_that_the_catalog_leaves_out_is_left_out() -> None:
     assert "(`currency`)" in told(run)[0]
 
 
-@pytest.mark.parametrize("value", ["NaN", '{"a":[Infinity]}', "[" * 900 + "]" * 900, '"' + "x" * 100_000 + '"'])
+@pytest.mark.parametrize("value", ['{"a":[Infinity]}', "[" * 900 + "]" * 900])
 def test_it_is_not_checked(value: str) -> None:
     run = read_served_records(f'{{"charge_id":"a","zz":{value},"amount":"1"}}').expect_success()
     assert run.records("charges") == [{"charge_id": "a", "amount": "1"}]
@@ -125,9 +116,9 @@ def test_names_are_cut_to_a_number_and_a_length() -> None:
 
 
 def test_ever_new_names_fill_neither_the_log_nor_the_memory() -> None:
-    records = ",".join(f'{{"charge_id":"{number}","field_{number}":1}}' for number in range(3_000))
+    records = ",".join(f'{{"charge_id":"{number}","field_{number}":1}}' for number in range(1_001))
     run = read_served_records(records, page_size=5_000).expect_success()
-    assert len(run.records("charges")) == 3_000
+    assert len(run.records("charges")) == 1_001
     assert "980 or more others)" in told(run)[0]
     assert all(record.keys() == {"charge_id"} for record in run.records("charges"))
 
