@@ -59,15 +59,15 @@ def run_on_terminal(api: FakeAPI, tmp_path: Path) -> str:
     return output.decode()
 
 
-TOTALS = {False: r"\rcharges: \d+ records \[.*records/s, \d{4}-\d\d-\d\d\]", True: r"charges: +\d+%\|.*\| \d+/250 \["}
+TOTALS = {False: r"\rcharges: \d+ records \[.*records/s, \d{4}-\d\d-\d\d\]", True: r"charges: +\d+%\|.*\| \d+/120 \["}
 
 
 @pytest.mark.parametrize(("total_count", "bar"), TOTALS.items())
 def test_a_bar_comes_and_leaves_whole_lines_of_the_log(total_count: bool, bar: str, tmp_path: Path) -> None:  # noqa: FBT001
-    with FakeAPI(make_account(charges=250), latency=0.1, total_count=total_count) as api:
-        api.faults.add(Status(503), after=9)
+    with FakeAPI(make_account(charges=120), latency=0.1, total_count=total_count) as api:
+        api.faults.add(Status(503), after=4)
         text = run_on_terminal(api, tmp_path)
     assert re.search(bar, text)
-    assert "Run complete. charges: 250 records" in screen(text)[-1]
+    assert "Run complete. charges: 120 records" in screen(text)[-1]
     assert any("trying again" in line for line in screen(text))
     assert all(LOG_LINE.match(line) for line in screen(text)), screen(text)

@@ -6,19 +6,16 @@ from math import ceil
 from threading import Event
 from typing import Any
 
-import msgspec
 import pytest
 
 from tests.fake_api import FakeAPI
-from tests.fake_api.faults import Body
 from tests.fake_api.providers import STREAMS
 from tests.support.in_process import read_stream, run_in_process
 from tests.support.records import minimal_records
 from tests.support.tap_runs import TapRun, tap_config
 from tests.support.waiting import SOON
 
-NAMES = ("charges", "customers", "products", "subscriptions")
-LENGTHS = [dict(zip(NAMES, lengths, strict=True)) for lengths in ((0, 1, 499, 500), (501, 1_000, 1_203, 37))]
+LENGTHS = [dict(zip(STREAMS, lengths, strict=True)) for lengths in ((0, 1, 499, 500), (501, 1_000, 1_203, 37))]
 
 
 def account(**lengths: int) -> dict[str, list[dict[str, Any]]]:
@@ -50,36 +47,17 @@ def test_lists_of_any_length_arrive_in_pages_of_500_and_a_total_ends_none(
         assert {request.params["limit"] for request in api.requests_for(stream)} == {"500"}
 
 
-@pytest.mark.parametrize("cap", [100, 20])
 @pytest.mark.parametrize("provider", ["generic", "chargedesk"])
-def test_a_server_may_serve_fewer_than_asked_for(cap: int, provider: str) -> None:
+def test_a_server_may_serve_fewer_than_asked_for(provider: str) -> None:
+    cap = 20
     lengths = {"charges": 730, "customers": 1, "products": cap, "subscriptions": cap + 1}
     with FakeAPI(account(**lengths), provider=provider, page_cap=cap) as api:
         expect_all(run_in_process(tap_config(api)), api)
     for stream, length in lengths.items():
         # A list no longer than the overlap is asked for once more: its only page looks the same in mid-list.
         # With an overlap pages share the last record too, which may not be the only one of its second.
-        most = -(-length // (cap - 2)) + 1 + (length <= 1)
+        most = ceil(length / (cap - 2)) + 1 + (length <= 1)
         assert len(offsets(api, stream)) <= most
-
-
-def test_a_page_size_that_is_not_understood_costs_requests_and_no_records() -> None:
-    with FakeAPI(account(charges=61), provider="chargedesk") as api:
-        expect_all(run_in_process(tap_config(api, limit_param="limit", page_overlap=0)), api)
-    assert offsets(api, "charges") == [0, 20, 40, 60, 61]
-
-
-@pytest.mark.parametrize("overlap", [0, 1])
-@pytest.mark.parametrize("concurrency", [1, 8])
-def test_a_short_page_in_mid_list_is_not_the_end(overlap: int, concurrency: int) -> None:
-    with FakeAPI(account(charges=2_203)) as api:
-        second = 500 - 2 * overlap
-        short = api.account.records("charges")[second : second + 300]
-        body = msgspec.json.encode({"data": short})
-        api.faults.add(Body(body), stream="charges", when=lambda params: params["offset"] == str(second))
-        config = tap_config(api, page_overlap=overlap, concurrency=concurrency)
-        expect_all(run_in_process(config), api)
-    assert api.faults.thrown == {"Body": 1}
 
 
 @pytest.mark.parametrize("overlap", [0, 1])
@@ -92,14 +70,14 @@ def test_a_short_list_of_an_api_without_offset_is_one_page_and_a_warning(overlap
     assert len(run.logged("WARNING", "ignores the offset")) == 2
 
 
-AHEAD, PAGE = 2_400, 100
+AHEAD, PAGE = 1_200, 50
 
 
-@pytest.mark.parametrize("provider", ["generic", "chargedesk"])
 @pytest.mark.parametrize(
-    ("second", "overlap"), [(1, 0), (1, 1), pytest.param(3, 1, id="some share a second, so steps vary")]
+    ("provider", "second", "overlap"),
+    [("generic", 1, 0), ("generic", 1, 1), pytest.param("chargedesk", 3, 1, id="some share a second, so steps vary")],
 )
-def test_pages_are_fetched_ahead_and_change_nothing(second: int, overlap: int, provider: str) -> None:
+def test_pages_are_fetched_ahead_and_change_nothing(provider: str, second: int, overlap: int) -> None:
     gathered, requests = Event(), {}
 
     def hold(api: FakeAPI, _request: object, params: dict[str, str]) -> None:
@@ -111,8 +89,8 @@ def test_pages_are_fetched_ahead_and_change_nothing(second: int, overlap: int, p
 
     for concurrency in (1, 8):
         gathered.clear()
-        with FakeAPI({"charges": minimal_records("charges", (n // second for n in range(AHEAD)))}) as api:
-            api.provider = provider
+        records = minimal_records("charges", (number // second for number in range(AHEAD)))
+        with FakeAPI({"charges": records}, provider=provider) as api:
             api.before_each(hold)
             run = read_stream(api, page_size=PAGE, page_overlap=overlap, concurrency=concurrency).expect_success()
             assert run.keys("charges") == api.account.keys("charges")
