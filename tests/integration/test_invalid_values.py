@@ -38,21 +38,14 @@ def null_warnings(run: InProcessRun) -> list[str]:
 
 @pytest.mark.parametrize("unmodified", [True, False], ids=["direct path", "the SDK's path"])
 def test_an_invalid_value_becomes_null_where_that_is_asked_for(*, unmodified: bool) -> None:
-    wire = (
-        f'{{"charge_id":"a","amount":"{ODD}","is_paid":"maybe"}},{{"charge_id":"b","amount":"1.00"}},'
-        f'{{"charge_id":"c","amount":{MARKED}}}'
-    )
-    maps: dict[str, Any] = {} if unmodified else {"stream_maps": {"charges": {"company": "__NULL__"}}}
+    wire = f'{{"charge_id":"a","amount":{MARKED},"is_paid":"maybe"}},{{"charge_id":"b","amount":{MARKED}}}'
+    maps: JSON = {} if unmodified else {"stream_maps": {"charges": {"company": "__NULL__"}}}
     run = read_served_records(wire, **NULL, **maps)
-    assert run.expect_success().records("charges") == [
-        {"charge_id": "a", "amount": None, "is_paid": None},
-        {"charge_id": "b", "amount": "1.00"},
-        {"charge_id": "c", "amount": None},
-    ]
+    nulled = {"charge_id": "a", "amount": None, "is_paid": None}
+    assert run.expect_success().records("charges") == [nulled, {"charge_id": "b", "amount": None}]
     assert len(null_warnings(run)) == 2, "one for each field"
     assert all(len(run.logged(f"charges: field {name}", "become null")) == 1 for name in ("`amount`", "`is_paid`"))
-    assert run.logged("Run complete. charges: 3 records", "3 invalid values made null")
-    assert ODD not in run.stderr
+    assert run.logged("Run complete. charges: 2 records", "3 invalid values made null")
     assert BODY_MARKER not in run.stderr
 
 
@@ -111,27 +104,20 @@ def test_a_field_that_is_deselected_is_not_checked_on_top_or_inside() -> None:
         assert run.records("charges") == [{"charge_id": "key-1", "metadata": {"seats": 7}}]
 
 
-def test_a_field_that_a_stream_map_removes_is_checked_like_any_other() -> None:
-    run = read_served_field("amount", MARKED, stream_maps={"charges": {"amount": None}})
-    expect_one_error(run, "charges: /v1/charges ", "`amount`", VALUE_ADVICE)
-
-
 WORDS = ["NaN", "-Infinity", "1e99999", "0e99999999999999999999"]
 
 
 @pytest.mark.parametrize("word", WORDS)
 @pytest.mark.parametrize("name", ["amount", "email_last_sent", "logs"])
 def test_what_no_decoder_takes_for_a_number_is_an_invalid_value(name: str, word: str) -> None:
-    before = f'{{"charge_id":"key-0","amount":1.10,"email_last_sent":{"9" * 30}}}'
-    wire = f'{before},{{"charge_id":"key-1","{name}":{word},"currency":"EUR"}}'
+    wire = f'{{"charge_id":"key-0","amount":1.10}},{{"charge_id":"key-1","{name}":{word},"currency":"EUR"}}'
     run = read_served_records(wire)
     expect_one_error(run, "charges: /v1/charges ", "key-1", f"`{name}`", VALUE_ADVICE)
     assert word not in run.stderr
     assert run.keys("charges") == ["key-0"]
     nulled = read_served_records(wire, **NULL).expect_success()
-    first, second = nulled.records("charges")
-    assert first == {"charge_id": "key-0", "amount": "1.10", "email_last_sent": int("9" * 30)}
-    assert second == {"charge_id": "key-1", name: None, "currency": "EUR"}
+    second = {"charge_id": "key-1", name: None, "currency": "EUR"}
+    assert nulled.records("charges") == [{"charge_id": "key-0", "amount": "1.10"}, second]
     assert len(null_warnings(nulled)) == 1
     assert nulled.logged("Run complete", "1 invalid value made null")
 
@@ -153,20 +139,13 @@ def test_where_text_may_stand_it_is_the_text_as_it_arrived(name: str, value: str
     assert record[name] == json.loads(json.dumps(wanted).replace("WORD", word))
 
 
-def test_nan_elsewhere_in_the_answer_harms_no_record() -> None:
-    with FakeAPI() as api:
-        api.faults.add(Body(b'{"took":NaN,"data":[{"charge_id":"a"}],"total_count":NaN}'))
-        run = read_stream(api).expect_success()
-    assert run.keys("charges") == ["a"]
-
-
 @pytest.mark.parametrize("batch", [False, True])
 @pytest.mark.parametrize("time", ["1704067205000", '"yesterday"', "1e99999"])
 def test_an_incremental_stream_whose_times_cannot_be_read_says_so_once(time: str, batch: bool, tmp_path: Path) -> None:  # noqa: FBT001
     with FakeAPI() as api:
         for page in ("0", "1"):
             records = ",".join(f'{{"charge_id":"{page}{number}","occurred":{time}}}' for number in range(3))
-            api.faults.add(Body(f'{{"data":[{records}]}}'.encode()))
+            api.faults.add(Body(f'{{"took":NaN,"data":[{records}],"total_count":NaN}}'.encode()))
         catalog = catalog_with(only=["charges"], incremental=["charges"])
         settings: JSON = {"batch_config": batch_config(tmp_path)} if batch else {}
         run = read_stream(api, catalog=catalog, page_overlap=0, **settings).expect_success()

@@ -43,26 +43,6 @@ def test_progress_is_logged_while_nothing_else_happens_and_not_between_streams(
         running.close()
 
 
-def test_an_abandoned_stream_logs_no_progress(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(progress, "INTERVAL", 0.01)
-    caplog.set_level(logging.INFO)
-    with FakeAPI(make_account(charges=30)) as api:
-        tap = TapPayments(config=tap_config(api, page_size=10))
-        stream = tap.streams["charges"]
-        assert isinstance(stream, PaymentsStream)
-        chunks = stream.chunks()
-        next(chunks)
-        wait_until(lambda: any("charges: 0 records" in message for message in caplog.messages))
-        del chunks
-        time.sleep(0.05)
-        caplog.clear()
-        time.sleep(0.1)
-        tap.sync_context.progress.close()
-    assert caplog.messages == []
-
-
 @pytest.mark.parametrize("incremental", [False, True])
 @pytest.mark.parametrize("provider", ["generic", "chargedesk"])
 def test_only_the_total_of_a_whole_list_sets_the_share_done(provider: str, *, incremental: bool) -> None:

@@ -16,7 +16,7 @@ from tests.fake_api.faults import Hang
 from tests.support.in_process import run_in_process
 from tests.support.records import DAY, evenly_spaced, minimal_records
 from tests.support.states import batch_config, batch_files, expect_true_states, part_of, sent_keys
-from tests.support.tap_runs import JSON, TapRun, catalog_with, start_tap, tap_config
+from tests.support.tap_runs import JSON, catalog_with, start_tap, tap_config
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -35,17 +35,6 @@ def charges() -> list[JSON]:
     return minimal_records("charges", evenly_spaced(RECORDS // 4, JAN_2023, JAN_2024) * 4)
 
 
-def read_pages(api: FakeAPI, pages: int, number: signal.Signals, state: JSON | None, config: JSON) -> TapRun:
-    """Run and send the signal while the page after so many is awaited: all but the last of them are out then."""
-    api.faults.clear()
-    api.faults.add(Hang(None), times=None, after=pages)
-    hung = api.faults.thrown["Hang"]
-    with start_tap(config, catalog=CATALOG, state=state) as process:
-        wait_until(lambda: not process.running or api.faults.thrown["Hang"] > hung)
-        process.send(number)
-        return process.finish()
-
-
 @pytest.mark.parametrize("batches", [False, True], ids=["records", "batches"])
 def test_a_first_run_that_is_killed_after_every_page_goes_on_where_it_was(tmp_path: Path, *, batches: bool) -> None:
     settings: dict[str, Any] = {"batch_config": batch_config(tmp_path, PAGE // 2, "gzip")} if batches else {}
@@ -57,7 +46,14 @@ def test_a_first_run_that_is_killed_after_every_page_goes_on_where_it_was(tmp_pa
     with FakeAPI({"charges": charges()}, provider="chargedesk") as api:
         config = tap_config(api, page_size=PAGE, request_timeout=300, **settings)
         for number in cycle(SIGNALS):
-            run = read_pages(api, 6, number, state, config)
+            # The page after so many is awaited when the signal comes: all but the last of them are out then.
+            api.faults.clear()
+            api.faults.thrown.clear()
+            api.faults.add(Hang(None), times=None, after=6)
+            with start_tap(config, catalog=CATALOG, state=state) as process:
+                wait_until(lambda: not process.running or api.faults.thrown["Hang"])
+                process.send(number)
+                run = process.finish()
             runs += 1
             out = expect_true_states(run, api, out=out)
             files |= set(batch_files(run.messages))
@@ -89,18 +85,6 @@ class Apart(Listing):
         return float(record["created"])
 
 
-def subscriptions() -> Listing:
-    """Make subscriptions that are first seen up to weeks away from when they were created."""
-    times = evenly_spaced(120, JAN_2023, JAN_2024)
-    return Apart(
-        "subscriptions",
-        [
-            {"subscription_id": f"s{number}", "first_seen": time + (number * 7 % 41 - 20) * DAY, "created": time}
-            for number, time in enumerate(times)
-        ],
-    )
-
-
 @pytest.mark.parametrize(
     ("provider", "stream", "start_date"),
     [
@@ -122,7 +106,12 @@ def test_a_run_that_is_killed_at_any_state_loses_nothing(
     )
     catalog = catalog_with(only=[stream], incremental=[stream])
     with FakeAPI({"charges": charges()[:600]}, provider=provider, max_offset=capped) as api:
-        api.account.listings["subscriptions"] = subscriptions()
+        # First seen up to weeks away from when they were created.
+        subscriptions = [
+            {"subscription_id": f"s{number}", "first_seen": time + (number * 7 % 41 - 20) * DAY, "created": time}
+            for number, time in enumerate(evenly_spaced(120, JAN_2023, JAN_2024))
+        ]
+        api.account.listings["subscriptions"] = Apart("subscriptions", subscriptions)
         config = tap_config(
             api, page_size=PAGE if stream == "charges" else 20, lookback_days=3, reread_days=2, start_date=start_date
         )
@@ -130,7 +119,9 @@ def test_a_run_that_is_killed_at_any_state_loses_nothing(
         due = set(first.keys(stream))
         assert start_date or due == set(api.account.keys(stream))
         # The night after, all that is older is read again; two runs were missed.
-        again = run_in_process(config, catalog=catalog, state=later(first.state, days=3)).expect_success()
+        assert first.state is not None
+        first.state["bookmarks"][stream]["reread_time"] -= 3 * DAY
+        again = run_in_process(config, catalog=catalog, state=first.state).expect_success()
         if stream == "subscriptions":
             assert max(int(request.params["offset"]) for request in api.requests) <= LARGEST_OFFSET
         for whole, before, kept in ((first, None, set()), (again, first.state, due)):
@@ -145,11 +136,3 @@ def test_a_run_that_is_killed_at_any_state_loses_nothing(
                 expect_true_states(rest, api, stream, out=kept | sent_keys(told, stream))
                 if whole is first or told:
                     assert owed <= sent_keys(told, stream) | set(rest.keys(stream))
-
-
-def later(state: JSON | None, *, days: float) -> JSON:
-    """Return a STATE as it will look some days later."""
-    assert state is not None
-    for part in state["bookmarks"].values():
-        part["reread_time"] -= int(days * DAY)
-    return state

@@ -91,10 +91,9 @@ def test_it_passes_with_the_type_that_the_catalog_declares(way: str, api: FakeAP
 
 def test_a_field_that_the_catalog_leaves_out_is_left_out() -> None:
     catalog = catalog_with(only=["charges"])
-    schema = next(entry["schema"] for entry in catalog["streams"] if entry["stream"] == "charges")
-    schema["properties"] = {"charge_id": {"type": "string"}, "amount": {"type": ["number", "null"]}}
-    record = '{"charge_id":"a","amount":"1.50","currency":"EUR"}'
-    run = read_served_records(record, catalog=catalog).expect_success()
+    for entry in catalog["streams"]:
+        entry["schema"]["properties"] = {"charge_id": {"type": "string"}, "amount": {"type": ["number", "null"]}}
+    run = read_served_records('{"charge_id":"a","amount":"1.50","currency":"EUR"}', catalog=catalog).expect_success()
     assert run.exact_records("charges") == [{"charge_id": "a", "amount": "1.50"}]
     assert b'"amount":1.50' in run.stdout
     assert "(`currency`)" in told(run)[0]
@@ -108,19 +107,14 @@ def test_it_is_not_checked(value: str) -> None:
 
 def test_names_are_cut_to_a_number_and_a_length() -> None:
     fields = ",".join(f'"field_{number}{"x" * (200 if number == 3 else 0)}":1' for number in range(50))
-    line = told(read_served_records(f'{{"charge_id":"a",{fields}}}').expect_success())[0]
-    assert "`field_19`, 30 others)" in line
-    assert "field_20" not in line
+    records = ",".join(f'{{"charge_id":"{number}","new_{number}":1,{fields}}}' for number in range(1_001))
+    run = read_served_records(records, page_size=5_000).expect_success()
+    assert all(record.keys() == {"charge_id"} for record in run.records("charges"))
+    assert len(run.records("charges")) == 1_001
+    (line,) = told(run)
+    assert "980 or more others)" in line
     assert f"`field_3{'x' * 53}...`" in line
     assert len(line) < 600
-
-
-def test_ever_new_names_fill_neither_the_log_nor_the_memory() -> None:
-    records = ",".join(f'{{"charge_id":"{number}","field_{number}":1}}' for number in range(1_001))
-    run = read_served_records(records, page_size=5_000).expect_success()
-    assert len(run.records("charges")) == 1_001
-    assert "980 or more others)" in told(run)[0]
-    assert all(record.keys() == {"charge_id"} for record in run.records("charges"))
 
 
 def test_a_name_cannot_forge_the_log() -> None:
@@ -128,9 +122,3 @@ def test_a_name_cannot_forge_the_log() -> None:
     fields = ",".join(f'"{name}":1' for name in names)
     run = read_served_records(f'{{"charge_id":"a",{fields}}}').expect_success()
     assert "(`a?2026-01-01 | DEBUG | forged`, `b?[31m`, `c?d`, `e?f`)" in told(run)[0]
-
-
-def test_a_run_that_fails_still_ends_with_its_error() -> None:
-    run = read_served_records('{"charge_id":"a","zz":1},{"charge_id":"b","amount":"x"}')
-    run.expect_failure("`amount`")
-    assert len(told(run)) == 1

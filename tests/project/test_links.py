@@ -21,16 +21,13 @@ def anchors(file: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.relative_to(ROOT).as_posix())
-def test_every_link_leads_somewhere(document: Path) -> None:
-    for path, anchor in LINK.findall(document.read_text(encoding="utf-8")):
+def test_every_link_leads_somewhere_and_every_yaml_example_can_be_read(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for path, anchor in LINK.findall(text):
         target = (document.parent / path).resolve() if path else document
         assert target.exists(), path
         assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: file.relative_to(ROOT).as_posix())
-def test_every_yaml_example_can_be_read(document: Path) -> None:
-    for block in YAML_BLOCK.findall(document.read_text(encoding="utf-8")):
+    for block in YAML_BLOCK.findall(text):
         assert yaml.safe_load(block), block
 
 

@@ -24,8 +24,3 @@ def test_each_row_of_the_page_is_an_advice() -> None:
     # The cap has no status: the paginator says it, with the second and the cap in it.
     assert [cell.split("...")[0] for cell in unknown] == ["more records share the second "]
     assert len(first_cells) == len(set(first_cells)) == len(ADVICE) + 1
-
-
-@pytest.mark.parametrize(("status", "advice"), errors.ADVICE.items())
-def test_a_status_is_documented_with_its_advice(status: int, advice: str) -> None:
-    assert errors.advise(status) == advice
