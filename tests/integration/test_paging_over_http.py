@@ -60,16 +60,6 @@ def test_a_server_may_serve_fewer_than_asked_for(provider: str) -> None:
         assert len(offsets(api, stream)) <= most
 
 
-@pytest.mark.parametrize("overlap", [0, 1])
-def test_a_short_list_of_an_api_without_offset_is_one_page_and_a_warning(overlap: int) -> None:
-    with FakeAPI(account(charges=37, products=499), ignore_offset=True) as api:
-        run = run_in_process(tap_config(api, page_overlap=overlap))
-        expect_all(run, api)
-    assert len(offsets(api, "charges")) == 3
-    assert len(run.logged("WARNING", "charges", "ignores the offset", "37 records")) == 1
-    assert len(run.logged("WARNING", "ignores the offset")) == 2
-
-
 AHEAD, PAGE = 1_200, 50
 
 
