@@ -15,25 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.e2e.conftest import ProjectMaker
-    from tests.support.meltano import Project
 
 pytestmark = pytest.mark.meltano
 
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[FakeAPI]:
-    with FakeAPI(
-        make_account(charges=60, products=5, customers=12), username="right", password="secret-of-mine"
-    ) as api:
+    with FakeAPI(make_account(charges=60, products=5, customers=12)) as api:
         yield api
 
 
-@pytest.fixture(scope="module")
-def project(make_project: ProjectMaker, api: FakeAPI) -> Project:
-    return make_project("commands", api)
-
-
-def test_config_test_names_a_wrong_password(project: Project) -> None:
+def test_config_test_names_a_wrong_password(make_project: ProjectMaker, api: FakeAPI) -> None:
+    project = make_project("wrong_password", api)
     settings = {"TAP_PAYMENTS_PASSWORD": "wrong-one"}
     output = project.run("config", "test", "tap-payments", settings=settings, fails=True)
     assert "401" in output
@@ -41,7 +34,8 @@ def test_config_test_names_a_wrong_password(project: Project) -> None:
     assert "wrong-one" not in output
 
 
-def test_selection_and_stream_maps_reach_the_files(project: Project, api: FakeAPI) -> None:
+def test_selection_and_stream_maps_reach_the_files(make_project: ProjectMaker, api: FakeAPI) -> None:
+    project = make_project("commands", api)
     content = yaml.safe_load(project.file.read_text(encoding="utf-8"))
     # As `meltano select` writes it.
     content["plugins"]["extractors"][0]["select"] = ["charges.amount", "customers.*", "!customers.logs"]

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tap_payments.errors import KEY_VALUE_ADVICE, VALUE_ADVICE
 from tests.fake_api import FakeAPI
 from tests.fake_api.faults import Body
-from tests.support.in_process import (
-    BODY_MARKER,
-    InProcessRun,
-    expect_one_error,
-    read_served_field,
-    read_served_records,
-    read_stream,
-)
+from tests.support.in_process import BODY_MARKER, expect_one_error, read_served_field, read_served_records, read_stream
 from tests.support.states import batch_config, sent_keys
-from tests.support.tap_runs import catalog_with
+from tests.support.tap_runs import JSON, catalog_with
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-JSON = dict[str, Any]
-
 MARKED = json.dumps(BODY_MARKER)
 ODD = "1,234.50"
 NULL: JSON = {"on_invalid_value": "null"}
-
-
-def null_warnings(run: InProcessRun) -> list[str]:
-    """Return the warnings that values became null."""
-    return run.logged("WARNING", "invalid values become null")
+TO_NULL = "invalid values become null"
 
 
 @pytest.mark.parametrize("unmodified", [True, False], ids=["direct path", "the SDK's path"])
@@ -43,7 +30,7 @@ def test_an_invalid_value_becomes_null_where_that_is_asked_for(*, unmodified: bo
     run = read_served_records(wire, **NULL, **maps)
     nulled = {"charge_id": "a", "amount": None, "is_paid": None}
     assert run.expect_success().records("charges") == [nulled, {"charge_id": "b", "amount": None}]
-    assert len(null_warnings(run)) == 2, "one for each field"
+    assert len(run.logged("WARNING", TO_NULL)) == 2, "one for each field"
     assert all(len(run.logged(f"charges: field {name}", "become null")) == 1 for name in ("`amount`", "`is_paid`"))
     assert run.logged("Run complete. charges: 2 records", "3 invalid values made null")
     assert BODY_MARKER not in run.stderr
@@ -57,7 +44,7 @@ def test_the_innermost_value_becomes_null() -> None:
         {"amount": None, "items": [{"amount": None}, None]},
         None,
     ]
-    told = "\n".join(null_warnings(run))
+    told = "\n".join(run.logged("WARNING", TO_NULL))
     for path in ("[].amount", "[].items[].amount", "[].items[]", "[]"):
         assert told.count(f"`subscriptions{path}`") == 1
     assert run.logged("Run complete", "4 invalid values made null")
@@ -72,14 +59,11 @@ def test_a_replication_key_is_never_made_null(setting: JSON) -> None:
     assert run.records("customers") == []
 
 
-def test_a_key_is_never_made_null() -> None:
+def test_a_key_and_a_field_whose_schema_allows_no_null_are_never_made_null() -> None:
     expect_one_error(read_served_records('{"charge_id":null,"amount":"1"}', **NULL), "charges", "lacks its key")
-
-
-def test_a_field_whose_schema_allows_no_null_is_never_made_null() -> None:
     catalog = catalog_with(only=["charges"])
-    charges = next(entry for entry in catalog["streams"] if entry["tap_stream_id"] == "charges")
-    charges["schema"]["properties"]["amount"] = {"type": "number"}
+    for entry in catalog["streams"]:
+        entry["schema"]["properties"]["amount"] = {"type": "number"}
     for value in (MARKED, "null", "NaN"):
         run = read_served_field("amount", value, catalog=catalog, **NULL)
         expect_one_error(run, "charges: /v1/charges ", "key-1", "`amount`", KEY_VALUE_ADVICE)
@@ -118,7 +102,7 @@ def test_what_no_decoder_takes_for_a_number_is_an_invalid_value(name: str, word:
     nulled = read_served_records(wire, **NULL).expect_success()
     second = {"charge_id": "key-1", name: None, "currency": "EUR"}
     assert nulled.records("charges") == [{"charge_id": "key-0", "amount": "1.10"}, second]
-    assert len(null_warnings(nulled)) == 1
+    assert len(nulled.logged("WARNING", TO_NULL)) == 1
     assert nulled.logged("Run complete", "1 invalid value made null")
 
 

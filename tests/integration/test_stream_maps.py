@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.fake_api import FakeAPI, make_account
 from tests.support.in_process import InProcessRun, read_stream, run_in_process
-from tests.support.tap_runs import catalog_with, tap_config
+from tests.support.tap_runs import JSON, catalog_with, tap_config
 
-JSON = dict[str, Any]
 COPY = {"__source__": "charges", "email": "charge_id"}
 
 IDLE: dict[str, tuple[JSON, list[list[str]]]] = {
