@@ -48,25 +48,28 @@ def test_quiet_nights_end_with_the_state_that_they_began_with(
     provider: str, way: str, incremental: tuple[str, ...], tmp_path: Path
 ) -> None:
     catalog = catalog_with(incremental=incremental)
-    maps = {"charges": {"amount": "__NULL__"}, "customers": {"name": "__NULL__"}}
+    maps = {name: {"customer_id": "__NULL__"} for name in ("charges", "subscriptions")}
     settings: JSON = {
         "unmodified": {},
         "each record by itself": {"stream_maps": maps},
         "batches": {"batch_config": batch_config(tmp_path)},
     }[way]
-    account = make_account(charges=30, products=6, customers=9, subscriptions=5, php=provider == "chargedesk")
+    # No customers: a list without records ends with a STATE too.
+    account = make_account(charges=30, products=6, subscriptions=5, php=provider == "chargedesk")
     with FakeAPI(account, provider=provider) as api:
         config = tap_config(api, reread_days=0, **settings)
         first = run_in_process(config, catalog=catalog).expect_success()
         second = run_in_process(config, catalog=catalog, state=first.state).expect_success()
     # Subscriptions of ChargeDesk do not show the filter's time: their bookmark follows the clock.
-    steady = [name for name in STREAMS if (provider, name) != ("chargedesk", "subscriptions")]
+    clocked = {"customers", "subscriptions"} if provider == "chargedesk" else {"customers"}
+    steady = set(STREAMS) - clocked
     nights = []
     for run in (first, second):
         expect_state_after_each_stream(run)
         nights.append({name: part_of(remembered(run), name) for name in steady})
+        assert part_of(remembered(run), "customers").get("newest") is None
     assert nights[0] == nights[1]
-    assert {name for name in steady if nights[0][name]} == set(incremental) & set(steady)
+    assert {name for name in steady if nights[0][name]} == set(incremental) & steady
 
 
 def test_a_full_table_stream_keeps_what_incremental_runs_left() -> None:
@@ -75,18 +78,6 @@ def test_a_full_table_stream_keeps_what_incremental_runs_left() -> None:
         run = run_in_process(tap_config(api), catalog=catalog_with(only=["products"]), state=left).expect_success()
     expect_state_after_each_stream(run)
     assert remembered(run) == left
-
-
-def test_a_stream_without_records_ends_with_a_state_too() -> None:
-    with FakeAPI(make_account(products=3), provider="chargedesk") as api:
-        catalog = catalog_with(incremental=INCREMENTAL)
-        first = run_in_process(tap_config(api), catalog=catalog).expect_success()
-        second = run_in_process(tap_config(api), catalog=catalog, state=first.state).expect_success()
-    for run in (first, second):
-        expect_state_after_each_stream(run)
-        assert part_of(run.state, "products") == {}
-        for name in ("charges", "customers"):
-            assert (part_of(run.state, name)["newest"], part_of(run.state, name)["unread"]) == (None, [])
 
 
 @pytest.mark.parametrize("kind", ["RECORD", "BATCH"])

@@ -78,9 +78,8 @@ def test_deep_nesting_is_exact_or_refused(name: str, opening: str, closing: str,
     for depth in (150, 930, 300_000):
         value = opening * depth + "0" + closing * depth
         with FakeAPI() as api:
-            body = Body(f'{{"data":[{{"charge_id":"key-1","{name}":{value}}}]}}'.encode())
-            api.faults.add(body, times=None, when=lambda params: params["offset"] == "0")
-            run = read_stream(api, undeclared=True, page_overlap=0, **ways[way])
+            api.faults.add(Body(f'{{"data":[{{"charge_id":"key-1","{name}":{value}}}]}}'.encode()), times=None)
+            run = read_stream(api, undeclared=True, offset_param="", **ways[way])
         if run.exit_code:
             refused += 1
             expect_one_error(run, "charges: /v1/charges ", "nested")
@@ -91,31 +90,25 @@ def test_deep_nesting_is_exact_or_refused(name: str, opening: str, closing: str,
 
 
 HALVES = {
-    "a record": ("cut \\ud83d", '{"charge_id":"a","status":"HALF"}', {"charge_id": "a", "status": "HALF"}),
-    "its fields": (
-        "\\udfff",
-        '{"charge_id":"a","metadata":{"x":["HALF",1.10]},"amount":1.10}',
-        {"charge_id": "a", "metadata": {"x": ["HALF", 1.10]}, "amount": "1.10"},
-    ),
-    "a deselected field": ("\\uD83Dx", '{"charge_id":"a","company":"HALF"}', {"charge_id": "a"}),
-    "the key": ("\\\\\\ud83d", '{"charge_id":"HALF"}', {"charge_id": "HALF"}),
-    "a key": ("\\ude00\\ud83d", '{"charge_id":"a","metadata":{"HALF":1}}', {"charge_id": "a", "metadata": {"HALF": 1}}),
-    "a name": ("\ud83d", '{"charge_id":"a","HALF":1}', {"charge_id": "a"}),
+    "a record": ("cut \\ud83d", '{"charge_id":"a","status":"HALF"}'),
+    "its fields": ("\\udfff", '{"charge_id":"a","metadata":{"x":["HALF",1.10]}}'),
+    "a deselected field": ("\\uD83Dx", '{"charge_id":"a","company":"HALF"}'),
+    "the key": ("\\\\\\ud83d", '{"charge_id":"HALF"}'),
+    "a key": ("\\ude00\\ud83d", '{"charge_id":"a","metadata":{"HALF":1}}'),
+    "a name": ("\ud83d", '{"charge_id":"a","HALF":1}'),
 }
 
 
 @pytest.mark.parametrize("place", HALVES)
 def test_half_a_surrogate_pair_becomes_a_replacement_character(place: str) -> None:
-    half, broken, wanted = HALVES[place]
+    half, template = HALVES[place]
     text = json.loads(f'"{half}"').encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     assert "\ufffd" in text
-    broken, wanted = (
-        broken.replace("HALF", half),
-        json.loads(json.dumps(wanted).replace("HALF", json.dumps(text)[1:-1])),
-    )
+    broken, whole = template.replace("HALF", half), '{"charge_id":"b","status":"x\\\\ud83d \\ud83d\\ude00"}'
     catalog = catalog_with(only=["charges"], deselect=["charges.company"])
-    whole = '{"charge_id":"b","status":"x\\\\ud83d \\ud83d\\ude00"}'
     run = read_served_records(f"{broken},{whole},{broken}", catalog=catalog).expect_success()
+    record = json.loads(template.replace("HALF", json.dumps(text)[1:-1]))
+    wanted = {name: record[name] for name in ("charge_id", "status", "metadata") if name in record}
     assert run.records("charges") == [wanted, {"charge_id": "b", "status": "x\\ud83d \N{GRINNING FACE}"}, wanted]
     warnings = run.logged("WARNING", "surrogate")
     # What does not go out is not always decoded.
