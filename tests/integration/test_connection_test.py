@@ -26,7 +26,7 @@ def run_test(api: FakeAPI, **settings: object) -> InProcessRun:
 
 @pytest.mark.parametrize("batch", [False, True], ids=["records", "batches"])
 def test_a_connection_test_that_passes_reads_one_record_and_logs_no_failure(tmp_path: Path, *, batch: bool) -> None:
-    settings = {"batch_config": batch_config(tmp_path)} if batch else {}
+    settings = {"batch_config": batch_config(tmp_path)} if batch else {"emit_activate_version_messages": True}
     with FakeAPI(make_account(charges=40, customers=3, products=1)) as api:
         run = run_test(api, page_size=10, **settings).expect_success()
     assert len(api.requests_for("charges")) == 1
@@ -36,13 +36,7 @@ def test_a_connection_test_that_passes_reads_one_record_and_logs_no_failure(tmp_
     assert run.logged("Run complete")
     read = [message["stream"] for message in run.messages for _ in records_of(message)]
     assert read == ["charges", "customers", "products"]
-
-
-@pytest.mark.parametrize("charges", [1, 40])
-def test_a_test_never_makes_a_target_delete(charges: int) -> None:
-    with FakeAPI(make_account(charges=charges), provider="chargedesk") as api:
-        run = run_test(api, emit_activate_version_messages=True).expect_success()
-    assert len(run.records("charges")) == 1
+    # It would make a target delete all other records.
     assert not [message for message in run.messages if message["type"] == "ACTIVATE_VERSION"]
 
 
