@@ -12,7 +12,7 @@ from tests.fake_api import FakeAPI
 from tests.fake_api.providers import STREAMS
 from tests.support.in_process import read_stream, run_in_process
 from tests.support.records import minimal_records
-from tests.support.tap_runs import TapRun, tap_config
+from tests.support.tap_runs import tap_config
 from tests.support.waiting import SOON
 
 LENGTHS = [dict(zip(STREAMS, lengths, strict=True)) for lengths in ((0, 1, 499, 500), (501, 1_000, 1_203, 37))]
@@ -27,9 +27,9 @@ def offsets(api: FakeAPI, stream: str) -> list[int]:
     return [int(request.params["offset"]) for request in api.requests_for(stream)]
 
 
-def expect_all(run: TapRun, api: FakeAPI) -> None:
-    """Assert that every record went out once, in the order of its list."""
-    run.expect_success()
+def expect_all(api: FakeAPI, **settings: Any) -> None:
+    """Assert that every record goes out once, in the order of its list."""
+    run = run_in_process(tap_config(api, **settings)).expect_success()
     for stream in STREAMS:
         assert run.keys(stream) == api.account.keys(stream)
 
@@ -40,7 +40,7 @@ def test_lists_of_any_length_arrive_in_pages_of_500_and_a_total_ends_none(
     lengths: dict[str, int], *, total_count: bool
 ) -> None:
     with FakeAPI(account(**lengths), total_count=total_count) as api:
-        expect_all(run_in_process(tap_config(api, requests_per_minute=None, page_overlap=0)), api)
+        expect_all(api, requests_per_minute=None, page_overlap=0)
     for stream, length in lengths.items():
         full = list(range(0, length + 1, 500))
         assert offsets(api, stream) == (full if length % 500 == 0 else [*full, length])
@@ -52,7 +52,7 @@ def test_a_server_may_serve_fewer_than_asked_for(provider: str) -> None:
     cap = 20
     lengths = {"charges": 730, "customers": 1, "products": cap, "subscriptions": cap + 1}
     with FakeAPI(account(**lengths), provider=provider, page_cap=cap) as api:
-        expect_all(run_in_process(tap_config(api)), api)
+        expect_all(api)
     for stream, length in lengths.items():
         # A list no longer than the overlap is asked for once more: its only page looks the same in mid-list.
         # With an overlap pages share the last record too, which may not be the only one of its second.
