@@ -39,7 +39,9 @@ BATCH = 125
 
 
 @contextmanager
-def held_after(api: FakeAPI, project: Project, charges: int) -> Iterator[subprocess.Popen[str]]:
+def held_after(
+    api: FakeAPI, project: Project, charges: int, settings: dict[str, str]
+) -> Iterator[subprocess.Popen[str]]:
     """Run Meltano and hold the API once so many charges were served."""
     reached, released = threading.Event(), threading.Event()
     served = sum(request.records for request in api.requests_for("charges"))
@@ -51,7 +53,7 @@ def held_after(api: FakeAPI, project: Project, charges: int) -> Iterator[subproc
             released.wait(2 * SOON)
 
     api.before_each(hold)
-    process = project.start(*INCREMENTAL)
+    process = project.start(*INCREMENTAL, settings=settings)
     try:
         assert reached.wait(2 * SOON), "the tap did not come that far"
         yield process
@@ -60,21 +62,20 @@ def held_after(api: FakeAPI, project: Project, charges: int) -> Iterator[subproc
         end(process)
 
 
-def test_a_first_load_that_dies_twice_goes_on_from_what_is_kept(make_project: ProjectMaker, postgres: Postgres) -> None:
-    newest = int(time.time()) - 10 * DAY
-    account = make_account(**SIZES, start=newest - YEARS, end=newest, php=True)
+def test_a_first_load_that_dies_twice_goes_on_and_a_charge_of_last_year_is_refunded_in_the_table(
+    make_project: ProjectMaker, postgres: Postgres
+) -> None:
+    now = int(time.time())
+    account = make_account(**SIZES, start=now - YEARS, end=now - 2 * DAY, php=True)
     with FakeAPI(account, provider="chargedesk", username="sk_live_example", password="") as api:
         project, warehouse = make_project("chargedesk", api), Warehouse(postgres, "chargedesk")
-        project.environment |= {
-            # The pace has tests of its own.
-            "TAP_PAYMENTS_REQUESTS_PER_MINUTE": "1000000",
-            "TAP_PAYMENTS_START_DATE": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(newest - YEARS)),
-            "TARGET_POSTGRES_BATCH_SIZE_ROWS": str(BATCH),
-        }
+        # The pace has tests of its own.
+        project.environment |= {"TAP_PAYMENTS_REQUESTS_PER_MINUTE": "1000000"}
+        batches = {"TARGET_POSTGRES_BATCH_SIZE_ROWS": str(BATCH)}
         state = KeptState(project, STATE_ID)
 
         # The tap alone is killed.
-        with held_after(api, project, 2_000) as process:
+        with held_after(api, project, 2_000, batches) as process:
             wait_until(state.read, 2 * SOON)
             for child in psutil.Process(process.pid).children(recursive=True):
                 if "bin/tap-payments" in " ".join(child.cmdline()):
@@ -85,7 +86,7 @@ def test_a_first_load_that_dies_twice_goes_on_from_what_is_kept(make_project: Pr
         assert 4 * BATCH <= len(arrived) < SIZES["charges"]
 
         # Meltano itself is stopped, as an orchestrator does it.
-        with held_after(api, project, 2_000) as process:
+        with held_after(api, project, 2_000, batches) as process:
             wait_until(lambda: state.read() != kept, 2 * SOON)
             process.terminate()
             output, _ = process.communicate(timeout=2 * SOON)
@@ -93,42 +94,30 @@ def test_a_first_load_that_dies_twice_goes_on_from_what_is_kept(make_project: Pr
         # The first STATE says what is still due, so it may be kept before a new row is.
         assert arrived <= set(warehouse.rows("charges"))
 
-        output = project.run(*INCREMENTAL)
+        output = project.run(*NIGHTLY)
         assert warehouse.counts() == SIZES
         sent = re.search(r"Run complete.*charges: ([\d,]+) records", output)
         assert sent is not None
         assert int(sent[1].replace(",", "")) < SIZES["charges"] - 1_000
         assert api.username not in output
-
-
-def test_a_charge_that_is_refunded_after_a_year_is_refunded_in_the_table(
-    make_project: ProjectMaker, postgres: Postgres
-) -> None:
-    sizes, now = {name: size // 6 for name, size in SIZES.items()}, int(time.time())
-    account = make_account(**sizes, start=now - YEARS, end=now - 2 * DAY, php=True)
-    with FakeAPI(account, provider="chargedesk", username="sk_live_example", password="") as api:
-        project, warehouse = make_project("refunded", api), Warehouse(postgres, "refunded")
-        project.environment["TAP_PAYMENTS_REQUESTS_PER_MINUTE"] = "1000000"
-        kept = KeptState(project, STATE_ID)
-        assert "of them re-read" not in project.run(*NIGHTLY)
-        bookmarks = kept.read()
+        assert "of them re-read" not in output
+        bookmarks = state.read()
         first = bookmarks["charges"]
         assert first["oldest"] < now - 4 * YEARS // 5
         assert first["reread_position"] is None
-        assert warehouse.counts() == sizes
+
         times = {key: int(api.account["charges"].record(key)["occurred"]) for key in api.account.keys("charges")}
         refunded = min(times, key=lambda key: abs(times[key] - (now - YEARS // 5)))
         api.account.update("charges", refunded, {"status": "refunded", "amount_refunded": "12.34"})
-
         # Nothing but the time of the last re-reading depends on the clock. The STATE is merged with what is kept.
         for bookmark in bookmarks.values():
             if bookmark.get("reread_time") is not None:
                 bookmark["reread_time"] -= 28 * DAY
-        kept.write(bookmarks)
+        state.write(bookmarks)
         assert "of them re-read" in project.run(*INCREMENTAL, "--state-strategy", "merge")
-        row, later = warehouse.rows("charges")[refunded], kept.read()["charges"]
+        row, later = warehouse.rows("charges")[refunded], state.read()["charges"]
         assert (row["status"], str(row["amount_refunded"])) == ("refunded", "12.34")
         assert later["reread_position"] > first["oldest"]
         assert now <= later["reread_time"] <= time.time()
         assert later["replication_key_value"] == first["replication_key_value"]
-        assert warehouse.counts() == sizes
+        assert warehouse.counts() == SIZES

@@ -12,46 +12,35 @@ import yaml
 from tests.fake_api import FakeAPI, make_account
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.e2e.conftest import ProjectMaker
-    from tests.support.meltano import Project
 
 pytestmark = pytest.mark.meltano
 
 
-@pytest.fixture(scope="module")
-def api() -> Iterator[FakeAPI]:
-    with FakeAPI(
-        make_account(charges=60, products=5, customers=12), username="right", password="secret-of-mine"
-    ) as api:
-        yield api
-
-
-@pytest.fixture(scope="module")
-def project(make_project: ProjectMaker, api: FakeAPI) -> Project:
-    return make_project("commands", api)
-
-
-def test_config_test_names_a_wrong_password(project: Project) -> None:
+def test_config_test_names_a_wrong_password(make_project: ProjectMaker) -> None:
     settings = {"TAP_PAYMENTS_PASSWORD": "wrong-one"}
-    output = project.run("config", "test", "tap-payments", settings=settings, fails=True)
+    with FakeAPI() as api:
+        project = make_project("wrong_password", api)
+        output = project.run("config", "test", "tap-payments", settings=settings, fails=True)
     assert "401" in output
     assert "check `username` and `password`" in output
     assert "wrong-one" not in output
 
 
-def test_selection_and_stream_maps_reach_the_files(project: Project, api: FakeAPI) -> None:
-    content = yaml.safe_load(project.file.read_text(encoding="utf-8"))
-    # As `meltano select` writes it.
-    content["plugins"]["extractors"][0]["select"] = ["charges.amount", "customers.*", "!customers.logs"]
-    project.file.write_text(yaml.safe_dump(content), encoding="utf-8")
+def test_selection_and_stream_maps_reach_the_files(make_project: ProjectMaker) -> None:
+    account = make_account(charges=60, products=5, customers=12)
     maps = {"customers": {"email": "sha256(config['hash_seed'] + email)", "name": "__NULL__"}}
     settings = {
         "TAP_PAYMENTS_STREAM_MAPS": json.dumps(maps),
         "TAP_PAYMENTS_STREAM_MAP_CONFIG": json.dumps({"hash_seed": "salt"}),
     }
-    project.run("run", "tap-payments", "target-jsonl", settings=settings)
+    with FakeAPI(account) as api:
+        project = make_project("commands", api)
+        content = yaml.safe_load(project.file.read_text(encoding="utf-8"))
+        # As `meltano select` writes it.
+        content["plugins"]["extractors"][0]["select"] = ["charges.amount", "customers.*", "!customers.logs"]
+        project.file.write_text(yaml.safe_dump(content), encoding="utf-8")
+        project.run("run", "tap-payments", "target-jsonl", settings=settings)
     folder = project.folder / "output"
     assert {file.name for file in folder.iterdir()} == {"charges.jsonl", "customers.jsonl"}
 
@@ -59,9 +48,9 @@ def test_selection_and_stream_maps_reach_the_files(project: Project, api: FakeAP
         [json.loads(line) for line in (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
         for name in ("charges", "customers")
     )
-    expected = [{name: one[name] for name in ("charge_id", "amount")} for one in api.account.records("charges")]
+    expected = [{name: one[name] for name in ("charge_id", "amount")} for one in account["charges"]]
     assert charges == expected
-    for customer, served in zip(customers, api.account.records("customers"), strict=True):
+    for customer, served in zip(customers, account["customers"], strict=True):
         assert customer["email"] == hashlib.sha256(f"salt{served['email']}".encode()).hexdigest()
         assert "name" not in customer
         assert "logs" not in customer

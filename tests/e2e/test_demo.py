@@ -66,19 +66,6 @@ def test_the_demo_shows_what_is_in_postgresql_and_once_more_without_duplicates(f
     assert "answered" in output
 
 
-def test_a_reader_that_leaves_ends_the_demo_without_a_traceback(folder: Path) -> None:
-    # What the demo shows after its reader has left, without the load.
-    code = (
-        "import sys, demo.__main__ as d; d.demo = lambda _: [d.show('x' * 99) for _ in sys.stdin]; sys.exit(d.main())"
-    )
-    command = [sys.executable, "-c", code, "--folder", str(folder)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as demo:  # type: ignore[call-overload]
-        demo.stdout.close()
-        _, errors = demo.communicate("a line\n", timeout=SECONDS)
-    assert (demo.returncode, errors) == (0, "")
-
-
 def test_a_demo_that_is_stopped_leaves_no_process_behind(folder: Path) -> None:
     with start(folder) as demo:
         assert demo.stdout is not None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -15,14 +14,11 @@ from scripts.documents import ROOT
 from scripts.settings import definitions
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.providers import STREAMS
-from tests.support.loaders import Warehouse
+from tests.support.loaders import EXACT, PROGRAMS, Warehouse
 from tests.support.meltano import MELTANO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.e2e.conftest import ProjectMaker
-    from tests.support.meltano import Project
     from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.meltano
@@ -32,7 +28,6 @@ SCHEMA = "own_project"
 AMOUNT = "12345678901234567.890"
 SIZES = {**dict.fromkeys(STREAMS, 8), "charges": 40}
 ADD = ROOT / "hub" / "add.sh"
-KINDS = {"tap-payments": "extractors", "target-postgres": "loaders"}
 # What meltanolabs have given up themselves.
 DEPRECATED = {"dialect+driver"}
 # An earlier version of the tap is there, as after a plain `meltano add --from-ref`: without a `pip_url`.
@@ -51,64 +46,43 @@ PROJECT = {
 }
 
 
-@pytest.fixture(scope="module")
-def api() -> Iterator[FakeAPI]:
+def test_tap_and_loader_come_from_the_commit_and_load_every_digit(
+    make_project: ProjectMaker, postgres: Postgres
+) -> None:
     account = make_account(**SIZES, php=False)
     account["charges"][0]["amount"] = AMOUNT
-    with FakeAPI(account) as api:
-        yield api
-
-
-@pytest.fixture(scope="module")
-def project(make_project: ProjectMaker, api: FakeAPI) -> Project:
-    """Return a project in which the tap was upgraded and the loader added."""
-    project = make_project(SCHEMA, api)
-    project.file.write_text(yaml.safe_dump(PROJECT), encoding="utf-8")
-    # What is installed is shared by all tests: with another `pip_url`, Meltano would install it anew.
-    meltano = project.folder / "bin" / "meltano"
-    meltano.parent.mkdir()
-    meltano.write_text(f'#!/bin/sh\nexec "{MELTANO}" "$@" --no-install\n', encoding="utf-8")
-    meltano.chmod(0o755)
-    environment = {**project.environment, "PATH": f"{meltano.parent}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run(["sh", ADD], cwd=project.folder, env=environment, check=True, capture_output=True)
-    return project
-
-
-def entry(content: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a plugin's entry in a `meltano.yml`."""
-    found: dict[str, Any] = next(plugin for plugin in content["plugins"][KINDS[name]] if plugin["name"] == name)
-    return found
-
-
-def test_the_definitions_load_every_record_with_every_digit(project: Project, api: FakeAPI, postgres: Postgres) -> None:
-    output = project.run("run", "--no-install", "tap-payments", "target-postgres")
+    with FakeAPI(account, password="pass: wörd") as api:
+        project = make_project(SCHEMA, api)
+        project.file.write_text(yaml.safe_dump(PROJECT), encoding="utf-8")
+        # What is installed is shared by all tests: with another `pip_url`, Meltano would install it anew.
+        meltano = project.folder / "bin" / "meltano"
+        meltano.parent.mkdir()
+        meltano.write_text(f'#!/bin/sh\nexec "{MELTANO}" "$@" --no-install\n', encoding="utf-8")
+        meltano.chmod(0o755)
+        environment = {**project.environment, "PATH": f"{meltano.parent}{os.pathsep}{os.environ['PATH']}"}
+        subprocess.run(["sh", ADD], cwd=project.folder, env=environment, check=True, capture_output=True)
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True)
+        output = project.run("run", "--no-install", "tap-payments", "target-postgres")
     assert "Run completed" in output
+    assert api.username not in output
+    assert api.password not in output
     warehouse = Warehouse(postgres, SCHEMA)
     assert warehouse.counts() == SIZES
     assert warehouse.types("charges")["amount"] == "numeric"
-    (newest,) = api.account.keys("charges")[:1]
-    assert str(warehouse.rows("charges")[newest]["amount"]) == AMOUNT
+    assert str(warehouse.rows("charges")[api.account.keys("charges")[0]]["amount"]) == AMOUNT
 
-
-def test_tap_and_loader_come_from_the_commit_and_an_upgrade_keeps_what_the_project_set(project: Project) -> None:
-    content = yaml.safe_load(project.file.read_text(encoding="utf-8"))
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    tap, loader = (entry(content, name) for name in KINDS)
+    plugins = yaml.safe_load(project.file.read_text(encoding="utf-8"))["plugins"]
+    (tap,), (loader,) = plugins["extractors"], plugins["loaders"]
     assert tap["pip_url"].startswith("git+")
-    assert tap["pip_url"].endswith(f"@{commit.strip()}")
+    assert tap["pip_url"].endswith(f"@{head.stdout.strip()}")
     assert loader["pip_url"] == f"{tap['pip_url']}#subdirectory=load/target-postgres"
+    # An upgrade keeps what the project set.
     assert {name: tap[name] for name in ("config", "select")} == {name: EARLIER[name] for name in ("config", "select")}
+    assert [setting["name"] for setting in tap["settings"]] == [each["name"] for each in definitions()]
 
 
-def test_the_project_has_every_setting_of_the_tap(project: Project) -> None:
-    content = yaml.safe_load(project.file.read_text(encoding="utf-8"))
-    added = entry(content, "tap-payments")
-    assert [setting["name"] for setting in added["settings"]] == [each["name"] for each in definitions()]
-    assert "structured-logging" in added["capabilities"]
-
-
-def test_the_loader_is_defined_with_every_setting_and_capability_that_it_has(project: Project) -> None:
-    program = Path(project.executable("target-postgres")).with_name("target-postgres-exact")
+def test_the_loader_is_defined_with_every_setting_and_capability_that_it_has() -> None:
+    program = PROGRAMS / EXACT.program
     about = json.loads(subprocess.run([program, "--about", "--format=json"], check=True, capture_output=True).stdout)
     properties = about["settings"]["properties"]
     nested = {f"ssh_tunnel.{name}" for name in properties.pop("ssh_tunnel")["properties"]}

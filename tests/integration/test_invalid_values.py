@@ -3,62 +3,37 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tap_payments.errors import KEY_VALUE_ADVICE, VALUE_ADVICE
 from tests.fake_api import FakeAPI
 from tests.fake_api.faults import Body
-from tests.support.in_process import (
-    BODY_MARKER,
-    InProcessRun,
-    expect_one_error,
-    read_served_field,
-    read_served_records,
-    read_stream,
-)
-from tests.support.states import batch_config
-from tests.support.tap_runs import catalog_with
+from tests.support.in_process import BODY_MARKER, expect_one_error, read_served_field, read_served_records, read_stream
+from tests.support.states import batch_config, sent_keys
+from tests.support.tap_runs import JSON, catalog_with
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-JSON = dict[str, Any]
-
 MARKED = json.dumps(BODY_MARKER)
 ODD = "1,234.50"
 NULL: JSON = {"on_invalid_value": "null"}
-
-
-def null_warnings(run: InProcessRun) -> list[str]:
-    """Return the warnings that values became null."""
-    return run.logged("WARNING", "invalid values become null")
+TO_NULL = "invalid values become null"
 
 
 @pytest.mark.parametrize("unmodified", [True, False], ids=["direct path", "the SDK's path"])
 def test_an_invalid_value_becomes_null_where_that_is_asked_for(*, unmodified: bool) -> None:
-    wire = (
-        f'{{"charge_id":"a","amount":"{ODD}","is_paid":"maybe"}},{{"charge_id":"b","amount":"1.00"}},'
-        f'{{"charge_id":"c","amount":{MARKED}}}'
-    )
-    maps: dict[str, Any] = {} if unmodified else {"stream_maps": {"charges": {"company": "__NULL__"}}}
+    wire = f'{{"charge_id":"a","amount":{MARKED},"is_paid":"maybe"}},{{"charge_id":"b","amount":{MARKED}}}'
+    maps: JSON = {} if unmodified else {"stream_maps": {"charges": {"company": "__NULL__"}}}
     run = read_served_records(wire, **NULL, **maps)
-    assert run.expect_success().records("charges") == [
-        {"charge_id": "a", "amount": None, "is_paid": None},
-        {"charge_id": "b", "amount": "1.00"},
-        {"charge_id": "c", "amount": None},
-    ]
-    assert len(null_warnings(run)) == 2, "one for each field"
+    nulled = {"charge_id": "a", "amount": None, "is_paid": None}
+    assert run.expect_success().records("charges") == [nulled, {"charge_id": "b", "amount": None}]
+    assert len(run.logged("WARNING", TO_NULL)) == 2, "one for each field"
     assert all(len(run.logged(f"charges: field {name}", "become null")) == 1 for name in ("`amount`", "`is_paid`"))
-    assert run.logged("Run complete. charges: 3 records", "3 invalid values made null")
-    assert ODD not in run.stderr
+    assert run.logged("Run complete. charges: 2 records", "3 invalid values made null")
     assert BODY_MARKER not in run.stderr
-
-
-def test_a_run_without_invalid_values_does_not_speak_of_them() -> None:
-    run = read_served_field("amount", '"1.00"', **NULL).expect_success()
-    assert "invalid" not in run.stderr
 
 
 def test_the_innermost_value_becomes_null() -> None:
@@ -69,7 +44,7 @@ def test_the_innermost_value_becomes_null() -> None:
         {"amount": None, "items": [{"amount": None}, None]},
         None,
     ]
-    told = "\n".join(null_warnings(run))
+    told = "\n".join(run.logged("WARNING", TO_NULL))
     for path in ("[].amount", "[].items[].amount", "[].items[]", "[]"):
         assert told.count(f"`subscriptions{path}`") == 1
     assert run.logged("Run complete", "4 invalid values made null")
@@ -84,72 +59,50 @@ def test_a_replication_key_is_never_made_null(setting: JSON) -> None:
     assert run.records("customers") == []
 
 
-def test_a_key_is_never_made_null() -> None:
-    nested = "[" * 150 + "0" + "]" * 150
-    assert read_served_field("zz", "0", **NULL).expect_success().keys("charges") == ["key-1"]
-    run = read_served_records('{"charge_id":null,"amount":"1"}', **NULL)
-    expect_one_error(run, "charges", "lacks its key")
-    assert read_served_records(f'{{"charge_id":{nested}}}', **NULL).expect_success().keys("charges") != [None]
-
-
-def test_a_field_whose_schema_allows_no_null_is_never_made_null() -> None:
+def test_a_key_and_a_field_whose_schema_allows_no_null_are_never_made_null() -> None:
+    expect_one_error(read_served_records('{"charge_id":null,"amount":"1"}', **NULL), "charges", "lacks its key")
     catalog = catalog_with(only=["charges"])
-    charges = next(entry for entry in catalog["streams"] if entry["tap_stream_id"] == "charges")
-    charges["schema"]["properties"]["amount"] = {"type": "number"}
-    for value in (MARKED, '""', "null", "NaN", "1e99999"):
+    for entry in catalog["streams"]:
+        entry["schema"]["properties"]["amount"] = {"type": "number"}
+    for value in (MARKED, "null", "NaN"):
         run = read_served_field("amount", value, catalog=catalog, **NULL)
         expect_one_error(run, "charges: /v1/charges ", "key-1", "`amount`", KEY_VALUE_ADVICE)
 
 
-def test_a_field_that_is_deselected_is_not_checked() -> None:
+def test_a_field_that_is_deselected_is_not_checked_on_top_or_inside() -> None:
     record = f'{{"charge_id":"a","amount":"{ODD}","is_paid":NaN,"logs":5}}'
-    some, more = (
-        read_served_records(record, catalog=catalog_with(only=["charges"], deselect=deselect))
+    catalogs = [
+        catalog_with(only=["charges"], deselect=deselect)
         for deselect in (["charges.amount"], ["charges.amount", "charges.is_paid", "charges.logs"])
-    )
-    some.expect_failure("`is_paid`")
-    assert more.expect_success().records("charges") == [{"charge_id": "a"}]
+    ]
+    read_served_records(record, catalog=catalogs[0]).expect_failure("`is_paid`")
+    assert read_served_records(record, catalog=catalogs[1]).expect_success().records("charges") == [{"charge_id": "a"}]
 
-
-def test_a_field_inside_another_that_is_deselected_is_not_checked() -> None:
-    catalog = catalog_with(only=["charges"])
-    charges = next(entry for entry in catalog["streams"] if entry["tap_stream_id"] == "charges")
-    charges["schema"]["properties"]["metadata"]["properties"] = {
-        "score": {"type": ["number", "null"]},
-        "seats": {"type": ["number", "null"]},
-    }
+    charges = next(entry for entry in catalogs[0]["streams"] if entry["tap_stream_id"] == "charges")
+    number = {"type": ["number", "null"]}
+    charges["schema"]["properties"]["metadata"]["properties"] = {"score": number, "seats": number}
     breadcrumb = ["properties", "metadata", "properties", "score"]
     charges["metadata"].append({"breadcrumb": breadcrumb, "metadata": {"selected": False}})
-    for odd in (MARKED, "NaN", "1e99999", '"\\ud83d"'):
-        run = read_served_field("metadata", f'{{"score":{odd},"seats":"7"}}', catalog=catalog).expect_success()
+    for odd in (MARKED, "NaN", '"\\ud83d"'):
+        run = read_served_field("metadata", f'{{"score":{odd},"seats":"7"}}', catalog=catalogs[0]).expect_success()
         assert run.records("charges") == [{"charge_id": "key-1", "metadata": {"seats": 7}}]
 
 
-@pytest.mark.parametrize("maps", [{"amount": None}, {"amount": None, "paid": "float(amount)"}], ids=["removed", "used"])
-def test_a_field_that_a_stream_map_removes_is_checked_like_any_other(maps: JSON) -> None:
-    run = read_served_field("amount", MARKED, stream_maps={"charges": maps})
-    expect_one_error(run, "charges: /v1/charges ", "`amount`", VALUE_ADVICE)
-
-
-WORDS = [
-    *("NaN", "Infinity", "-Infinity", "1e99999", "1E+999999999999999999", "0e99999999999999999999", "-1e-99999999999"),
-]
+WORDS = ["NaN", "-Infinity", "1e99999", "0e99999999999999999999"]
 
 
 @pytest.mark.parametrize("word", WORDS)
 @pytest.mark.parametrize("name", ["amount", "email_last_sent", "logs"])
 def test_what_no_decoder_takes_for_a_number_is_an_invalid_value(name: str, word: str) -> None:
-    before = f'{{"charge_id":"key-0","amount":1.10,"email_last_sent":{"9" * 30}}}'
-    wire = f'{before},{{"charge_id":"key-1","{name}":{word},"currency":"EUR"}}'
+    wire = f'{{"charge_id":"key-0","amount":1.10}},{{"charge_id":"key-1","{name}":{word},"currency":"EUR"}}'
     run = read_served_records(wire)
     expect_one_error(run, "charges: /v1/charges ", "key-1", f"`{name}`", VALUE_ADVICE)
     assert word not in run.stderr
     assert run.keys("charges") == ["key-0"]
     nulled = read_served_records(wire, **NULL).expect_success()
-    first, second = nulled.records("charges")
-    assert first == {"charge_id": "key-0", "amount": "1.10", "email_last_sent": int("9" * 30)}
-    assert second == {"charge_id": "key-1", name: None, "currency": "EUR"}
-    assert len(null_warnings(nulled)) == 1
+    second = {"charge_id": "key-1", name: None, "currency": "EUR"}
+    assert nulled.records("charges") == [{"charge_id": "key-0", "amount": "1.10"}, second]
+    assert len(nulled.logged("WARNING", TO_NULL)) == 1
     assert nulled.logged("Run complete", "1 invalid value made null")
 
 
@@ -157,11 +110,9 @@ def test_what_no_decoder_takes_for_a_number_is_an_invalid_value(name: str, word:
 @pytest.mark.parametrize(
     ("name", "value", "wanted"),
     [
-        ("status", "WORD", "WORD"),
         ("status", '{"a":WORD}', '{"a":"WORD"}'),
         ("metadata", '{"x":[{"b":WORD},1.10]}', {"x": [{"b": "WORD"}, 1.10]}),
         ("methods_active", '["a",WORD]', ["a", "WORD"]),
-        ("zz_unknown", "WORD", "WORD"),
         ("zz_unknown", '[{"c":WORD}]', [{"c": "WORD"}]),
         ("charge_id", "WORD", "WORD"),
     ],
@@ -172,37 +123,21 @@ def test_where_text_may_stand_it_is_the_text_as_it_arrived(name: str, value: str
     assert record[name] == json.loads(json.dumps(wanted).replace("WORD", word))
 
 
-def test_nan_elsewhere_in_the_answer_harms_no_record() -> None:
-    with FakeAPI() as api:
-        api.faults.add(Body(b'{"took":NaN,"data":[{"charge_id":"a"}],"total_count":NaN}'))
-        run = read_stream(api).expect_success()
-    assert run.keys("charges") == ["a"]
-
-
-UNREADABLE_TIMES = ["1704067205000", '"1704067205000"', "1704067205000.5", '"yesterday"', '"12024-01-01"', "1e99999"]
-
-
 @pytest.mark.parametrize("batch", [False, True])
-@pytest.mark.parametrize("time", UNREADABLE_TIMES)
+@pytest.mark.parametrize("time", ["1704067205000", '"yesterday"', "1e99999"])
 def test_an_incremental_stream_whose_times_cannot_be_read_says_so_once(time: str, batch: bool, tmp_path: Path) -> None:  # noqa: FBT001
-    records = ",".join(f'{{"charge_id":"{number}","occurred":{time}}}' for number in range(3))
-    settings: JSON = {"batch_config": batch_config(tmp_path)} if batch else {}
-    catalog = catalog_with(only=["charges"], incremental=["charges"])
-    run = read_served_records(records, catalog=catalog, **settings).expect_success()
-    assert batch or run.keys("charges") == ["0", "1", "2"]
+    with FakeAPI() as api:
+        for page in ("0", "1"):
+            records = ",".join(f'{{"charge_id":"{page}{number}","occurred":{time}}}' for number in range(3))
+            api.faults.add(Body(f'{{"took":NaN,"data":[{records}],"total_count":NaN}}'.encode()))
+        catalog = catalog_with(only=["charges"], incremental=["charges"])
+        settings: JSON = {"batch_config": batch_config(tmp_path)} if batch else {}
+        run = read_stream(api, catalog=catalog, page_overlap=0, **settings).expect_success()
+    assert len(sent_keys(run.messages)) == 6
     assert run.bookmark("charges") is None
     (warning,) = run.logged("WARNING", "charges: ", "`occurred`")
     assert "milliseconds" in warning
     assert time.strip('"') not in warning
-
-
-def test_times_in_milliseconds_are_told_once_a_run() -> None:
-    charges = [{"charge_id": str(number), "occurred": 1_704_067_205_000 + number} for number in range(25)]
-    with FakeAPI({"charges": charges}) as api:
-        catalog = catalog_with(only=["charges"], incremental=["charges"])
-        run = read_stream(api, catalog=catalog, page_size=10, page_overlap=1).expect_success()
-    assert len(run.keys("charges")) == 25
-    assert len(run.logged("WARNING", "milliseconds")) == 1
 
 
 @pytest.mark.parametrize(("time", "method"), [("1704067205000", []), ("null", ["charges"]), ('""', ["charges"])])

@@ -15,19 +15,17 @@ from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Hang, Status
 from tests.fake_api.providers import STREAMS
-from tests.support.tap_runs import catalog_with, run_tap, tap_config
+from tests.support.in_process import read_stream, run_in_process
+from tests.support.tap_runs import catalog_with, tap_config
 from tests.support.waiting import wait_until
 
 LOGGER = logging.getLogger("tap-payments")
 
 
-# What comes soon on any machine.
-
-
-def test_progress_is_logged_while_nothing_else_happens(
+def test_progress_is_logged_while_nothing_else_happens_and_not_between_streams(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(progress, "INTERVAL", 0.02)
+    monkeypatch.setattr(progress, "INTERVAL", 0.01)
     caplog.set_level(logging.INFO)
     running = Progress(LOGGER)
     try:
@@ -35,45 +33,14 @@ def test_progress_is_logged_while_nothing_else_happens(
         counts.count_request(0.0)
         counts.emitted += 7
         wait_until(lambda: len(caplog.messages) >= 3)
-    finally:
-        running.close()
-    assert set(caplog.messages[-2:]) == {"charges: 7 records, 1 request"}
-
-
-def test_no_progress_is_logged_between_streams(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(progress, "INTERVAL", 0.01)
-    caplog.set_level(logging.INFO)
-    running = Progress(LOGGER)
-    counts = running.begin("charges")
-    wait_until(lambda: bool(caplog.messages))
-    counts.end()
-    time.sleep(0.05)
-    caplog.clear()
-    time.sleep(0.1)
-    running.close()
-    assert caplog.messages == []
-
-
-def test_an_abandoned_stream_logs_no_progress(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(progress, "INTERVAL", 0.01)
-    caplog.set_level(logging.INFO)
-    with FakeAPI(make_account(charges=30)) as api:
-        tap = TapPayments(config=tap_config(api, page_size=10))
-        stream = tap.streams["charges"]
-        assert isinstance(stream, PaymentsStream)
-        chunks = stream.chunks()
-        next(chunks)
-        wait_until(lambda: any("charges: 0 records" in message for message in caplog.messages))
-        del chunks
+        assert set(caplog.messages[-2:]) == {"charges: 7 records, 1 request"}
+        counts.end()
         time.sleep(0.05)
         caplog.clear()
         time.sleep(0.1)
-        tap.sync_context.progress.close()
-    assert caplog.messages == []
+        assert caplog.messages == []
+    finally:
+        running.close()
 
 
 @pytest.mark.parametrize("incremental", [False, True])
@@ -92,25 +59,17 @@ def test_only_the_total_of_a_whole_list_sets_the_share_done(provider: str, *, in
 
 
 def test_a_run_shows_that_it_waits_for_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "INTERVAL", 0.05)
     with FakeAPI(make_account(charges=30)) as api:
         api.faults.add(Hang(0.5), stream="charges", after=1)
-        monkeypatch.setenv("TAP_PAYMENTS_LOGLEVEL", "INFO")
-        run = run_in_a_hurry(api, monkeypatch)
-    assert re.search(r"charges: \d+ records, 2 requests, reached \d{4}-", run)
-
-
-def run_in_a_hurry(api: FakeAPI, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run the tap here with a line every 50 ms and return the log."""
-    from tests.support.in_process import run_in_process  # noqa: PLC0415 - after the interval is set
-
-    monkeypatch.setattr(progress, "INTERVAL", 0.05)
-    return run_in_process(tap_config(api, page_size=10)).stderr
+        run = read_stream(api, page_size=10)
+    assert re.search(r"charges: \d+ records, 2 requests, reached \d{4}-", run.stderr)
 
 
 def test_the_summary_is_a_line_for_each_stream() -> None:
     with FakeAPI(make_account(charges=12, customers=3)) as api:
         api.faults.add(Status(503), stream="customers")
-        run = run_tap(tap_config(api)).expect_success()
+        run = run_in_process(tap_config(api)).expect_success()
     lines = {name: f"{name}: 0 records, 1 request" for name in STREAMS}
     lines["charges"] = "charges: 12 records, 2 requests"
     lines["customers"] = "customers: 3 records, 3 requests, 1 retry"

@@ -11,40 +11,29 @@ from singer_sdk.testing import get_tap_test_class
 from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.providers import STREAMS
+from tests.support.tap_runs import tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SIZES = {**dict.fromkeys(STREAMS, 60), "charges": 700}
+SIZES = {**dict.fromkeys(STREAMS, 20), "charges": 520}
 # The classes take their settings when they are made, and read them when they run: the address is put in between.
-GENERIC: dict[str, Any] = {
-    "provider": "generic",
-    "base_url": "https://api.example.com/v1/",
-    "username": "generic",
-    "password": "secret",
-}
-CHARGEDESK: dict[str, Any] = {"provider": "chargedesk", "username": "sk_test", "requests_per_minute": 1_000_000}
+CONFIGS: list[dict[str, Any]] = [
+    {"provider": provider, "base_url": "https://api.example.com/v1/", "username": "sk_test"}
+    for provider in ("generic", "chargedesk")
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def served() -> Iterator[None]:
     """Serve an account to each class of tests."""
     with ExitStack() as stack:
-        for settings in (GENERIC, CHARGEDESK):
-            api = FakeAPI(
-                make_account(**SIZES, php=settings["provider"] == "chargedesk"),
-                provider=settings["provider"],
-                username=settings["username"],
-                password=settings.get("password", ""),
-            )
-            settings["base_url"] = stack.enter_context(api).url
+        for config in CONFIGS:
+            account = make_account(**SIZES, php=config["provider"] == "chargedesk")
+            config.update(tap_config(stack.enter_context(FakeAPI(account, provider=config["provider"]))))
         yield
 
 
-def suite(settings: dict[str, Any]) -> Any:
-    """Make a class of tests."""
-    return get_tap_test_class(TapPayments, config=settings, parse_env_config=False)
-
-
-TestGeneric = suite(GENERIC)
-TestChargeDesk = suite(CHARGEDESK)
+TestGeneric, TestChargeDesk = (
+    get_tap_test_class(TapPayments, config=config, parse_env_config=False) for config in CONFIGS
+)

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.fake_api import FakeAPI, make_account
 from tests.support.in_process import InProcessRun, read_served_records, run_in_process
 from tests.support.states import batch_config, records_of
-from tests.support.tap_runs import catalog_with, tap_config
+from tests.support.tap_runs import JSON, catalog_with, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-JSON = dict[str, Any]
-
-WAYS: dict[str, JSON] = {
-    "as they are": {},
-    "a field deselected": {"deselect": ["charges.company", "subscriptions.company"]},
-    "mapped": {"stream_maps": {"charges": {"object": "'mapped'"}, "subscriptions": {"object": "'mapped'"}}},
-    "batches": {"batch": True},
-}
+WAYS = pytest.mark.parametrize("way", ["as they are", "mapped", "batches"])
 
 
 def told(run: InProcessRun) -> list[str]:
@@ -45,48 +38,40 @@ def api() -> Iterator[FakeAPI]:
         yield running
 
 
-def read(api: FakeAPI, folder: Path, way: JSON, catalog: JSON | None = None) -> tuple[InProcessRun, str]:
+def read(api: FakeAPI, folder: Path, way: str, catalog: JSON) -> tuple[InProcessRun, str]:
     """Read an account; return the run, and all records as they went out."""
-    settings = dict(way)
-    deselect = settings.pop("deselect", ())
-    if settings.pop("batch", False):
-        settings["batch_config"] = batch_config(folder, compression="gzip")
-    run = run_in_process(
-        tap_config(api, page_size=7, **settings), catalog=catalog or catalog_with(deselect=deselect)
-    ).expect_success()
+    settings: JSON = {
+        "as they are": {},
+        "mapped": {"stream_maps": {name: {"object": "'mapped'"} for name in ("charges", "subscriptions")}},
+        "batches": {"batch_config": batch_config(folder, compression="gzip")},
+    }[way]
+    run = run_in_process(tap_config(api, page_size=7, **settings), catalog=catalog).expect_success()
     return run, "\n".join(json.dumps(record) for message in run.messages for record in records_of(message))
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_it_is_left_out_and_named_once_a_stream(way: JSON, api: FakeAPI, tmp_path: Path) -> None:
-    run, records = read(api, tmp_path, way)
+@WAYS
+def test_it_is_left_out_and_named_once_a_stream(way: str, api: FakeAPI, tmp_path: Path) -> None:
+    run, records = read(api, tmp_path, way, catalog_with())
     assert "charge_id" in records
     assert "new_" not in records
-    assert len(told(run)) == 2
     charges, subscriptions = told(run)
-    assert (
-        "charges: fields that the schema does not declare are left out (`new_everywhere`, `new_sometimes`)" in charges
-    )
-    assert "subscriptions: " in subscriptions
-    assert "(`items[].new_inside`)" in subscriptions
+    words = "fields that the schema does not declare are left out"
+    assert f"charges: {words} (`new_everywhere`, `new_sometimes`)" in charges
+    assert f"subscriptions: {words} (`items[].new_inside`)" in subscriptions
     # No schema says that more may come: a target takes that for columns it cannot know.
     assert all("additionalProperties" not in one["schema"] for one in run.schemas.values())
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_it_passes_where_the_catalog_lets_all_pass(way: JSON, api: FakeAPI, tmp_path: Path) -> None:
-    catalog = catalog_with(deselect=way.get("deselect", ()), undeclared=True)
-    run, records = read(api, tmp_path, way, catalog)
-    assert records.count('"new_everywhere"') == 30
+@WAYS
+def test_it_passes_where_the_catalog_says_so(way: str, api: FakeAPI, tmp_path: Path) -> None:
+    run, records = read(api, tmp_path, way, catalog_with(undeclared=True))
+    assert records.count('"new_everywhere": {"deep": [1.5]}') == 30
     assert records.count('"new_sometimes"') == 4
     assert "new_inside" not in records, "the catalog says nothing of what is inside"
     assert len(told(run)) == 1
     assert run.schemas["charges"]["schema"]["additionalProperties"] is True
 
-
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_it_passes_with_the_type_that_the_catalog_declares(way: JSON, api: FakeAPI, tmp_path: Path) -> None:
-    catalog = catalog_with(deselect=way.get("deselect", ()))
+    catalog = catalog_with()
     schemas = {entry["stream"]: entry["schema"] for entry in catalog["streams"]}
     schemas["charges"]["properties"]["new_everywhere"] = {"type": ["string", "null"]}
     schemas["subscriptions"]["properties"]["items"]["items"]["properties"]["new_inside"] = {"type": ["string", "null"]}
@@ -94,22 +79,21 @@ def test_it_passes_with_the_type_that_the_catalog_declares(way: JSON, api: FakeA
     assert run.schemas["charges"]["schema"]["properties"]["new_everywhere"] == {"type": ["string", "null"]}
     assert records.count(json.dumps('{"deep":[1.5]}')) == 30
     assert records.count("new_inside") == 10
-    assert len(told(run)) == 1
-    assert "(`new_sometimes`)" in told(run)[0]
+    (line,) = told(run)
+    assert "(`new_sometimes`)" in line
 
 
 def test_a_field_that_the_catalog_leaves_out_is_left_out() -> None:
     catalog = catalog_with(only=["charges"])
-    schema = next(entry["schema"] for entry in catalog["streams"] if entry["stream"] == "charges")
-    schema["properties"] = {"charge_id": {"type": "string"}, "amount": {"type": ["number", "null"]}}
-    record = '{"charge_id":"a","amount":"1.50","currency":"EUR"}'
-    run = read_served_records(record, catalog=catalog).expect_success()
+    for entry in catalog["streams"]:
+        entry["schema"]["properties"] = {"charge_id": {"type": "string"}, "amount": {"type": ["number", "null"]}}
+    run = read_served_records('{"charge_id":"a","amount":"1.50","currency":"EUR"}', catalog=catalog).expect_success()
     assert run.exact_records("charges") == [{"charge_id": "a", "amount": "1.50"}]
     assert b'"amount":1.50' in run.stdout
     assert "(`currency`)" in told(run)[0]
 
 
-@pytest.mark.parametrize("value", ["NaN", '{"a":[Infinity]}', "[" * 900 + "]" * 900, '"' + "x" * 100_000 + '"'])
+@pytest.mark.parametrize("value", ['{"a":[Infinity]}', "[" * 900 + "]" * 900])
 def test_it_is_not_checked(value: str) -> None:
     run = read_served_records(f'{{"charge_id":"a","zz":{value},"amount":"1"}}').expect_success()
     assert run.records("charges") == [{"charge_id": "a", "amount": "1"}]
@@ -117,19 +101,14 @@ def test_it_is_not_checked(value: str) -> None:
 
 def test_names_are_cut_to_a_number_and_a_length() -> None:
     fields = ",".join(f'"field_{number}{"x" * (200 if number == 3 else 0)}":1' for number in range(50))
-    line = told(read_served_records(f'{{"charge_id":"a",{fields}}}').expect_success())[0]
-    assert "`field_19`, 30 others)" in line
-    assert "field_20" not in line
+    records = ",".join(f'{{"charge_id":"{number}","new_{number}":1,{fields}}}' for number in range(1_001))
+    run = read_served_records(records, page_size=5_000).expect_success()
+    assert all(record.keys() == {"charge_id"} for record in run.records("charges"))
+    assert len(run.records("charges")) == 1_001
+    (line,) = told(run)
+    assert "980 or more others)" in line
     assert f"`field_3{'x' * 53}...`" in line
     assert len(line) < 600
-
-
-def test_ever_new_names_fill_neither_the_log_nor_the_memory() -> None:
-    records = ",".join(f'{{"charge_id":"{number}","field_{number}":1}}' for number in range(3_000))
-    run = read_served_records(records, page_size=5_000).expect_success()
-    assert len(run.records("charges")) == 3_000
-    assert "980 or more others)" in told(run)[0]
-    assert all(record.keys() == {"charge_id"} for record in run.records("charges"))
 
 
 def test_a_name_cannot_forge_the_log() -> None:
@@ -137,9 +116,3 @@ def test_a_name_cannot_forge_the_log() -> None:
     fields = ",".join(f'"{name}":1' for name in names)
     run = read_served_records(f'{{"charge_id":"a",{fields}}}').expect_success()
     assert "(`a?2026-01-01 | DEBUG | forged`, `b?[31m`, `c?d`, `e?f`)" in told(run)[0]
-
-
-def test_a_run_that_fails_still_ends_with_its_error() -> None:
-    run = read_served_records('{"charge_id":"a","zz":1},{"charge_id":"b","amount":"x"}')
-    run.expect_failure("`amount`")
-    assert len(told(run)) == 1

@@ -19,31 +19,9 @@ LOADER = "load/target-postgres"
 MELTANO = '#!/bin/sh\ntail -n 1 "$4"\n'
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """Return a repository with the folder `hub` and one commit."""
-    folder = tmp_path / "clone"
-    shutil.copytree(ROOT / "hub", folder / "hub")
-    program = tmp_path / "meltano"
-    program.write_text(MELTANO, encoding="utf-8")
-    program.chmod(0o755)
-    git(folder, "init", "--quiet")
-    identity = ("-c", "user.name=a", "-c", "user.email=a@example.com")
-    git(folder, *identity, "commit", "--quiet", "--allow-empty", "-m", "one")
-    return folder
-
-
 def git(folder: Path, *words: str) -> str:
     """Run git."""
     return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def add(clone: Path, *plugins: str) -> list[str]:
-    """Add plugins, and return the last line of each definition."""
-    environment = {**os.environ, "PATH": f"{clone.parent}{os.pathsep}{os.environ['PATH']}"}
-    command = ["sh", str(clone / "hub" / "add.sh"), *plugins]
-    done = subprocess.run(command, cwd=clone.parent, env=environment, check=True, capture_output=True, text=True)
-    return done.stdout.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -55,10 +33,19 @@ def add(clone: Path, *plugins: str) -> list[str]:
         (None, "file://{clone}"),
     ],
 )
-def test_both_come_from_the_origin_or_the_clone_at_the_commit(clone: Path, origin: str | None, url: str) -> None:
+def test_both_come_from_the_origin_or_the_clone_at_the_commit(origin: str | None, url: str, tmp_path: Path) -> None:
+    clone, program = tmp_path / "clone", tmp_path / "meltano"
+    shutil.copytree(ROOT / "hub", clone / "hub")
+    program.write_text(MELTANO, encoding="utf-8")
+    program.chmod(0o755)
+    git(clone, "init", "--quiet")
+    git(clone, "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "--quiet", "--allow-empty", "-m", "one")
     if origin:
         git(clone, "remote", "add", "origin", origin)
     tap = f"pip_url: git+{url.format(clone=clone)}@{git(clone, 'rev-parse', 'HEAD')}"
-    assert add(clone) == [tap, f"{tap}#subdirectory={LOADER}"]
-    assert add(clone, "tap-payments") == [tap]
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    for plugins, lines in (([], [tap, f"{tap}#subdirectory={LOADER}"]), (["tap-payments"], [tap])):
+        command = ["sh", str(clone / "hub" / "add.sh"), *plugins]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+        assert done.stdout.splitlines() == lines
     assert (ROOT / LOADER / "pyproject.toml").exists()

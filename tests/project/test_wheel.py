@@ -21,26 +21,17 @@ UV = ROOT / ".venvs" / "uv" / "bin" / "uv"
 ENVIRONMENT = {"UV_SYSTEM_CERTS": "true", **os.environ}
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel by way of the source distribution, as a release does."""
-    folder = tmp_path_factory.mktemp("dist")
-    subprocess.run(
-        [UV, "build", "--quiet", "--python", sys.executable, "--out-dir", folder, ROOT], check=True, env=ENVIRONMENT
-    )
-    (built,) = folder.glob("*.whl")
-    return built
-
-
-def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_has_the_package_alone_and_runs_in_an_empty_environment(tmp_path: Path) -> None:
+    # By way of the source distribution, as for a release.
+    build: list[str | Path] = [UV, "build", "--quiet", "--python", sys.executable, "--out-dir", tmp_path, ROOT]
+    subprocess.run(build, check=True, env=ENVIRONMENT)
+    (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.split("/")[0] for name in names} == {"tap_payments", f"tap_payments-{__version__}.dist-info"}
     assert "tap_payments/py.typed" in names
     assert {f"tap_payments/schemas/{stream}.json" for stream in STREAMS} <= set(names)
 
-
-def test_the_wheel_runs_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     venv = tmp_path / "venv"
     subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, venv], check=True)
     subprocess.run([UV, "pip", "install", "--quiet", "--python", venv, wheel], check=True, env=ENVIRONMENT)
