@@ -118,20 +118,27 @@ def test_the_end_waits_for_what_is_merged(postgres: Postgres, *, stopped: bool) 
         assert process.wait(SECONDS_TO_LOAD) == 0
 
 
-def test_a_batch_that_cannot_be_merged_ends_the_load_and_is_named(postgres: Postgres) -> None:
+@pytest.mark.parametrize("stopped", [False, True], ids=["ended", "stopped"])
+def test_a_batch_that_cannot_be_merged_ends_the_load_and_is_named(postgres: Postgres, *, stopped: bool) -> None:
+    name = f"unmerged_{stopped}".lower()
     schema, *records = messages([{}] * BATCH).splitlines(keepends=True)
-    with EXACT.start(postgres, "unmerged") as process:
+    with EXACT.start(postgres, name) as process:
         send(process, schema)
-        until(lambda: exists(postgres, "unmerged"))
+        until(lambda: exists(postgres, name))
         # The table refuses the second record.
+        check = sql.SQL("ALTER TABLE {} ADD CONSTRAINT of_a_stranger CHECK (line <> 1)")
         with postgres.connect() as connection:
-            connection.execute("ALTER TABLE unmerged.things ADD CONSTRAINT of_a_stranger CHECK (line <> 1)")
-        lines = [*records, state_line({"bookmarks": {"things": len(records)}})]
-        told, said = process.communicate(b"".join(lines), SECONDS_TO_LOAD)
+            connection.execute(check.format(sql.Identifier(name, "things")))
+        send(process, *records, state_line({"bookmarks": {"things": len(records)}}))
+        if stopped:
+            # By then the last line is read.
+            time.sleep(2)
+            process.terminate()
+        told, said = process.communicate(timeout=SECONDS_TO_LOAD)
     assert process.returncode != 0
     assert b"of_a_stranger" in said
     assert told == b""
-    assert count(postgres, "unmerged", "things") == 0
+    assert count(postgres, name, "things") == 0
 
 
 def test_what_came_before_a_schema_is_loaded_before_what_comes_behind_it(postgres: Postgres) -> None:
@@ -143,6 +150,18 @@ def test_what_came_before_a_schema_is_loaded_before_what_comes_behind_it(postgre
     with postgres.connect() as connection:
         found = connection.execute("SELECT text FROM changed.things WHERE id = 'one'").fetchall()
     assert found == [("later",)]
+
+
+def test_a_load_that_fails_beside_a_merge_names_its_own_error(postgres: Postgres) -> None:
+    schema, *records = messages([{}] * BATCH).splitlines(keepends=True)
+    with EXACT.start(postgres, "fails") as process, locked(postgres, "fails", process, schema):
+        send(process, *records)
+        until(lambda: is_waited_for(postgres, "fails"))
+        stranger = {"type": "RECORD", "stream": "strangers", "record": {}}
+        told, said = process.communicate(json.dumps(stranger).encode() + b"\n", SECONDS_TO_LOAD)
+    assert process.returncode == 1
+    assert told == b""
+    assert b"strangers" in said.splitlines()[-1]
 
 
 def test_without_a_key_each_batch_lets_the_state_out(postgres: Postgres) -> None:
