@@ -6,21 +6,20 @@ import json
 from decimal import Decimal
 from typing import Any
 
-import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tap_payments.errors import InvalidValueError
 from tap_payments.records.coerce import NUMBER, CoercionRules
-from tap_payments.records.exact_json import DECODER, ENCODER, number_text
+from tap_payments.records.exact_json import ENCODER
 from tap_payments.records.page import read_page
 from tap_payments.records.schema import MONEY_FORMAT
 from tests.support.decoding import coerce_by_fields, decoder_reader, page_decoder
+from tests.support.examples import tried
 from tests.support.in_process import Number, read_exactly
 
 JSON = dict[str, Any]
-MARK = "Zz-value-Zz"
-CHECKED = settings(max_examples=100, deadline=None, derandomize=True)
+CHECKED = tried(100)
 
 integers = st.integers(-(10**40), 10**40).map(str)
 decimals = st.builds(
@@ -182,19 +181,3 @@ def test_a_page_goes_out_as_it_came(fields: list[dict[str, str]]) -> None:
     for place, text in enumerate(wire):
         out = ENCODER.encode(decoder.read(page.records[place]))
         assert as_numbers(read_exactly(out)) == as_numbers(read_exactly(text))
-
-
-@CHECKED
-@given(schemas, st.sampled_from("abcd"), st.sampled_from([f'"{MARK}"', f'["{MARK}"]', f'{{"a":"{MARK}"}}']))
-def test_a_refusal_names_the_field_and_not_the_value(schema: JSON, name: str, value: str) -> None:
-    told = None
-    try:
-        coerce_by_fields(schema, f'{{"{name}":{value}}}')
-    except InvalidValueError as misfit:
-        told = str(misfit)
-    assert told is None or (f"field `{name}" in told and MARK not in told)
-
-
-@pytest.mark.parametrize("text", ["34.00", "0.10", "1e5", "-0.0", "1.50E-7"])
-def test_a_number_knows_its_text(text: str) -> None:
-    assert number_text(DECODER.decode(text)) == text

@@ -11,7 +11,7 @@ import pytest
 
 from tap_payments.api.fetcher import MAX_WAIT, PageFetcher
 from tap_payments.api.rate_limiter import RateLimiter
-from tap_payments.errors import ContradictionError, StoppedError, StreamError, TransientError
+from tap_payments.errors import ContradictionError, StreamError, TransientError
 from tap_payments.output.progress import StreamProgress
 from tests.support.waiting import wait_until
 
@@ -66,10 +66,6 @@ def fetcher(api: Api) -> Iterator[PageFetcher[int, int]]:
         yield fetcher
 
 
-def accept(_: int) -> None:
-    """Believe a page."""
-
-
 def refuse(times: int) -> Callable[[int], None]:
     """Return a check that refuses so many pages."""
     left = [ContradictionError("it contradicts itself", "report it")] * times
@@ -79,6 +75,9 @@ def refuse(times: int) -> Callable[[int], None]:
             raise left.pop()
 
     return check
+
+
+accept = refuse(0)
 
 
 def test_failures_and_contradictions_of_a_page_are_counted_together(api: Api, fetcher: PageFetcher[int, int]) -> None:
@@ -108,7 +107,7 @@ def test_a_guess_that_is_told_to_wait_pauses_all_requests_at_once(api: Api, fetc
     assert (api.waits, api.counts.retries) == ([], 1)
 
 
-def test_a_guess_that_is_told_to_wait_for_hours_pauses_no_longer_than_a_run_waits(
+def test_a_guess_that_is_told_to_wait_for_hours_pauses_as_long_as_a_run_waits(
     api: Api, fetcher: PageFetcher[int, int]
 ) -> None:
     api.failures[2] = [TransientError("answered 429", retry_after=9_000, pauses_all=True)]
@@ -118,20 +117,3 @@ def test_a_guess_that_is_told_to_wait_for_hours_pauses_no_longer_than_a_run_wait
     with pytest.raises(StreamError, match="asks to wait 9000 s: run again after"):
         fetcher.fetch(2, accept)
     assert sorted(api.requests) == [1, 2]
-
-
-def test_a_guess_that_fails_and_is_not_needed_is_no_failure(api: Api, fetcher: PageFetcher[int, int]) -> None:
-    api.failures[2] = [BUSY] * 9
-    fetcher.schedule([1, 2])
-    wait_until(lambda: 2 in api.requests)
-    assert fetcher.fetch(1, accept) == 10
-    fetcher.schedule([3])
-    assert fetcher.fetch(3, accept) == 30
-    assert api.requests.count(2) == 1
-    assert not api.counts.retries
-
-
-def test_a_stop_ends_it(api: Api, fetcher: PageFetcher[int, int]) -> None:
-    api.stop.set()
-    with pytest.raises(StoppedError):
-        fetcher.fetch(1, accept)
