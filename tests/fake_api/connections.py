@@ -64,9 +64,9 @@ class ResponseWriter:
         self._connection, self._request, self._stopping = connection, request, stopping
         self.open = True
 
-    def pause(self, seconds: float | None) -> None:
-        """Wait so many seconds, or with `None` until the fake API stops."""
-        self._stopping.wait(seconds)
+    def pause(self, seconds: float | None) -> bool:
+        """Wait so many seconds, or with `None` until the fake API stops; return whether it has stopped."""
+        return self._stopping.wait(seconds)
 
     def send(self, reply: Reply) -> None:
         """Send the whole response at once."""
@@ -79,36 +79,16 @@ class ResponseWriter:
         self._connection.sendall(head[sent:])
         self._connection.sendall(memoryview(reply.body)[max(0, sent - len(head)) :])
 
-    def send_slowly(self, reply: Reply, *, pieces: int, seconds: float) -> None:
-        """Send the response in pieces, spread over so many seconds."""
-        whole = reply.head() + reply.body
-        step = -(-len(whole) // pieces)
-        for start in range(0, len(whole), step):
-            self.pause(seconds / pieces)
-            if start + step >= len(whole):
-                self._request.answered(reply.status, reply.records)
-            self._connection.sendall(whole[start : start + step])
+    def log(self, status: int, records: int = 0) -> None:
+        """Log the response, before it leaves in pieces."""
+        self._request.answered(status, records)
 
-    def trickle(self, head: bytes, piece: bytes, interval: float) -> None:
-        """Send pieces, one each so many seconds, until the client hangs up or the fake API stops."""
-        self._request.answered(200)
-        self._connection.sendall(head)
-        while not self._stopping.wait(interval):
-            self._connection.sendall(piece)
-        self._close(reset=True)
+    def write(self, data: bytes) -> None:
+        """Send a piece of a response that is logged."""
+        self._connection.sendall(data)
 
-    def break_off(self, reply: Reply, *, length: int, reset: bool) -> None:
-        """Send so many bytes of the body and close, though the header promised all of it."""
-        self._request.answered(reply.status)
-        self._connection.sendall(reply.head() + reply.body[:length])
-        self._close(reset=reset)
-
-    def drop(self) -> None:
-        """Reset the connection without a response."""
-        self._request.answered(0)
-        self._close(reset=True)
-
-    def _close(self, *, reset: bool) -> None:
+    def close(self, *, reset: bool) -> None:
+        """End the connection, in the orderly way or not."""
         self.open = False
         if reset:
             self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)

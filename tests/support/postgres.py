@@ -12,7 +12,6 @@ import secrets
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import tempfile
 import time
@@ -54,8 +53,8 @@ class Postgres:
     """A server; what is in it outlives it, and is there again at the next start.
 
     Args:
-        folder: Where it keeps its data. As root, data and programs go to the system's folder for temporary files if
-            an unprivileged user cannot reach them where they are.
+        folder: Where it keeps its data. As root, data and programs go to the system's folder for temporary files,
+            where an unprivileged user can reach them.
     """
 
     user = "payments"
@@ -69,10 +68,7 @@ class Postgres:
         folder = folder.absolute()
         if os.geteuid() == 0:
             self._identity = {"user": UNPRIVILEGED, "group": _group_of(UNPRIVILEGED), "extra_groups": []}
-            if not _is_open(folder.parent):
-                folder = _stand_in(folder)
-            if not _is_open(self._programs):
-                self._programs = _copied(self._programs)
+            folder, self._programs = _stand_in(folder), _copied(self._programs)
         self.folder, self._data, self._log = folder, folder / "data", folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -233,16 +229,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _is_open(folder: Path) -> bool:
-    """Whether everybody may go into a folder, whether or not it is there yet."""
-    folder = folder.resolve()
-    return all(
-        parent.stat().st_mode & stat.S_IXOTH and (parent != folder or parent.stat().st_mode & stat.S_IROTH)
-        for parent in (folder, *folder.parents)
-        if parent.exists()
-    )
 
 
 def _stand_in(folder: Path) -> Path:

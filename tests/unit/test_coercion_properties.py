@@ -53,8 +53,10 @@ declarations: st.SearchStrategy[JSON] = st.recursive(
     st.one_of(kinds, money, free),
     lambda inner: st.one_of(
         inner.map(lambda items: {"type": ["array", "null"], "items": items}),
-        st.dictionaries(st.sampled_from("abc"), inner, max_size=2).map(
-            lambda properties: {"type": ["object", "null"], "properties": properties}
+        st.builds(
+            lambda properties, passes: {"type": ["object", "null"], "properties": properties, **passes},
+            st.dictionaries(st.sampled_from("abc"), inner, max_size=2),
+            st.sampled_from([{}, {}, {"additionalProperties": False}, {"additionalProperties": True}]),
         ),
     ),
     max_leaves=4,
@@ -80,8 +82,11 @@ def fits(value: object, declared: JSON) -> bool:
         items = declared.get("items")
         return isinstance(value, list) and (not items or all(fits(item, items) for item in value))
     if kind == "object":
+        inside = declared.get("properties") or {}
+        passes = not inside or declared.get("additionalProperties", False)
+        # What is not declared is left out, as the SDK does.
         return isinstance(value, dict) and all(
-            fits(value[name], inner) for name, inner in declared.get("properties", {}).items() if name in value
+            fits(one, inside[name]) if name in inside else passes for name, one in value.items()
         )
     types: dict[str, Any] = {"string": str, "boolean": bool, "number": (int, Decimal)}
     return isinstance(value, types[kind]) and (kind != "number" or not isinstance(value, bool))
