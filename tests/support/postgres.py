@@ -8,10 +8,12 @@ from __future__ import annotations
 import fcntl
 import getpass
 import os
+import pwd
 import secrets
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -53,8 +55,8 @@ class Postgres:
     """A server; what is in it outlives it, and is there again at the next start.
 
     Args:
-        folder: Where it keeps its data. As root, data and programs go to the system's folder for temporary files,
-            where an unprivileged user can reach them.
+        folder: Where it keeps its data. As root, data and programs go to the system's folder for temporary files if
+            an unprivileged user cannot reach them where they are.
     """
 
     user = "payments"
@@ -67,8 +69,11 @@ class Postgres:
         self._programs = _programs()
         folder = folder.absolute()
         if os.geteuid() == 0:
-            self._identity = {"user": UNPRIVILEGED, "group": _group_of(UNPRIVILEGED), "extra_groups": []}
-            folder, self._programs = _stand_in(folder), _copied(self._programs)
+            self._identity = {"user": UNPRIVILEGED, "group": pwd.getpwnam(UNPRIVILEGED).pw_gid, "extra_groups": []}
+            if not _is_open(folder.parent):
+                folder = _stand_in(folder)
+            if not _is_open(self._programs):
+                self._programs = _copied(self._programs)
         self.folder, self._data, self._log = folder, folder / "data", folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -112,23 +117,22 @@ class Postgres:
     def start(self) -> None:
         """Start, and make the database if there is none; `PostgresError` if it does not start."""
         self._prepare()
-        for left in reversed(range(TRIES)):
+        options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
+        for _ in range(TRIES):
+            # Somebody else may take the port in between.
             self.port = free_port()
-            options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
+            command = ["postgres", "-D", str(self._data), "-p", str(self.port), *options]
             with self._log.open("ab") as log:
-                self._process = self._popen(
-                    ["postgres", "-D", str(self._data), "-p", str(self.port), *options], stdout=log
-                )
+                self._process = self._popen(command, stdout=log)
             try:
                 if self._is_ready():
                     break
             except BaseException:
                 self.stop()
                 raise
-            # Somebody else may have taken the port in between.
-            if not left:
-                self.stop()
-                raise PostgresError(f"PostgreSQL does not start; its log is {self._log}")
+        else:
+            self.stop()
+            raise PostgresError(f"PostgreSQL does not start; its log is {self._log}")
         with self.connect("postgres") as connection:
             query = "SELECT 1 FROM pg_database WHERE datname = %s"
             if connection.execute(query, [self.database]).fetchone() is None:
@@ -171,9 +175,8 @@ class Postgres:
             try:
                 code = process.wait()
             finally:
-                if process.poll() is None:
-                    process.terminate()
-                    process.wait()
+                process.terminate()
+                process.wait()
         if code != 0:
             raise PostgresError(f"PostgreSQL cannot make its folder; its log is {self._log}")
         fresh.rename(self._data)
@@ -217,18 +220,22 @@ def _programs() -> Path:
     return max(package.glob("pginstall*"), key=lambda folder: int(folder.name.removeprefix("pginstall") or 0))
 
 
-def _group_of(user: str) -> int:
-    import pwd  # noqa: PLC0415 -- there is none on Windows
-
-    return pwd.getpwnam(user).pw_gid
-
-
 def free_port() -> int:
     """Return a port of loopback that nobody listens to."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _is_open(folder: Path) -> bool:
+    """Whether everybody may go into a folder, whether or not it is there yet."""
+    folder = folder.resolve()
+    return all(
+        parent.stat().st_mode & stat.S_IXOTH and (parent != folder or parent.stat().st_mode & stat.S_IROTH)
+        for parent in (folder, *folder.parents)
+        if parent.exists()
+    )
 
 
 def _stand_in(folder: Path) -> Path:

@@ -123,15 +123,6 @@ def test_what_does_not_fit_becomes_null_where_that_is_asked_for(schema: JSON, te
 
 
 @CHECKED
-@given(schemas, records)
-def test_what_fits_is_left_alone(schema: JSON, text: str) -> None:
-    record = conformed(schema, text)
-    assume(record is not None)
-    again = coerce_by_fields(schema, ENCODER.encode(record).decode())
-    assert ENCODER.encode(again) == ENCODER.encode(record)
-
-
-@CHECKED
 @given(schemas, st.lists(records, max_size=6))
 def test_the_decoder_and_the_fields_agree_whatever_came_before(schema: JSON, texts: list[str]) -> None:
     read = decoder_reader(schema)

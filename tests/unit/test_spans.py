@@ -453,30 +453,10 @@ def test_what_lies_before_the_start_is_not_due_until_the_start_is_moved() -> Non
     assert plan(state, start=TODAY - 20 * DAY, reread_days=0).spans[1:] == [Span(TODAY - 20 * DAY, TODAY - 9 * DAY - 1)]
 
 
-def test_the_newest_time_is_no_later_than_the_start_of_the_run() -> None:
-    due = plan(StreamState())
-    state = due.progress(due.spans[0], [], [TODAY + DAY, TODAY + 1, TODAY + 0.5, TODAY - DAY])
-    assert (state.newest, state.oldest) == (TODAY, TODAY - DAY)
+def test_a_list_that_shows_no_times_is_out_up_to_the_margin_of_clocks() -> None:
     due = DueSpans(StreamState(), started=TODAY, shows_times=False)
     state = due.progress(due.spans[0], [], [None])
     assert (state.newest, state.oldest) == (TODAY - CLOCK_MARGIN, None)
-
-
-def test_a_state_from_the_future_is_set_back_with_a_warning_or_refused() -> None:
-    late = replace(OUT, newest=TODAY + DAY, replication_key_value=TODAY + DAY, reread_time=TODAY + DAY)
-    due = plan(late)
-    assert due.warning is not None
-    assert "`lookback_days`" in due.warning
-    assert due.spans == [Span(TODAY - 30 * DAY, None)]
-    assert (due.state.newest, due.state.replication_key_value, due.state.reread_time) == (TODAY, TODAY, TODAY)
-    with pytest.raises(StreamError, match="set `reread_days`"):
-        plan(late, reread_days=0)
-
-
-def test_an_empty_list_leaves_a_first_run() -> None:
-    due = plan(StreamState())
-    state = due.progress(due.spans[0], [])
-    assert state == StreamState(reread_time=TODAY)
 
 
 @pytest.mark.parametrize("reread_days", [1e-320, 0.5, 36_500])
