@@ -14,15 +14,13 @@ from tap_payments.output.progress import MINUTE, describe_span
 from tap_payments.pagination.loop import new_paginator, read_pages
 from tap_payments.pagination.pages import ListFacts, PageToken, PagingRules, Span
 from tap_payments.providers import PROVIDERS
+from tap_payments.records.page import Page
 from tap_payments.replication.reading import read_full_table, read_incremental
 from tap_payments.replication.spans import DueSpans
 from tap_payments.replication.state import StreamState
-from tests.support.outline import outline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from tap_payments.records.page import Page
 
 DAY = 86_400
 FIRST_NIGHT = 1_750_000_000
@@ -61,7 +59,7 @@ class EvenList:
         low = 0 if token.since is None else max(self._place(token.since), 0)
         high = self._place(min(token.until or self.now, self.now) + 1) - token.offset
         places = range(high - 1, max(low, high - PAGE_SIZE) - 1, -1)
-        page = outline([str(place) for place in places], [self._time(place) for place in places])
+        page = Page([str(place) for place in places], [self._time(place) for place in places])
         check(page)
         return page
 

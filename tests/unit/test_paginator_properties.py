@@ -21,13 +21,11 @@ from tap_payments.errors import ContradictionError, UnreadableListError
 from tap_payments.pagination.loop import new_paginator, read_pages
 from tap_payments.pagination.pages import ListFacts, PageToken, PagingRules, Span
 from tap_payments.pagination.paginator import MAX_STALLED
+from tap_payments.records.page import Page
 from tests.support.examples import tried
-from tests.support.outline import outline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from tap_payments.records.page import Page
 
 Strategies = dict[str, st.SearchStrategy[Any]]
 
@@ -297,7 +295,7 @@ class Reading:
             page = []
             if not (api.silent and token.offset > 0 and draw.random() < 1 / 2):
                 has_more = api.total != "honest" or not api.check_total or draw.random() < 1 / 2
-        return outline([row.key for row in page], [row.time for row in page], total, has_more=has_more)
+        return Page([row.key for row in page], [row.time for row in page], total, has_more)
 
 
 @st.composite
