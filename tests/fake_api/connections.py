@@ -49,49 +49,40 @@ class Reply:
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
+@dataclass
 class ResponseWriter:
     """The connection one request came in on.
 
     The request is logged before the last bytes leave: a client that has read a response finds it in the log.
 
-    Args:
+    Attributes:
         connection: The socket.
         request: The entry of the request in the log.
         stopping: Set when the fake API stops, which ends every pause.
+        open: Whether the connection stays open.
     """
 
-    def __init__(self, connection: socket.socket, request: LoggedRequest, stopping: Event) -> None:
-        self._connection, self._request, self._stopping = connection, request, stopping
-        self.open = True
-
-    def pause(self, seconds: float | None) -> bool:
-        """Wait so many seconds, or with `None` until the fake API stops; return whether it has stopped."""
-        return self._stopping.wait(seconds)
+    connection: socket.socket
+    request: LoggedRequest
+    stopping: Event
+    open: bool = True
 
     def send(self, reply: Reply) -> None:
         """Send the whole response at once."""
-        self._request.answered(reply.status, reply.records)
+        self.request.answered(reply.status, reply.records)
         head = reply.head()
-        if isinstance(self._connection, ssl.SSLSocket):
-            self._connection.sendall(head + reply.body)
+        if isinstance(self.connection, ssl.SSLSocket):
+            self.connection.sendall(head + reply.body)
             return
-        sent = self._connection.sendmsg((head, reply.body))
-        self._connection.sendall(head[sent:])
-        self._connection.sendall(memoryview(reply.body)[max(0, sent - len(head)) :])
-
-    def log(self, status: int, records: int = 0) -> None:
-        """Log the response, before it leaves in pieces."""
-        self._request.answered(status, records)
-
-    def write(self, data: bytes) -> None:
-        """Send a piece of a response that is logged."""
-        self._connection.sendall(data)
+        sent = self.connection.sendmsg((head, reply.body))
+        self.connection.sendall(head[sent:])
+        self.connection.sendall(memoryview(reply.body)[max(0, sent - len(head)) :])
 
     def close(self, *, reset: bool) -> None:
         """End the connection, in the orderly way or not."""
         self.open = False
         if reset:
-            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -124,7 +124,7 @@ class Hang(Fault):
 
     @override
     def answer(self, writer: ResponseWriter, proper: Proper) -> None:
-        writer.pause(self.seconds)
+        writer.stopping.wait(self.seconds)
         if self.seconds is None:
             Drop().answer(writer, proper)
         else:
@@ -140,12 +140,12 @@ class Drip(Fault):
     @override
     def answer(self, writer: ResponseWriter, proper: Proper) -> None:
         reply = proper()
-        writer.log(reply.status, reply.records)
+        writer.request.answered(reply.status, reply.records)
         whole = reply.head() + reply.body
         step = -(-len(whole) // 10)
         for start in range(0, len(whole), step):
-            writer.pause(self.seconds / 10)
-            writer.write(whole[start : start + step])
+            writer.stopping.wait(self.seconds / 10)
+            writer.connection.sendall(whole[start : start + step])
 
 
 @dataclass(frozen=True)
@@ -159,10 +159,10 @@ class Trickle(Fault):
     def answer(self, writer: ResponseWriter, proper: Proper) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
         head += b"Transfer-Encoding: chunked\r\n\r\n" if self.chunked else b"Content-Length: 1000000\r\n\r\n"
-        writer.log(200)
-        writer.write(head)
-        while not writer.pause(self.interval):
-            writer.write(b"1\r\n \r\n" if self.chunked else b" ")
+        writer.request.answered(200)
+        writer.connection.sendall(head)
+        while not writer.stopping.wait(self.interval):
+            writer.connection.sendall(b"1\r\n \r\n" if self.chunked else b" ")
         writer.close(reset=True)
 
 
@@ -172,7 +172,7 @@ class Drop(Fault):
 
     @override
     def answer(self, writer: ResponseWriter, proper: Proper) -> None:
-        writer.log(0)
+        writer.request.answered(0)
         writer.close(reset=True)
 
 
@@ -185,8 +185,8 @@ class DropMidBody(Fault):
     @override
     def answer(self, writer: ResponseWriter, proper: Proper) -> None:
         reply = proper()
-        writer.log(reply.status)
-        writer.write(reply.head() + reply.body[: len(reply.body) // 2])
+        writer.request.answered(reply.status)
+        writer.connection.sendall(reply.head() + reply.body[: len(reply.body) // 2])
         writer.close(reset=self.reset)
 
 

@@ -152,7 +152,7 @@ class FakeAPI:
         if fault is None and self.chaos is not None:
             fault = self.chaos.due(request.stream, request.params)
         if self.latency:
-            writer.pause(self.latency)
+            writer.stopping.wait(self.latency)
         if fault is None:
             writer.send(self._proper(request))
         else:

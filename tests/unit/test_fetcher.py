@@ -25,13 +25,14 @@ BUSY = TransientError("answered 503", advice="run again later")
 class Api:
     """Pages that are their token times ten, except where a token is to fail, once for each failure."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.failures: dict[int, list[TransientError]] = {}
         self.requests: list[int] = []
         self.counts = StreamProgress("charges")
         self.pauses: list[float] = []
         self.waits: list[float] = []
-        self.stop = threading.Event()
+        monkeypatch.setattr(RateLimiter, "wait", lambda _, seconds: self.waits.append(seconds))
+        monkeypatch.setattr(RateLimiter, "pause", lambda _, seconds: self.pauses.append(seconds))
 
     def request(self, token: int) -> int:
         """Return a page or fail."""
@@ -43,10 +44,7 @@ class Api:
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Api:
-    api = Api()
-    monkeypatch.setattr(RateLimiter, "wait", lambda _, seconds: api.waits.append(seconds))
-    monkeypatch.setattr(RateLimiter, "pause", lambda _, seconds: api.pauses.append(seconds))
-    return api
+    return Api(monkeypatch)
 
 
 @pytest.fixture
@@ -54,7 +52,7 @@ def fetcher(api: Api) -> Iterator[PageFetcher[int, int]]:
     fetcher = PageFetcher(
         api.request,
         name="charges:",
-        limiter=RateLimiter(None, api.stop),
+        limiter=RateLimiter(None, threading.Event()),
         on_request=api.counts.count_request,
         on_retry=api.counts.count_retry,
         logger=logging.getLogger("tap-payments"),
