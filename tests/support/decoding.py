@@ -25,9 +25,9 @@ def coerce_by_fields(schema: JSON, text: str, rules: CoercionRules | None = None
     return coerce_record(compile_fields(schema), DECODER.decode(text), rules or CoercionRules())
 
 
-def page_decoder(schema: JSON, rules: CoercionRules | None = None, *, key: str = "key") -> RecordDecoder:
-    """Return a decoder of pages whose records have `when` as their time."""
-    return RecordDecoder(compile_fields(schema), rules or CoercionRules(), key=key, time="when")
+def page_decoder(schema: JSON, rules: CoercionRules | None = None) -> RecordDecoder:
+    """Return a decoder of pages whose records have `key` as their key and `when` as their time."""
+    return RecordDecoder(compile_fields(schema), rules or CoercionRules(), key="key", time="when")
 
 
 def decoder_reader(schema: JSON, rules: CoercionRules | None = None) -> Callable[[str], bytes]:
