@@ -335,7 +335,7 @@ def live_for(account: Account, *, missed: float, killed: float, fickle: bool) ->
             account.change(rng.randint(0, 2))
 
 
-@accounts(share=2)
+@accounts(share=1.5)
 @given(
     seed=st.integers(0, 2**32),
     kind=st.sampled_from(("walk", "walk", "windows", "whole")),
