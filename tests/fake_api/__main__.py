@@ -61,36 +61,23 @@ def summary(api: FakeAPI) -> dict[str, object]:
     }
 
 
-def publish(url: str, file: Path) -> None:
-    """Write the URL to a file atomically."""
-    part = file.with_name(file.name + ".part")
-    part.write_text(url + "\n", encoding="utf-8")
-    part.replace(file)
-
-
 def main() -> int:
     """Serve until SIGTERM or SIGINT."""
     given = arguments()
     # PHP is what the one real provider is written in.
     php = given.provider == "chargedesk"
-    sizes = {stream: getattr(given, stream) for stream in STREAMS}
-    drawing = Drawing(sizes, seed=given.seed, php=php)
+    drawing = Drawing({stream: getattr(given, stream) for stream in STREAMS}, seed=given.seed, php=php)
+    switches = ("provider", "username", "password", "latency", "page_cap", "rate_limit", "total_count", "port")
     api = FakeAPI(
-        {stream: drawing.draw(stream) for stream in STREAMS},
-        provider=given.provider,
-        username=given.username,
-        password=given.password,
-        latency=given.latency,
-        page_cap=given.page_cap,
-        rate_limit=given.rate_limit,
-        total_count=given.total_count,
-        port=given.port,
+        {stream: drawing.draw(stream) for stream in STREAMS}, **{name: getattr(given, name) for name in switches}
     )
     # Held back before any thread starts, so that none of them takes the signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     with api:
         if given.url_file:
-            publish(api.url, given.url_file)
+            part: Path = given.url_file.with_suffix(".part")
+            part.write_text(api.url + "\n", encoding="utf-8")
+            part.replace(given.url_file)
         print(api.url, flush=True)  # noqa: T201 -- the first line is its URL
         signal.sigwait(STOPPING)
     if given.log_requests:

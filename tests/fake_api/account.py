@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from math import inf
+from sys import float_info
 from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,7 @@ Record = dict[str, Any]
 
 # The place in time of a record without one: the oldest of a list, and, as in SQL, in no range.
 NO_TIME = -inf
+BEFORE_ALL = -float_info.max
 
 
 class Window(NamedTuple):
@@ -68,16 +70,11 @@ class Listing:
     def page(self, window: Window, offset: int, size: int, *, ascending: bool = False) -> Page:
         """Return `size` records of the window after skipping `offset` of them."""
         with self._lock:
-            low = 0
-            if window.earliest is not None:
-                low = bisect_left(self._times, window.earliest)
-            elif window.latest is not None:
-                low = bisect_right(self._times, NO_TIME)
-            high = len(self._times)
-            if window.latest is not None:
-                end = bisect_right if window.latest_included else bisect_left
-                high = end(self._times, window.latest)
-            high = max(low, high)
+            ends = bisect_right if window.latest_included else bisect_left
+            # A record without a time is in no range.
+            earliest = window.earliest if window.earliest is not None or window.latest is None else BEFORE_ALL
+            low = 0 if earliest is None else bisect_left(self._times, earliest)
+            high = max(low, len(self._times) if window.latest is None else ends(self._times, window.latest))
             if ascending:
                 records = self._encoded[low + offset : max(low, min(high, low + offset + size))]
             else:

@@ -5,10 +5,9 @@ Made from a seed and a number alone, so that lists made apart with one seed spea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tests.fake_api import words
 
@@ -29,8 +28,7 @@ def record_key(prefix: str, number: int, seed: int) -> str:
 charge_key = partial(record_key, "ch")
 
 
-@dataclass(frozen=True)
-class Person:
+class Person(NamedTuple):
     """A customer."""
 
     key: str
@@ -44,8 +42,7 @@ class Person:
     readable_country: str
 
 
-@dataclass(frozen=True)
-class Product:
+class Product(NamedTuple):
     """Something that is sold, and its price in the smallest unit of its currency."""
 
     key: str
@@ -55,8 +52,7 @@ class Product:
     interval: tuple[str, str, str]
 
 
-@dataclass(frozen=True)
-class Subscription:
+class Subscription(NamedTuple):
     """A customer's subscription to a product."""
 
     key: str
@@ -64,8 +60,7 @@ class Subscription:
     product: Product
 
 
-@dataclass(frozen=True)
-class Cast:
+class Cast(NamedTuple):
     """All who take part, none of the three empty."""
 
     people: Sequence[Person]
@@ -91,17 +86,9 @@ def _person(number: int, seed: int, rng: Random) -> Person:
     first_name = rng.choice(words.FIRST_NAMES)
     username, domain = f"user{seed}.{number}", rng.choice(words.DOMAINS)
     country, readable_country = rng.choice(words.COUNTRIES)
-    return Person(
-        key=record_key("cus", number, seed),
-        first_name=first_name,
-        name=f"{first_name} {rng.choice(words.LAST_NAMES)}",
-        username=username,
-        email=f"{username}@{domain}",
-        domain=domain,
-        phone=f"+{rng.randrange(10**9, 10**11)}",
-        country=country,
-        readable_country=readable_country,
-    )
+    names = first_name, f"{first_name} {rng.choice(words.LAST_NAMES)}", username, f"{username}@{domain}", domain
+    phone = f"+{rng.randrange(10**9, 10**11)}"
+    return Person(record_key("cus", number, seed), *names, phone, country, readable_country)
 
 
 def _product(number: int, seed: int, rng: Random) -> Product:

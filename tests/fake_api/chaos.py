@@ -31,12 +31,9 @@ class Chaos:
     With requests one after another the same seed makes the same faults.
 
     Attributes:
-        seed: What all chance comes from.
-        rate: The share of requests that meet a fault.
-        kinds: The faults to draw from.
+        rate: The share of requests that meet one of the `kinds` of faults.
         max_in_a_row: The most faults the same request meets before it succeeds; `None` for no limit.
-        moves: The share of pages before which the list changes.
-        moved_at_once: The most records one change deletes or inserts.
+        moves: The share of pages before which the list changes, by `moved_at_once` records at most.
         thrown: How many faults happened, by kind.
         deleted: For each stream, the keys it took out, in order.
         inserted: For each stream, the keys it put in, in order.

@@ -49,69 +49,40 @@ class Reply:
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
+@dataclass
 class ResponseWriter:
     """The connection one request came in on.
 
     The request is logged before the last bytes leave: a client that has read a response finds it in the log.
 
-    Args:
+    Attributes:
         connection: The socket.
         request: The entry of the request in the log.
         stopping: Set when the fake API stops, which ends every pause.
+        open: Whether the connection stays open.
     """
 
-    def __init__(self, connection: socket.socket, request: LoggedRequest, stopping: Event) -> None:
-        self._connection, self._request, self._stopping = connection, request, stopping
-        self.open = True
-
-    def pause(self, seconds: float | None) -> None:
-        """Wait so many seconds, or with `None` until the fake API stops."""
-        self._stopping.wait(seconds)
+    connection: socket.socket
+    request: LoggedRequest
+    stopping: Event
+    open: bool = True
 
     def send(self, reply: Reply) -> None:
         """Send the whole response at once."""
-        self._request.answered(reply.status, reply.records)
+        self.request.answered(reply.status, reply.records)
         head = reply.head()
-        if isinstance(self._connection, ssl.SSLSocket):
-            self._connection.sendall(head + reply.body)
+        if isinstance(self.connection, ssl.SSLSocket):
+            self.connection.sendall(head + reply.body)
             return
-        sent = self._connection.sendmsg((head, reply.body))
-        self._connection.sendall(head[sent:])
-        self._connection.sendall(memoryview(reply.body)[max(0, sent - len(head)) :])
+        sent = self.connection.sendmsg((head, reply.body))
+        self.connection.sendall(head[sent:])
+        self.connection.sendall(memoryview(reply.body)[max(0, sent - len(head)) :])
 
-    def send_slowly(self, reply: Reply, *, pieces: int, seconds: float) -> None:
-        """Send the response in pieces, spread over so many seconds."""
-        whole = reply.head() + reply.body
-        step = -(-len(whole) // pieces)
-        for start in range(0, len(whole), step):
-            self.pause(seconds / pieces)
-            if start + step >= len(whole):
-                self._request.answered(reply.status, reply.records)
-            self._connection.sendall(whole[start : start + step])
-
-    def trickle(self, head: bytes, piece: bytes, interval: float) -> None:
-        """Send pieces, one each so many seconds, until the client hangs up or the fake API stops."""
-        self._request.answered(200)
-        self._connection.sendall(head)
-        while not self._stopping.wait(interval):
-            self._connection.sendall(piece)
-        self._close(reset=True)
-
-    def break_off(self, reply: Reply, *, length: int, reset: bool) -> None:
-        """Send so many bytes of the body and close, though the header promised all of it."""
-        self._request.answered(reply.status)
-        self._connection.sendall(reply.head() + reply.body[:length])
-        self._close(reset=reset)
-
-    def drop(self) -> None:
-        """Reset the connection without a response."""
-        self._request.answered(0)
-        self._close(reset=True)
-
-    def _close(self, *, reset: bool) -> None:
+    def close(self, *, reset: bool) -> None:
+        """End the connection, in the orderly way or not."""
         self.open = False
         if reset:
-            self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
 
 
 class Handler(BaseHTTPRequestHandler):

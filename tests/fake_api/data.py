@@ -50,11 +50,6 @@ def make_account(
 def tie(records: list[Record], size: int, *, first: int = 0) -> list[Record]:
     """Put `size` records, from place `first` on, on the second of the first of them; the list stays in order.
 
-    Args:
-        records: A list, newest first, which is changed.
-        size: How many records share the second.
-        first: The place of the newest of them.
-
     Returns:
         The same list.
     """
@@ -66,15 +61,7 @@ def tie(records: list[Record], size: int, *, first: int = 0) -> list[Record]:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The lists of one account, drawn one record at a time.
-
-    Attributes:
-        sizes: How many records each list has.
-        seed: What all chance comes from.
-        start: The earliest time of a record, in Unix seconds.
-        end: The end of the times, itself left out.
-        php: Whether the records come as PHP sends them.
-    """
+    """The lists of one account, drawn one record at a time; the attributes are those of `make_account`."""
 
     sizes: Mapping[str, int]
     seed: int = 0

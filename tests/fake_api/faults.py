@@ -6,6 +6,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -67,11 +68,10 @@ class Body(Fault):
 
     body: bytes
     content_type: str = "application/json"
-    status: int = 200
 
     @override
     def reply(self, proper: Proper) -> Reply:
-        return Reply(self.status, self.body, content_type=self.content_type)
+        return Reply(200, self.body, content_type=self.content_type)
 
 
 @dataclass(frozen=True)
@@ -106,17 +106,14 @@ class Bomb(Fault):
     @override
     def reply(self, proper: Proper) -> Reply:
         packer = zlib.compressobj(wbits=31)
-
-        def pack(data: bytes) -> bytes:
-            return packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)
-
         # After a full flush the same data are the same bytes again.
-        first, again = pack(b'{"data":['), pack(b" " * (1 << 20))
-        body = first + again * self.mebibytes
+        first, again = (
+            packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH) for data in (b'{"data":[', b" " * (1 << 20))
+        )
+        body, headers = first + again * self.mebibytes, {"Content-Encoding": "gzip"}
         if not self.chunked:
-            return Reply(200, body, {"Content-Encoding": "gzip"})
-        headers = {"Content-Encoding": "gzip", "Transfer-Encoding": "chunked"}
-        return Reply(200, b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body), headers)
+            return Reply(200, body, headers)
+        return Reply(200, b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body), {**headers, "Transfer-Encoding": "chunked"})
 
 
 @dataclass(frozen=True)
@@ -127,9 +124,9 @@ class Hang(Fault):
 
     @override
     def answer(self, writer: ResponseWriter, proper: Proper) -> None:
-        writer.pause(self.seconds)
+        writer.stopping.wait(self.seconds)
         if self.seconds is None:
-            writer.drop()
+            Drop().answer(writer, proper)
         else:
             writer.send(proper())
 
@@ -142,7 +139,13 @@ class Drip(Fault):
 
     @override
     def answer(self, writer: ResponseWriter, proper: Proper) -> None:
-        writer.send_slowly(proper(), pieces=10, seconds=self.seconds)
+        reply = proper()
+        writer.request.answered(reply.status, reply.records)
+        whole = reply.head() + reply.body
+        step = -(-len(whole) // 10)
+        for start in range(0, len(whole), step):
+            writer.stopping.wait(self.seconds / 10)
+            writer.connection.sendall(whole[start : start + step])
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,11 @@ class Trickle(Fault):
     def answer(self, writer: ResponseWriter, proper: Proper) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
         head += b"Transfer-Encoding: chunked\r\n\r\n" if self.chunked else b"Content-Length: 1000000\r\n\r\n"
-        writer.trickle(head, b"1\r\n \r\n" if self.chunked else b" ", self.interval)
+        writer.request.answered(200)
+        writer.connection.sendall(head)
+        while not writer.stopping.wait(self.interval):
+            writer.connection.sendall(b"1\r\n \r\n" if self.chunked else b" ")
+        writer.close(reset=True)
 
 
 @dataclass(frozen=True)
@@ -165,7 +172,8 @@ class Drop(Fault):
 
     @override
     def answer(self, writer: ResponseWriter, proper: Proper) -> None:
-        writer.drop()
+        writer.request.answered(0)
+        writer.close(reset=True)
 
 
 @dataclass(frozen=True)
@@ -177,7 +185,9 @@ class DropMidBody(Fault):
     @override
     def answer(self, writer: ResponseWriter, proper: Proper) -> None:
         reply = proper()
-        writer.break_off(reply, length=len(reply.body) // 2, reset=self.reset)
+        writer.request.answered(reply.status)
+        writer.connection.sendall(reply.head() + reply.body[: len(reply.body) // 2])
+        writer.close(reset=self.reset)
 
 
 @dataclass
@@ -185,22 +195,9 @@ class _Order:
     """A fault for the next requests that match."""
 
     fault: Fault
-    times: int | None
-    stream: str | None
-    when: Callable[[dict[str, str]], bool] | None
+    times: float
     after: int
-
-    def take(self, stream: str, params: dict[str, str]) -> bool:
-        """Whether the fault is due for a request, and count it."""
-        if self.stream not in {None, stream} or (self.when is not None and not self.when(params)):
-            return False
-        if self.after > 0:
-            self.after -= 1
-            return False
-        if self.times is None:
-            return True
-        self.times -= 1
-        return self.times >= 0
+    matches: Callable[[str, dict[str, str]], bool]
 
 
 class Faults:
@@ -217,7 +214,7 @@ class Faults:
         *,
         times: int | None = 1,
         stream: str | None = None,
-        when: Callable[[dict[str, str]], bool] | None = None,
+        when: Callable[[dict[str, str]], bool] = lambda _: True,
         after: int = 0,
     ) -> None:
         """Order a fault; of several that match a request the first ordered happens.
@@ -229,8 +226,12 @@ class Faults:
             when: Only to requests whose query it holds for.
             after: How many matching requests to spare first.
         """
+
+        def matches(asked: str, params: dict[str, str]) -> bool:
+            return stream in {None, asked} and when(params)
+
         with self._lock:
-            self._orders.append(_Order(fault, times, stream, when, after))
+            self._orders.append(_Order(fault, inf if times is None else times, after, matches))
 
     def clear(self) -> None:
         """Cancel all that is ordered."""
@@ -241,7 +242,12 @@ class Faults:
         """Return the fault that this request shall meet, and count it."""
         with self._lock:
             for order in self._orders:
-                if order.take(stream, params):
-                    self.thrown[order.fault.kind] += 1
-                    return order.fault
+                if order.times <= 0 or not order.matches(stream, params):
+                    continue
+                if order.after > 0:
+                    order.after -= 1
+                    continue
+                order.times -= 1
+                self.thrown[order.fault.kind] += 1
+                return order.fault
         return None

@@ -16,10 +16,6 @@ class LoggedRequest:
     Attributes:
         time: When it came, by the monotonic clock, in seconds.
         stream: The list it asked for, or an empty string if its path is not one.
-        path: Its path without the query.
-        params: Its query.
-        user_agent: Its `User-Agent` header.
-        authorization_ok: Whether its user name and password were right.
         in_flight: How many requests were being served then, with this one.
         status: The status of the response; 0 as long as there is none.
         records: How many records the response carried; 0 if it was cut.

@@ -12,10 +12,6 @@ COUNTS = ("charges", "taxable", "email_last_sent")
 ARRAYS = ("methods_active", "methods_supported", "logs")
 NESTED = ("items", "subscriptions")
 
-NUMBER_MONEY_EVERY = 5
-INTEGER_TIME_EVERY = 3
-KEYED_ARRAYS_EVERY = 7
-
 
 def as_php(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Return each record as PHP would.
@@ -24,8 +20,7 @@ def as_php(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     `occurred` an integer in every third, and in every seventh an array with something in it is an object with
     numbers for keys.
     """
-    for number, record in enumerate(records):
-        yield _as_php(record, number)
+    return (_as_php(record, number) for number, record in enumerate(records))
 
 
 def _as_php(record: dict[str, Any], number: int) -> dict[str, Any]:
@@ -34,17 +29,14 @@ def _as_php(record: dict[str, Any], number: int) -> dict[str, Any]:
         sent["is_paid"] = "1" if sent["is_paid"] else "0"
     if sent.get("metadata") == {}:
         sent["metadata"] = []
-    if number % INTEGER_TIME_EVERY == 0 and "occurred" in sent:
+    if number % 3 == 0 and "occurred" in sent:
         sent["occurred"] = int(sent["occurred"])
-    if number % NUMBER_MONEY_EVERY == 0:
+    if number % 5 == 0:
         sent |= {name: _number(sent[name]) for name in MONEY if name in sent}
-    if number % KEYED_ARRAYS_EVERY == 0:
-        sent |= {name: _keyed(sent[name]) for name in ARRAYS if sent.get(name)}
+    if number % 7 == 0:
+        keyed = {name: {str(place): value for place, value in enumerate(sent.get(name) or ())} for name in ARRAYS}
+        sent |= {name: found for name, found in keyed.items() if found}
     return sent | {name: [_as_php(part, number) for part in sent[name]] for name in NESTED if name in sent}
-
-
-def _keyed(array: list[Any]) -> dict[str, Any]:
-    return {str(place): value for place, value in enumerate(array)}
 
 
 def _number(amount: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from base64 import b64encode
-from collections import deque
+from contextlib import ExitStack
 from dataclasses import KW_ONLY, InitVar, dataclass, field, replace
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -38,20 +38,14 @@ class FakeAPI:
         lists: For each stream its records; what is left out is empty. They become `account`, which may be changed while
             it is read.
         provider: The dialect, a key of `PROVIDERS`.
-        username: The user name it asks for.
-        password: The password it asks for.
         total_count: Whether a list says how many records it has, after filtering.
         page_cap: The most records on a page, instead of 500.
         max_offset: The largest offset of each stream, over the provider's; `None` as a value lifts it.
         latency: Seconds before every response.
         rate_limit: How many requests pass in `rate_window` seconds; more get a 429. `None` for no limit.
-        retry_after: The `Retry-After` header of those responses; `None` for no header.
-        ignore_offset: Whether it serves the first page whatever the offset.
-        ignore_filter: Whether it serves the whole list whatever the filter.
         exclusive_max: Whether the upper end of a filter is left out.
         ascending: Whether it serves the oldest records first.
         port: The port to listen on; 0 for any free one.
-        credentials_required: Whether wrong credentials get a 401.
         certificate: Files of a certificate and its key, to serve `https`; `None` for `http`.
         chaos: Faults by chance for requests that meet no ordered one, or `None`.
         rewrite: Changes the body of every page, given the query; or `None`.
@@ -70,7 +64,6 @@ class FakeAPI:
     latency: float = 0.0
     rate_limit: int | None = None
     rate_window: float = 60.0
-    retry_after: float | str | None = None
     ignore_offset: bool = False
     ignore_filter: bool = False
     exclusive_max: bool = False
@@ -87,11 +80,10 @@ class FakeAPI:
         self.faults = Faults()
         self.stopping = Event()
         self._callbacks: list[Callable[[FakeAPI, LoggedRequest, dict[str, str]], object]] = []
-        self._passed: deque[float] = deque()
+        self._passed: list[float] = []
         self._in_flight = 0
         self._lock = Lock()
-        self._server: Server | None = None
-        self._thread: Thread | None = None
+        self._stop = ExitStack()
 
     def __enter__(self) -> Self:
         self.start()
@@ -121,20 +113,16 @@ class FakeAPI:
     def start(self) -> None:
         """Listen; from now on `port` and `url` are the real ones."""
         self.stopping.clear()
-        self._server = Server(self.port, self)
-        self.port = self._server.server_port
-        self._thread = Thread(target=self._server.serve_forever, args=(POLL,), daemon=True)
-        self._thread.start()
+        server = Server(self.port, self)
+        self.port = server.server_port
+        thread = Thread(target=server.serve_forever, args=(POLL,), daemon=True)
+        thread.start()
+        for end in (server.server_close, thread.join, server.shutdown, self.stopping.set):
+            self._stop.callback(end)
 
     def stop(self) -> None:
         """Close the port and every connection."""
-        self.stopping.set()
-        if self._server is None or self._thread is None:
-            return
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-        self._server = self._thread = None
+        self._stop.close()
 
     def receive(self, path: str, params: dict[str, str], user_agent: str, authorization: str) -> LoggedRequest:
         """Put a request into the log."""
@@ -164,7 +152,7 @@ class FakeAPI:
         if fault is None and self.chaos is not None:
             fault = self.chaos.due(request.stream, request.params)
         if self.latency:
-            writer.pause(self.latency)
+            writer.stopping.wait(self.latency)
         if fault is None:
             writer.send(self._proper(request))
         else:
@@ -177,8 +165,7 @@ class FakeAPI:
         if not request.stream:
             return _error(404, "There is nothing at this address.")
         if self._is_too_fast():
-            headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
-            return _error(429, "Too many requests.", headers)
+            return _error(429, "Too many requests.")
         for callback in self._callbacks:
             callback(self, request, request.params)
         if self.chaos is not None:
@@ -198,12 +185,10 @@ class FakeAPI:
             return False
         with self._lock:
             now = time.monotonic()
-            while self._passed and self._passed[0] <= now - self.rate_window:
-                self._passed.popleft()
-            if len(self._passed) >= self.rate_limit:
-                return True
-            self._passed.append(now)
-            return False
+            self._passed = [passed for passed in self._passed if passed > now - self.rate_window]
+            is_too_fast = len(self._passed) >= self.rate_limit
+            self._passed += [] if is_too_fast else [now]
+            return is_too_fast
 
     def _page(self, stream: str, params: dict[str, str]) -> Reply:
         """Return the page of a list that the query asks for."""
@@ -230,9 +215,9 @@ class _BadRequestError(Exception):
     """A bad request; its text is the message of the 400."""
 
 
-def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:
+def _error(status: int, message: str) -> Reply:
     """Return an error the way the API words it."""
-    return Reply(status, msgspec.json.encode({"error": {"message": message}}), headers or {})
+    return Reply(status, msgspec.json.encode({"error": {"message": message}}))
 
 
 def _number(params: dict[str, str], name: str) -> int | None:

@@ -12,20 +12,20 @@ import signal
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from math import inf
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from tests.fake_api import Chaos, FakeAPI, make_account
 from tests.fake_api.chaos import TRANSIENT
 from tests.fake_api.data import tie
 from tests.fake_api.faults import Body, Drip, Hang
 from tests.fake_api.providers import STREAMS
-from tests.support.states import records_of
-from tests.support.tap_runs import TapRun, bookmark_in, catalog_with, start_tap, tap_config
+from tests.support.states import batch_config, claims, part_of, records_of
+from tests.support.tap_runs import TapRun, catalog_with, start_tap, tap_config
 from tests.support.waiting import SOON
 
 if TYPE_CHECKING:
@@ -49,76 +49,10 @@ KINDS = (
     Drip(0.05),
 )
 SLOW = (Hang(TIMEOUT + 0.4, kind="Hang past the timeout"),)
-SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+EXIT_CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 MAX_RUNS = 5
 # Streams whose records show the time that ChargeDesk's API filters by.
 SHOWING = {"charges", "customers"}
-
-
-@dataclass
-class Plan:
-    """The run that a seed describes."""
-
-    seed: int
-    rng: Random = field(init=False)
-    provider: str = field(init=False)
-    streams: dict[str, int] = field(init=False)
-    incremental: bool = field(init=False)
-    batch: bool = field(init=False)
-    moves: float = field(init=False)
-    rate: float = field(init=False)
-    merciful: bool = field(init=False)
-    kill: signal.Signals | None = field(init=False)
-    kills: int = field(init=False)
-    kill_after: int = field(init=False)
-    kill_delay: float = field(init=False)
-    settings: JSON = field(init=False)
-    api: JSON = field(init=False)
-    false_total: int | None = field(init=False)
-    owes: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        rng = self.rng = Random(self.seed)
-        self.provider = rng.choice(("generic", "chargedesk"))
-        names = rng.sample(list(STREAMS), rng.randint(1, 2))
-        self.streams = {name: rng.choice((1, 7, 30, 60, 60, 90, 120)) for name in names}
-        self.incremental = rng.random() < 0.5
-        self.batch = rng.random() < 0.2
-        overlap = rng.choice((1, 1, 2, 3)) if self.provider == "chargedesk" else rng.choice((0, 0, 1, 2))
-        size = rng.choice((overlap + 1, overlap + 4, 10, 25, 100))
-        self.moves = rng.choice((0.0, 0.2, 0.5)) if overlap else 0.0
-        self.rate = rng.choice((0.1, 0.3, 0.3, 0.5))
-        # Without mercy the same request may meet more faults than it has tries, and the run must fail well.
-        self.merciful = rng.random() < 0.8
-        if not self.merciful:
-            self.rate = 0.6
-        # One in three is to be killed; some have ended before, so that it is one in four.
-        self.kill = rng.choice(SIGNALS) if self.seed % 3 == 0 else None
-        self.kill_after, self.kill_delay = rng.randint(1, 6), rng.random() * 0.05
-        self.settings = {
-            "page_size": max(size, overlap + 1),
-            "page_overlap": overlap,
-            "concurrency": rng.choice((1, 1, 2, 4, 8)),
-            "lookback_days": rng.choice((0, 1, 30)),
-            "start_date": rng.choice((None, None, "2021-06-01")) if self.incremental else None,
-        }
-        self.api = {
-            "total_count": rng.random() < 0.3,
-            "page_cap": rng.choice((None, None, overlap + 3)),
-        }
-        # A list that moves as fast as pages advance may rightly fail the run.
-        self.moves *= min(1.0, (min(self.settings["page_size"], self.api["page_cap"] or inf) - overlap) / 5)
-        # A total that is too small on every page with records, which must end no list.
-        self.false_total = rng.choice((None, None, None, 0, 1, 10))
-        # With the smallest one, a run a second later reads all again.
-        self.settings["reread_days"] = rng.choice((0, 30, 0.00001))
-        self.kills = rng.choice((1, 1, 2, 3)) if self.kill else 0
-        self.owes = self.incremental and rng.random() < 0.4
-
-    @property
-    def since(self) -> int:
-        """The Unix second before which nothing is asked for."""
-        return 1_622_505_600 if self.settings["start_date"] else 0
 
 
 @dataclass
@@ -140,10 +74,8 @@ class Figures:
 
     def add(self, other: Figures) -> None:
         """Add up."""
-        for name in ("runs", "killed", "failed", "expected", "sent", "twice", "lost", "states", "owed", "moved"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.faults += other.faults
-        self.reasons += other.reasons
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self.faults.items()))
@@ -159,27 +91,59 @@ class Story:
     """The runs of one seed, and what is known of the lists that they read."""
 
     def __init__(self, seed: int) -> None:
-        self.plan = plan = Plan(seed)
-        account: dict[str, list[JSON]] = make_account(seed=seed, **cast(Any, plan.streams))
-        for records in account.values():
-            if len(records) > 4 and plan.rng.random() < 0.3:
-                tie(records, plan.rng.randint(2, 4), first=plan.rng.randrange(len(records) - 4))
-        self.api = FakeAPI(account, provider=plan.provider, **plan.api)
-        kinds = KINDS
-        if plan.rng.random() < 0.15:
-            kinds += SLOW
-            plan.settings["request_timeout"] = TIMEOUT
-        self.chaos = Chaos(
-            seed, plan.rate, kinds, max_in_a_row=3 if plan.merciful else None, moves=plan.moves, moved_at_once=3
-        )
-        self.api.chaos = self.chaos
-        if plan.false_total is not None:
-            self.api.rewrite = self._lie
-        self.at_first = {name: self.api.account.records(name) for name in plan.streams}
-        self.known = {
-            name: {record[STREAMS[name].key]: record for record in records} for name, records in self.at_first.items()
+        rng = self.rng = Random(seed)
+        provider = rng.choice(("generic", "chargedesk"))
+        names = rng.sample(list(STREAMS), rng.randint(1, 2))
+        sizes = {name: rng.choice((1, 7, 30, 60, 60, 90, 120)) for name in names}
+        self.incremental = rng.random() < 0.5
+        self.batch = rng.random() < 0.2
+        overlap = rng.choice((1, 1, 2, 3)) if provider == "chargedesk" else rng.choice((0, 0, 1, 2))
+        page_size = max(rng.choice((overlap + 1, overlap + 4, 10, 25, 100)), overlap + 1)
+        page_cap = rng.choice((None, None, overlap + 3))
+        # Without an overlap nothing shows that a list moves; as fast as pages advance it may rightly fail the run.
+        moves = rng.choice((0.0, 0.2, 0.5)) if overlap else 0.0
+        moves *= min(1.0, (min(page_size, page_cap or inf) - overlap) / 5)
+        # Without mercy the same request may meet more faults than it has tries, and the run must fail well.
+        merciful = rng.random() < 0.8
+        rate = rng.choice((0.1, 0.3, 0.3, 0.5)) if merciful else 0.6
+        # One in three is to be killed; some have ended before, so that it is one in four.
+        self.kill = rng.choice(list(EXIT_CODES)) if seed % 3 == 0 else None
+        self.kills = rng.choice((1, 1, 2, 3)) if self.kill else 0
+        # A total that is too small on every page with records, which must end no list.
+        self.false_total = rng.choice((None, None, None, 0, 1, 10))
+        self.settings: JSON = {
+            "page_size": page_size,
+            "page_overlap": overlap,
+            "concurrency": rng.choice((1, 1, 2, 4, 8)),
+            "lookback_days": rng.choice((0, 1, 30)),
+            "start_date": rng.choice((None, None, "2021-06-01")) if self.incremental else None,
+            # With the smallest one, a run a second later reads all again.
+            "reread_days": rng.choice((0, 30, 0.00001)),
         }
-        self.sent: dict[str, dict[str, JSON]] = {name: {} for name in plan.streams}
+        # The Unix second before which nothing is asked for.
+        self.since = 1_622_505_600 if self.settings["start_date"] else 0
+        self.owes = self.incremental and rng.random() < 0.4
+        is_slow = rng.random() < 0.15
+        if is_slow:
+            self.settings["request_timeout"] = TIMEOUT
+        account = make_account(seed=seed, php=False, **sizes)
+        for records in account.values():
+            if len(records) > 4 and rng.random() < 0.3:
+                tie(records, rng.randint(2, 4), first=rng.randrange(len(records) - 4))
+        self.chaos = Chaos(
+            seed, rate, (*KINDS, *SLOW) if is_slow else KINDS, max_in_a_row=3 if merciful else None, moves=moves
+        )
+        rewrite = None if self.false_total is None else self._lie
+        self.api = FakeAPI(
+            account,
+            provider=provider,
+            total_count=rng.random() < 0.3,
+            page_cap=page_cap,
+            chaos=self.chaos,
+            rewrite=rewrite,
+        )
+        self.at_first = {name: {record[STREAMS[name].key]: record for record in account[name]} for name in names}
+        self.sent: dict[str, set[str]] = {name: set() for name in names}
         self.figures = Figures()
 
     def play(self) -> Figures:
@@ -189,18 +153,19 @@ class Story:
             AssertionError: If one does not keep it.
         """
         with self.api, TemporaryDirectory() as folder:
-            state = self._owed_state() if self.plan.owes else None
+            state = self._owed_state() if self.owes else None
             for number in range(MAX_RUNS):
                 if number:
                     self.chaos.rate = 0.0
                 if number == MAX_RUNS - 1:
                     self.chaos.moves = 0.0
-                run, killed_by = self._run(state, Path(folder), kill=number < self.plan.kills)
+                run, killed_by = self._run(state, Path(folder), self.kill if number < self.kills else None)
                 self.figures.runs += 1
                 self._hold_messages(run)
                 state = run.state or state
                 if run.exit_code == 0:
-                    self._hold_success(run)
+                    run.expect_success()
+                    self._hold_whole(self.sent)
                     break
                 is_killed = self._hold_failure(run, killed_by)
                 assert is_killed or not number, f"a run failed without faults: {run.stderr}"
@@ -211,124 +176,95 @@ class Story:
     def _owed_state(self) -> JSON | None:
         """Return a STATE that owes spans, and count as sent what it says is out."""
         bookmarks = {}
-        for stream in SHOWING & self.plan.streams.keys():
-            time_field = STREAMS[stream].time
-            times = sorted(int(record[time_field]) for record in self.at_first[stream])
-            first, second, third = sorted(self.plan.rng.choices(times, k=3))
-            part = {"replication_key": time_field, "newest": times[-1], "unread": [[second, third], [None, first]]}
+        for stream in SHOWING & self.sent.keys():
+            times = {key: self._time(stream, record) for key, record in self.at_first[stream].items()}
+            first, second, third = sorted(self.rng.choices(list(times.values()), k=3))
+            unread = [[second, third], [None, first]]
+            part = {"replication_key": STREAMS[stream].time, "newest": max(times.values()), "unread": unread}
             bookmarks[stream] = part
-            for key, record in self.known[stream].items():
-                if not _owes(part, int(record[time_field])):
-                    self.sent[stream][key] = record
+            self.sent[stream] = {key for key, time in times.items() if claims(part, time)}
         return {"bookmarks": bookmarks} if bookmarks else None
 
     def _lie(self, body: JSON, _params: dict[str, str]) -> JSON:
-        return body | {"total_count": min(self.plan.false_total or 0, len(body["data"]))}
+        return body | {"total_count": min(self.false_total or 0, len(body["data"]))}
 
-    # A run.
-
-    def _run(self, state: JSON | None, folder: Path, *, kill: bool) -> tuple[TapRun, signal.Signals | None]:
-        plan = self.plan
-        settings = dict(plan.settings)
-        if plan.batch:
-            settings["batch_config"] = {
-                "encoding": {"format": "jsonl", "compression": "gzip"},
-                "storage": {"root": folder.as_uri()},
-                "batch_size": 7,
-            }
-        catalog = catalog_with(only=plan.streams, incremental=plan.streams if plan.incremental else ())
+    def _run(
+        self, state: JSON | None, folder: Path, kill: signal.Signals | None
+    ) -> tuple[TapRun, signal.Signals | None]:
+        settings = {**self.settings, **({"batch_config": batch_config(folder, 7, "gzip")} if self.batch else {})}
+        catalog = catalog_with(only=self.sent, incremental=self.sent if self.incremental else ())
         before = len(self.api.requests)
         # With an environment of its own a run is started from scratch, as a user does: the one that is to be killed.
-        env = {"TAP_PAYMENTS_LOGLEVEL": "INFO"} if kill and plan.kill else None
+        env = {"TAP_PAYMENTS_LOGLEVEL": "INFO"} if kill else None
         process = start_tap(tap_config(self.api, **settings), catalog=catalog, state=state, env=env)
-        killed_by = self._kill(process, before) if kill and plan.kill else None
+        killed_by = kill if kill and self._kill(process, kill, before + self.rng.randint(1, 6)) else None
         return process.finish(3 * SOON), killed_by
 
-    def _kill(self, process: TapProcess, before: int) -> signal.Signals | None:
-        plan = self.plan
+    def _kill(self, process: TapProcess, kill: signal.Signals, requests: int) -> bool:
+        """Kill a run a moment after so many requests; return whether it was still there."""
         deadline = time.monotonic() + SOON
-        while len(self.api.requests) - before < plan.kill_after:
+        while len(self.api.requests) < requests:
             if not process.running or time.monotonic() > deadline:
-                return None
+                return False
             time.sleep(0.003)
-        time.sleep(plan.kill_delay)
-        if not process.running or plan.kill is None:
-            return None
-        process.send(plan.kill)
-        return plan.kill
+        time.sleep(self.rng.random() * 0.05)
+        if not process.running:
+            return False
+        process.send(kill)
+        return True
 
     # What must hold.
 
-    def _stood_still(self, stream: str) -> dict[str, JSON]:
-        """Return the records that were there from first to last, and that are asked for."""
-        key, time_field = STREAMS[stream].key, STREAMS[stream].time
-        deleted = set(self.chaos.deleted[stream])
-        windowed = self.plan.incremental and stream != "products"
-        return {
-            record[key]: record
-            for record in self.at_first[stream]
-            if record[key] not in deleted and (not windowed or int(record[time_field]) >= self.plan.since)
-        }
+    def _time(self, stream: str, record: JSON) -> int:
+        return int(record[STREAMS[stream].time])
+
+    def _is_windowed(self, stream: str) -> bool:
+        return self.incremental and stream != "products"
+
+    def _stood_still(self, stream: str) -> dict[str, int]:
+        """Return the times of the records that were there from first to last, and that are asked for, by key."""
+        deleted, since = set(self.chaos.deleted[stream]), self.since if self._is_windowed(stream) else 0
+        times = {key: self._time(stream, record) for key, record in self.at_first[stream].items()}
+        return {key: time for key, time in times.items() if key not in deleted and time >= since}
 
     def _hold_messages(self, run: TapRun) -> None:
         """Assert that whatever was written is right, and that every STATE is true at its place."""
-        this_run: dict[str, Counter[str]] = {name: Counter() for name in self.plan.streams}
+        self.in_this_run: dict[str, Counter[str]] = {name: Counter() for name in self.sent}
         for message in run.messages:
             if message["type"] == "STATE":
                 self._hold_state(message["value"])
             for record in records_of(message):
                 stream = message["stream"]
                 key = record[STREAMS[stream].key]
-                self._hold_record(stream, key, record)
-                self.sent[stream][key] = record
-                this_run[stream][key] += 1
-        self.figures.sent += sum(counts.total() for counts in this_run.values())
-        self.figures.twice += sum(counts.total() - len(counts) for counts in this_run.values())
-        self.in_this_run = this_run
-
-    def _hold_record(self, stream: str, key: str, record: JSON) -> None:
-        known = self.known[stream]
-        if key in known:
-            assert record == known[key], f"{stream}: {key} went out changed"
-        else:
-            assert key in self.chaos.inserted[stream], f"{stream}: {key} was never there"
+                if key in self.at_first[stream]:
+                    assert record == self.at_first[stream][key], f"{stream}: {key} went out changed"
+                else:
+                    assert key in self.chaos.inserted[stream], f"{stream}: {key} was never there"
+                self.sent[stream].add(key)
+                self.in_this_run[stream][key] += 1
+        self.figures.sent += sum(counts.total() for counts in self.in_this_run.values())
+        self.figures.twice += sum(counts.total() - len(counts) for counts in self.in_this_run.values())
 
     def _hold_state(self, state: JSON) -> None:
-        for stream in self.plan.streams:
-            bookmark = bookmark_in(state, stream)
-            if bookmark is None:
-                continue
-            assert self.plan.incremental, "a list that is read whole has no bookmark"
-            self.figures.states += 1
-            time_field = STREAMS[stream].time
+        for stream, sent in self.sent.items():
+            part = part_of(state, stream)
+            bookmark = part.get("replication_key_value")
+            assert bookmark is None or self.incremental, "a list that is read whole has no bookmark"
+            self.figures.states += bookmark is not None
+            self.figures.owed += bool(part.get("unread"))
             missing = [
                 key
-                for key, record in self._stood_still(stream).items()
-                if int(record[time_field]) <= int(bookmark) and key not in self.sent[stream]
+                for key, time in self._stood_still(stream).items()
+                if (time <= int(bookmark or -1) or (stream in SHOWING and claims(part, time))) and key not in sent
             ]
-            assert not missing, f"{stream}: STATE says {bookmark}, but these are not out: {missing}"
-        for stream in SHOWING & self.plan.streams.keys() if self.plan.incremental else ():
-            part, time_field = state.get("bookmarks", {}).get(stream) or {}, STREAMS[stream].time
-            owed = [
-                key
-                for key, record in self._stood_still(stream).items()
-                if not _owes(part, int(record[time_field])) and key not in self.sent[stream]
-            ]
-            assert not owed, f"{stream}: STATE owes {part.get('unread')}, but these are not out: {owed}"
-            self.figures.owed += bool(part.get("unread"))
-
-    def _hold_success(self, run: TapRun) -> None:
-        run.expect_success()
-        self._hold_whole(self.plan.streams)
+            assert not missing, f"{stream}: STATE says {part}, but these are not out: {missing}"
 
     def _hold_whole(self, streams: Iterable[str]) -> None:
         """Assert that nothing is missing of streams that were read to their end."""
         for stream in streams:
-            windowed = self.plan.incremental and stream != "products"
             expected = self._stood_still(stream).keys()
             # What an incremental run need not send again was sent by the one before.
-            out = self.sent[stream].keys() if windowed else self.in_this_run[stream].keys()
-            missing = expected - out
+            missing = expected - (self.sent if self._is_windowed(stream) else self.in_this_run)[stream]
             self.figures.expected += len(expected)
             self.figures.lost += len(missing)
             assert not missing, f"{stream}: it was read to its end without {sorted(missing)}"
@@ -336,26 +272,18 @@ class Story:
     def _hold_failure(self, run: TapRun, killed_by: signal.Signals | None) -> bool:
         """Assert that a run ended as it must; return whether it was killed."""
         assert "Traceback" not in run.stderr, run.stderr
-        ends = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
         # Once all is out, Python takes its own handlers away before it ends.
         too_late = run.exit_code == -killed_by and run.logged("Run complete") if killed_by else False
-        if killed_by is not None and (run.exit_code == ends[killed_by] or too_late):
+        if killed_by is not None and (run.exit_code == EXIT_CODES[killed_by] or too_late):
             assert "internal error" not in run.stderr, run.stderr
             self.figures.killed += 1
             return True
         run.expect_failure()
         if run.failed:
-            self._hold_whole(stream for stream in self.plan.streams if stream not in run.failed)
+            self._hold_whole(self.sent.keys() - run.failed)
         self.figures.failed += 1
         self.figures.reasons[run.errors[0].split("| ", 3)[-1][:160]] += 1
         return False
-
-
-def _owes(part: JSON, time: int) -> bool:
-    """Whether a stream's part of a STATE says that a record of this time is not out."""
-    if part.get("newest") is None or time > part["newest"]:
-        return True
-    return any((since is None or since <= time) and (until is None or time <= until) for since, until in part["unread"])
 
 
 def play(seed: int) -> Figures:
@@ -371,7 +299,7 @@ def main() -> int:
     """Play the seeds of the command line."""
     for seed in map(int, sys.argv[1:]):
         story = Story(seed)
-        print(seed, story.plan)  # noqa: T201 -- for whoever looks into a seed
+        print(seed, story.settings, story.api, story.chaos)  # noqa: T201 -- for whoever looks into a seed
         print(story.play(), story.figures.reasons or "")  # noqa: T201
     return 0
 

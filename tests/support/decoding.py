@@ -25,9 +25,9 @@ def coerce_by_fields(schema: JSON, text: str, coercer: Coercer | None = None) ->
     return (coercer or Coercer()).coerce_record(compile_fields(schema), DECODER.decode(text))
 
 
-def page_decoder(schema: JSON, coercer: Coercer | None = None, *, key: str = "key") -> RecordDecoder:
-    """Return a decoder of pages whose records have `when` as their time."""
-    return RecordDecoder(compile_fields(schema), coercer or Coercer(), key=key, time="when")
+def page_decoder(schema: JSON, coercer: Coercer | None = None) -> RecordDecoder:
+    """Return a decoder of pages whose records have `key` as their key and `when` as their time."""
+    return RecordDecoder(compile_fields(schema), coercer or Coercer(), key="key", time="when")
 
 
 def decoder_reader(schema: JSON, coercer: Coercer | None = None) -> Callable[[str], bytes]:

@@ -100,24 +100,19 @@ def invoke_in_process(*arguments: str) -> InProcessRun:
     """
     before = set(threading.enumerate())
     exit_code: Any = 0
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with _own_streams() as (stdout, stderr), warnings.catch_warnings():
         try:
             TapPayments.cli.main(args=list(arguments), prog_name="tap-payments")
         except SystemExit as end:
             exit_code = end.code
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
         sys.stdout.flush()
         # Taken now: what those threads say while they are waited for, nobody would hear from a process.
         output, told = stdout.getvalue(), stderr.getvalue()
         for thread in threading.enumerate() if exit_code else ():
             if thread not in before and thread.name.startswith("page-"):
                 thread.join(SECONDS_TO_END)
-    messages = (
-        [json.loads(line, parse_int=_integer) for line in output.splitlines()] if output.startswith(b'{"type"') else []
-    )
+    lines = output.splitlines() if output.startswith(b'{"type"') else []
+    messages = [json.loads(line, parse_int=_integer) for line in lines]
     return InProcessRun(int(exit_code or 0), messages, told, output)
 
 

@@ -118,12 +118,11 @@ NOTHING: dict[str, Any] = dict.fromkeys(PROPERTIES)
 
 def messages(records: Iterable[dict[str, Any]], *, keyed: bool = True, more: Iterable[str] = ()) -> bytes:
     """Write what a tap would, with every field in every other record and few in the rest; `more` fields are texts."""
-    key = ["id"] if keyed else []
     schema = {"type": "object", "properties": PROPERTIES | dict.fromkeys(more, PROPERTIES["text"])}
+    key = ["id"] if keyed else []
     lines: list[dict[str, Any]] = [{"type": "SCHEMA", "stream": "things", "schema": schema, "key_properties": key}]
     for line, record in enumerate(records):
-        whole = NOTHING if line % 2 else {}
-        values = {**whole, "id": f"key {line}", "line": line, **record}
+        values = {**(NOTHING if line % 2 else {}), "id": f"key {line}", "line": line, **record}
         extracted = f"2026-01-02T03:04:05.{line:06}+00:00"
         lines.append({"type": "RECORD", "stream": "things", "record": values, "time_extracted": extracted})
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
@@ -134,18 +133,13 @@ def table(
 ) -> tuple[dict[str, str], list[tuple[Any, ...]]]:
     """Return the columns of a table with their types, and its rows, each value as PostgreSQL writes it."""
     columns = column_types(postgres, schema, name)
+    texts = [sql.SQL("{}::text").format(sql.Identifier(one)) for one in columns if one not in (*OF_THE_RUN, *without)]
+    missing = [sql.SQL("{} IS NULL").format(sql.Identifier(column)) for column in OF_THE_RUN]
+    source = sql.Identifier(schema, name)
     with postgres.connect() as connection:
-        texts = sql.SQL(", ").join(
-            sql.SQL("{}::text").format(sql.Identifier(column))
-            for column in columns
-            if column not in (*OF_THE_RUN, *without)
-        )
-        rows = connection.execute(sql.SQL("SELECT {} FROM {}").format(texts, sql.Identifier(schema, name))).fetchall()
-        times = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
-            sql.Identifier(schema, name),
-            sql.SQL(" OR ").join(sql.SQL("{} IS NULL").format(sql.Identifier(column)) for column in OF_THE_RUN),
-        )
-        assert connection.execute(times).fetchone() == (0,)
+        rows = connection.execute(sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(texts), source)).fetchall()
+        where = sql.SQL(" OR ").join(missing)
+        assert not connection.execute(sql.SQL("SELECT FROM {} WHERE {}").format(source, where)).fetchall()
     return columns, sorted(rows, key=str)
 
 
@@ -158,10 +152,10 @@ def column_types(postgres: Postgres, schema: str, name: str) -> dict[str, str]:
 
 def count(postgres: Postgres, schema: str, name: str) -> int:
     """Return how many rows a table has."""
+    query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, name))
     with postgres.connect() as connection:
-        row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, name))).fetchone()
-    assert row is not None
-    return int(row[0])
+        ((rows,),) = connection.execute(query).fetchall()
+    return int(rows)
 
 
 def send(process: subprocess.Popen[bytes], *lines: bytes) -> None:

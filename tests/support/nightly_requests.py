@@ -7,7 +7,6 @@ filters by time, and offsets up to 50,000.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
 from statistics import mean
 from typing import TYPE_CHECKING
 
@@ -15,15 +14,13 @@ from tap_payments.output.progress import MINUTE, describe_span
 from tap_payments.pagination.loop import new_paginator, read_pages
 from tap_payments.pagination.pages import ListFacts, PageToken, PagingRules, Span
 from tap_payments.providers import PROVIDERS
+from tap_payments.records.page import Page
 from tap_payments.replication.reading import read_full_table, read_incremental
 from tap_payments.replication.spans import DueSpans
 from tap_payments.replication.state import StreamState
-from tests.support.outline import fetched_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from tap_payments.records.page import Page
 
 DAY = 86_400
 FIRST_NIGHT = 1_750_000_000
@@ -35,23 +32,14 @@ CHARGES = CHARGEDESK.listing("charges")
 SECONDS_A_REQUEST = 1.02
 
 
-@dataclass
 class EvenList:
-    """A list whose records come at equal distances, and go on to come.
+    """A list whose records come at equal distances, so many by the first night, and go on to come."""
 
-    Attributes:
-        begin: The time of its first record.
-        records: How many it has on the first night.
-        now: The time up to which it has records.
-        requests: Requests so far.
-        facts: What reading it has taught.
-    """
-
-    begin: int
-    records: int
-    now: int = FIRST_NIGHT
-    requests: int = 0
-    facts: ListFacts = field(default_factory=lambda: ListFacts(full=PAGE_SIZE))
+    def __init__(self, records: int, days: int) -> None:
+        self.records, self.begin = records, FIRST_NIGHT - days * DAY
+        self.now = FIRST_NIGHT
+        self.requests = 0
+        self._facts = ListFacts(full=PAGE_SIZE)
 
     def read_span(self, span: Span) -> Iterator[tuple[Page, Sequence[int], Sequence[Span]]]:
         """Read a span, newest first, as `PaymentsStream` does."""
@@ -63,15 +51,15 @@ class EvenList:
             earliest=CHARGEDESK.earliest,
             started=self.now,
         )
-        return read_pages(new_paginator(rules, span, self.facts), self._fetch)
+        return read_pages(new_paginator(rules, span, self._facts), self._fetch)
 
     def _fetch(self, token: PageToken, check: Callable[[Page], None]) -> Page:
-        """Return a page."""
+        """Return a page of records without contents."""
         self.requests += 1
         low = 0 if token.since is None else max(self._place(token.since), 0)
         high = self._place(min(token.until or self.now, self.now) + 1) - token.offset
         places = range(high - 1, max(low, high - PAGE_SIZE) - 1, -1)
-        page = fetched_page((self._time(place), str(place)) for place in places)
+        page = Page([str(place) for place in places], [self._time(place) for place in places])
         check(page)
         return page
 
@@ -83,49 +71,27 @@ class EvenList:
         return -(-(second - self.begin) * self.records // (FIRST_NIGHT - self.begin))
 
 
-@dataclass(frozen=True)
-class Nights:
-    """The requests of an account's nights.
-
-    Attributes:
-        first: Those of the first run.
-        later: Those of each later night.
-        reread: Those of each later night that read older records again.
-    """
-
-    first: int
-    later: Sequence[int]
-    reread: Sequence[int]
-
-
 def full_table(records: int, days: int) -> int:
     """Return the requests of a night that reads the list whole."""
-    listing = EvenList(FIRST_NIGHT - days * DAY, records)
+    listing = EvenList(records, days)
     for _ in read_full_table(listing.read_span):
         pass
     return listing.requests
 
 
-def incremental(records: int, days: int, *, nights: int) -> Nights:
-    """Return the requests of INCREMENTAL nights, with every setting at its default.
+def incremental(records: int, days: int) -> tuple[list[int], list[int]]:
+    """Return the requests of INCREMENTAL nights, every setting at its default, and those that read old records again.
 
     Args:
         records: How many the list has on the first night.
         days: Its age on the first night.
-        nights: How many nights follow.
     """
-    listing = EvenList(FIRST_NIGHT - days * DAY, records)
+    listing = EvenList(records, days)
     requests, reread = [], []
     state = StreamState()
-    for night in range(nights + 1):
+    for night in range(DAYS + 1):
         listing.now, listing.requests = FIRST_NIGHT + night * DAY, 0
-        plan = DueSpans(
-            state,
-            started=listing.now,
-            lookback=DAYS * DAY,
-            reread_days=DAYS,
-            earliest=CHARGEDESK.earliest,
-        )
+        plan = DueSpans(state, started=listing.now, lookback=DAYS * DAY, reread_days=DAYS, earliest=CHARGEDESK.earliest)
         new, reading_new = 0, True
         for chunk in read_incremental(listing.read_span, plan, is_filterable=True):
             state = chunk.state or state
@@ -133,7 +99,7 @@ def incremental(records: int, days: int, *, nights: int) -> Nights:
             new = listing.requests if reading_new else new
         requests.append(listing.requests)
         reread.append(listing.requests - new)
-    return Nights(requests[0], requests[1:], reread[1:])
+    return requests, reread
 
 
 YEARS = 5
@@ -147,14 +113,13 @@ HEADER = (
 def row(records: int) -> str:
     """Return the row of the table in `docs/nightly.md` for a list of this length."""
     days = YEARS * 365
-    read = incremental(records, days, nights=DAYS)
-    cells = [full_table(records, days), read.first, mean(read.later), mean(read.reread)]
-    described = [f"{round(cell):,} ({_describe_estimate(cell * SECONDS_A_REQUEST)})" for cell in cells]
+    (first, *later), (_, *reread) = incremental(records, days)
+    described = []
+    for cell in (full_table(records, days), first, mean(later), mean(reread)):
+        seconds = cell * SECONDS_A_REQUEST
+        estimate = describe_span(seconds if seconds < MINUTE else round(seconds / MINUTE) * MINUTE)
+        described.append(f"{round(cell):,} ({estimate})")
     return f"| {records:,} | {' | '.join(described)} |"
-
-
-def _describe_estimate(seconds: float) -> str:
-    return describe_span(seconds if seconds < MINUTE else round(seconds / MINUTE) * MINUTE)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import getpass
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -68,7 +69,7 @@ class Postgres:
         self._programs = _programs()
         folder = folder.absolute()
         if os.geteuid() == 0:
-            self._identity = {"user": UNPRIVILEGED, "group": _group_of(UNPRIVILEGED), "extra_groups": []}
+            self._identity = {"user": UNPRIVILEGED, "group": pwd.getpwnam(UNPRIVILEGED).pw_gid, "extra_groups": []}
             if not _is_open(folder.parent):
                 folder = _stand_in(folder)
             if not _is_open(self._programs):
@@ -116,23 +117,22 @@ class Postgres:
     def start(self) -> None:
         """Start, and make the database if there is none; `PostgresError` if it does not start."""
         self._prepare()
-        for left in reversed(range(TRIES)):
+        options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
+        for _ in range(TRIES):
+            # Somebody else may take the port in between.
             self.port = free_port()
-            options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
+            command = ["postgres", "-D", str(self._data), "-p", str(self.port), *options]
             with self._log.open("ab") as log:
-                self._process = self._popen(
-                    ["postgres", "-D", str(self._data), "-p", str(self.port), *options], stdout=log
-                )
+                self._process = self._popen(command, stdout=log)
             try:
                 if self._is_ready():
                     break
             except BaseException:
                 self.stop()
                 raise
-            # Somebody else may have taken the port in between.
-            if not left:
-                self.stop()
-                raise PostgresError(f"PostgreSQL does not start; its log is {self._log}")
+        else:
+            self.stop()
+            raise PostgresError(f"PostgreSQL does not start; its log is {self._log}")
         with self.connect("postgres") as connection:
             query = "SELECT 1 FROM pg_database WHERE datname = %s"
             if connection.execute(query, [self.database]).fetchone() is None:
@@ -175,9 +175,8 @@ class Postgres:
             try:
                 code = process.wait()
             finally:
-                if process.poll() is None:
-                    process.terminate()
-                    process.wait()
+                process.terminate()
+                process.wait()
         if code != 0:
             raise PostgresError(f"PostgreSQL cannot make its folder; its log is {self._log}")
         fresh.rename(self._data)
@@ -219,12 +218,6 @@ def _programs() -> Path:
         raise PostgresError("PostgreSQL is not there: `make setup` installs it")
     package = Path(spec.origin).parent
     return max(package.glob("pginstall*"), key=lambda folder: int(folder.name.removeprefix("pginstall") or 0))
-
-
-def _group_of(user: str) -> int:
-    import pwd  # noqa: PLC0415 -- there is none on Windows
-
-    return pwd.getpwnam(user).pw_gid
 
 
 def free_port() -> int:

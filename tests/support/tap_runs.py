@@ -80,35 +80,16 @@ def catalog_with(
 @lru_cache(maxsize=1)
 def discovered_catalog() -> JSON:
     """Return the catalog that the tap offers; it is made once."""
-    offered = invoke("--discover")
-    assert offered.returncode == 0, offered.stderr
-    catalog: JSON = json.loads(offered.stdout)
+    command = [sys.executable, "-m", "tap_payments", "--discover"]
+    catalog: JSON = json.loads(subprocess.check_output(command, env=environment(), timeout=2 * SOON))
     return catalog
-
-
-def invoke(
-    *arguments: str, env: Mapping[str, str] | None = None, timeout: float = 2 * SOON
-) -> subprocess.CompletedProcess[str]:
-    """Run the tap with these arguments."""
-    with TemporaryDirectory() as folder:
-        return subprocess.run(
-            [sys.executable, "-m", "tap_payments", *arguments],
-            cwd=folder,
-            env=environment(env),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
 
 
 def environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return this process's environment without settings of the tap in it, and with `env` over it."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TAP_PAYMENTS_")}
-    here = str(Path(__file__).parents[2])
-    return (
-        inherited | {"PYTHONPATH": os.pathsep.join(filter(None, (here, inherited.get("PYTHONPATH"))))} | dict(env or {})
-    )
+    paths = (str(Path(__file__).parents[2]), inherited.get("PYTHONPATH"))
+    return inherited | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | dict(env or {})
 
 
 @dataclass(frozen=True)
@@ -188,8 +169,7 @@ class TapRun:
         assert self.errors[-1:] == self.lines[-1:], self.stderr
         causes = self.errors[:-1] if self.failed else self.errors
         assert len(causes) == (len(self.failed) or 1), self.stderr
-        for stream, cause in zip(self.failed, causes, strict=False):
-            assert f"| {stream}: " in cause
+        assert all(f"| {stream}: " in cause for stream, cause in zip(self.failed, causes, strict=False))
         assert any(all(word in cause for word in words) for cause in causes), (words, causes)
         return self
 
@@ -210,7 +190,10 @@ def write_files(folder: Path, **contents: JSON | None) -> list[str]:
 
 
 class TapProcess:
-    """A run that may be killed while it works; `finish` waits for its end."""
+    """A run that may be killed while it works; `finish` waits for its end.
+
+    It is started from scratch where it has an environment of its own, which may count from the beginning.
+    """
 
     def __init__(self, config: JSON, catalog: JSON | None, state: JSON | None, env: Mapping[str, str] | None) -> None:
         self._folder = TemporaryDirectory()
@@ -218,17 +201,13 @@ class TapProcess:
         arguments = write_files(folder, config=config, catalog=catalog, state=state)
         # Files, not pipes: they take all that the tap writes, whoever reads.
         self._stdout, self._stderr = folder / "stdout", folder / "stderr"
-        self._process = self._start(arguments, folder, env)
-
-    def _start(
-        self, arguments: list[str], folder: Path, env: Mapping[str, str] | None
-    ) -> ForkedProcess | subprocess.Popen[bytes]:
-        """Start the run: from scratch where it has an environment of its own, which may count from the beginning."""
+        self._process: ForkedProcess | subprocess.Popen[bytes]
         if env is None:
-            return ForkedProcess(arguments, cwd=folder, env=environment())
+            self._process = ForkedProcess(arguments, cwd=folder, env=environment())
+            return
         command = [sys.executable, "-m", "tap_payments", *arguments]
         with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
-            return subprocess.Popen(command, cwd=folder, env=environment(env), stdout=stdout, stderr=stderr)
+            self._process = subprocess.Popen(command, cwd=folder, env=environment(env), stdout=stdout, stderr=stderr)
 
     def __enter__(self) -> Self:
         return self

@@ -120,16 +120,3 @@ def test_fields_without_metadata_get_theirs() -> None:
     bare["metadata"] = bare["metadata"][:1]
     (resolved,), _ = resolve(bare)
     assert inclusion(resolved, "occurred") == inclusion(resolved, "charge_id") == "automatic"
-
-
-def test_an_entry_without_metadata_stays_without_so_that_all_is_selected() -> None:
-    bare = entry(replication_method="INCREMENTAL")
-    bare["metadata"] = []
-    (resolved,), _ = resolve(bare)
-    assert method_and_key(resolved) == ("INCREMENTAL", "occurred")
-    assert resolved["metadata"] == []
-
-
-def test_streams_that_are_not_known_are_left_alone() -> None:
-    refunds = entry({"replication-method": "LOG_BASED"}, name="refunds")
-    assert resolve(refunds)[0] == [refunds]

@@ -11,7 +11,7 @@ import pytest
 
 from tap_payments.api.fetcher import MAX_WAIT, PageFetcher
 from tap_payments.api.rate_limiter import RateLimiter
-from tap_payments.errors import ContradictionError, StoppedError, StreamError, TransientError
+from tap_payments.errors import ContradictionError, StreamError, TransientError
 from tap_payments.output.progress import StreamProgress
 from tap_payments.tap import TapPayments
 from tests.support.waiting import wait_until
@@ -27,13 +27,14 @@ BUSY = TransientError("answered 503", advice="run again later")
 class Api:
     """Pages that are their token times ten, except where a token is to fail, once for each failure."""
 
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.failures: dict[int, list[TransientError]] = {}
         self.requests: list[int] = []
         self.counts = StreamProgress("charges")
         self.pauses: list[float] = []
         self.waits: list[float] = []
-        self.stop = threading.Event()
+        monkeypatch.setattr(RateLimiter, "wait", lambda _, seconds: self.waits.append(seconds))
+        monkeypatch.setattr(RateLimiter, "pause", lambda _, seconds: self.pauses.append(seconds))
 
     def request(self, token: int) -> int:
         """Return a page or fail."""
@@ -45,10 +46,7 @@ class Api:
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Api:
-    api = Api()
-    monkeypatch.setattr(RateLimiter, "wait", lambda _, seconds: api.waits.append(seconds))
-    monkeypatch.setattr(RateLimiter, "pause", lambda _, seconds: api.pauses.append(seconds))
-    return api
+    return Api(monkeypatch)
 
 
 @pytest.fixture
@@ -57,17 +55,13 @@ def fetcher(api: Api) -> Iterator[PageFetcher[int, int]]:
         api.request,
         name="charges:",
         settings=TapPayments(config=CONFIG).settings,
-        limiter=RateLimiter(None, api.stop),
+        limiter=RateLimiter(None, threading.Event()),
         logger=logging.getLogger("tap-payments"),
         on_request=api.counts.count_request,
         on_retry=api.counts.count_retry,
     )
     with closing(fetcher):
         yield fetcher
-
-
-def accept(_: int) -> None:
-    """Believe a page."""
 
 
 def refuse(times: int) -> Callable[[int], None]:
@@ -79,6 +73,9 @@ def refuse(times: int) -> Callable[[int], None]:
             raise left.pop()
 
     return check
+
+
+accept = refuse(0)
 
 
 def test_failures_and_contradictions_of_a_page_are_counted_together(api: Api, fetcher: PageFetcher[int, int]) -> None:
@@ -108,7 +105,7 @@ def test_a_guess_that_is_told_to_wait_pauses_all_requests_at_once(api: Api, fetc
     assert (api.waits, api.counts.retries) == ([], 1)
 
 
-def test_a_guess_that_is_told_to_wait_for_hours_pauses_no_longer_than_a_run_waits(
+def test_a_guess_that_is_told_to_wait_for_hours_pauses_as_long_as_a_run_waits(
     api: Api, fetcher: PageFetcher[int, int]
 ) -> None:
     api.failures[2] = [TransientError("answered 429", retry_after=9_000, pauses_all=True)]
@@ -118,20 +115,3 @@ def test_a_guess_that_is_told_to_wait_for_hours_pauses_no_longer_than_a_run_wait
     with pytest.raises(StreamError, match="asks to wait 9000 s: run again after"):
         fetcher.fetch(2, accept)
     assert sorted(api.requests) == [1, 2]
-
-
-def test_a_guess_that_fails_and_is_not_needed_is_no_failure(api: Api, fetcher: PageFetcher[int, int]) -> None:
-    api.failures[2] = [BUSY] * 9
-    fetcher.schedule([1, 2])
-    wait_until(lambda: 2 in api.requests)
-    assert fetcher.fetch(1, accept) == 10
-    fetcher.schedule([3])
-    assert fetcher.fetch(3, accept) == 30
-    assert api.requests.count(2) == 1
-    assert not api.counts.retries
-
-
-def test_a_stop_ends_it(api: Api, fetcher: PageFetcher[int, int]) -> None:
-    api.stop.set()
-    with pytest.raises(StoppedError):
-        fetcher.fetch(1, accept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,8 @@ from tests.support.waiting import SOON, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    Make = Callable[[int], Prefetcher[int, int]]
 
 
 class Pages:
@@ -63,22 +66,13 @@ def stop() -> threading.Event:
 
 
 @pytest.fixture
-def make(pages: Pages, stop: threading.Event) -> Iterator[Callable[[int], Prefetcher[int, int]]]:
-    made: list[Prefetcher[int, int]] = []
-
-    def prefetcher(threads: int) -> Prefetcher[int, int]:
-        made.append(Prefetcher(pages.fetch, threads=threads, stop=stop))
-        return made[-1]
-
-    yield prefetcher
-    for one in made:
-        one.close()
+def make(pages: Pages, stop: threading.Event) -> Iterator[Make]:
+    with ExitStack() as opened:
+        yield lambda threads: opened.enter_context(closing(Prefetcher(pages.fetch, threads=threads, stop=stop)))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8])
-def test_pages_come_in_order_each_fetched_once(
-    make: Callable[[int], Prefetcher[int, int]], pages: Pages, threads: int
-) -> None:
+def test_pages_come_in_order_each_fetched_once(make: Make, pages: Pages, threads: int) -> None:
     prefetcher, taken = make(threads), []
     prefetcher.schedule([0])
     for token in range(20):
@@ -90,18 +84,14 @@ def test_pages_come_in_order_each_fetched_once(
     assert threads == 1 or pages.max_in_flight > 1
 
 
-def test_one_thread_still_fetches_the_next_page_before_it_is_taken(
-    make: Callable[[int], Prefetcher[int, int]], pages: Pages
-) -> None:
+def test_one_thread_still_fetches_the_next_page_before_it_is_taken(make: Make, pages: Pages) -> None:
     prefetcher = make(1)
     prefetcher.schedule([0])
     wait_until(lambda: pages.requested == [0])
     assert prefetcher.take(0) == 0
 
 
-def test_guesses_that_turn_out_wrong_are_thrown_away_with_their_errors(
-    make: Callable[[int], Prefetcher[int, int]], pages: Pages
-) -> None:
+def test_guesses_that_turn_out_wrong_are_thrown_away_with_their_errors(make: Make, pages: Pages) -> None:
     pages.failing = {2: ValueError("of a page that nobody needs"), 3: TransientError("likewise")}
     prefetcher = make(3)
     prefetcher.schedule([1, 2, 3])
@@ -116,9 +106,7 @@ def test_guesses_that_turn_out_wrong_are_thrown_away_with_their_errors(
     assert pages.times(2) == 2
 
 
-def test_guesses_that_still_wait_are_not_fetched_once_they_are_wrong(
-    make: Callable[[int], Prefetcher[int, int]], pages: Pages
-) -> None:
+def test_guesses_that_still_wait_are_not_fetched_once_they_are_wrong(make: Make, pages: Pages) -> None:
     pages.hanging = {1}
     prefetcher = make(1)
     prefetcher.schedule([1, 2, 3])
@@ -132,17 +120,18 @@ def test_guesses_that_still_wait_are_not_fetched_once_they_are_wrong(
     assert pages.times(9) == 1
 
 
+@pytest.mark.parametrize("failure", [TransientError("is busy"), ValueError("for good")])
 def test_a_guess_is_tried_once_until_its_turn_and_raises_its_failure_then(
-    make: Callable[[int], Prefetcher[int, int]], pages: Pages
+    make: Make, pages: Pages, failure: Exception
 ) -> None:
-    failure = pages.failing[2] = TransientError("is busy")
+    pages.failing[2] = failure
     prefetcher = make(2)
     prefetcher.schedule([1, 2])
     wait_until(lambda: 2 in pages.requested)
     assert prefetcher.take(1) == 10
     prefetcher.schedule([2, 3])
     prefetcher.schedule([2, 3])
-    with pytest.raises(TransientError) as raised:
+    with pytest.raises(type(failure)) as raised:
         prefetcher.take(2)
     assert raised.value is failure
     assert pages.times(2) == 1
@@ -151,23 +140,7 @@ def test_a_guess_is_tried_once_until_its_turn_and_raises_its_failure_then(
     assert pages.times(2) == 2
 
 
-def test_an_error_that_will_not_pass_is_raised_at_its_turn_and_not_before(
-    make: Callable[[int], Prefetcher[int, int]], pages: Pages
-) -> None:
-    pages.failing[2] = ValueError("for good")
-    prefetcher = make(2)
-    prefetcher.schedule([1, 2])
-    wait_until(lambda: pages.times(2) == 1)
-    assert prefetcher.take(1) == 10
-    prefetcher.schedule([2])
-    with pytest.raises(ValueError, match="for good"):
-        prefetcher.take(2)
-    assert pages.times(2) == 1
-
-
-def test_a_page_that_is_taken_again_comes_before_guesses(
-    make: Callable[[int], Prefetcher[int, int]], pages: Pages
-) -> None:
+def test_a_page_that_is_taken_again_comes_before_guesses(make: Make, pages: Pages) -> None:
     pages.failing[2] = TransientError("is busy")
     prefetcher = make(1)
     prefetcher.schedule([1, 2])
@@ -184,37 +157,22 @@ def test_a_page_that_is_taken_again_comes_before_guesses(
     assert pages.requested[:4] == [1, 2, 3, 2]
 
 
-@pytest.mark.parametrize("early", [True, False])
-def test_a_stop_ends_the_wait_for_a_page(
-    make: Callable[[int], Prefetcher[int, int]], pages: Pages, stop: threading.Event, *, early: bool
+@pytest.mark.parametrize("when", ["before it is taken", "while it is waited for", "after it came"])
+def test_a_stop_ends_the_wait_for_a_page_and_hands_out_none(
+    make: Make, pages: Pages, stop: threading.Event, when: str
 ) -> None:
-    pages.hanging = {1}
+    pages.hanging = set() if when == "after it came" else {1}
     prefetcher = make(1)
     prefetcher.schedule([1])
-    if early:
-        stop.set()
-    else:
-        threading.Timer(0.1, stop.set).start()
+    wait_until(lambda: pages.times(1) == 1 and pages.in_flight == len(pages.hanging))
+    threading.Timer(0.1 if when == "while it is waited for" else 0, stop.set).start()
+    assert when == "while it is waited for" or stop.wait(SOON)
     with pytest.raises(StoppedError):
         prefetcher.take(1)
-    with pages.lock:
-        assert len(pages.requested) == pages.in_flight, "it waited for the page"
+    assert pages.in_flight == len(pages.hanging), "it waited for the page"
 
 
-def test_a_page_that_came_before_the_stop_is_not_handed_out_after_it(
-    make: Callable[[int], Prefetcher[int, int]], pages: Pages, stop: threading.Event
-) -> None:
-    prefetcher = make(1)
-    prefetcher.schedule([1])
-    wait_until(lambda: pages.times(1) == 1 and not pages.in_flight)
-    stop.set()
-    with pytest.raises(StoppedError):
-        prefetcher.take(1)
-
-
-def test_a_guess_that_hangs_blocks_neither_the_pages_before_it_nor_the_end(
-    make: Callable[[int], Prefetcher[int, int]], pages: Pages
-) -> None:
+def test_a_guess_that_hangs_blocks_neither_the_pages_before_it_nor_the_end(make: Make, pages: Pages) -> None:
     pages.hanging = {5}
     prefetcher = make(2)
     prefetcher.schedule([1, 5])
@@ -229,7 +187,7 @@ def test_a_guess_that_hangs_blocks_neither_the_pages_before_it_nor_the_end(
     assert all(thread.daemon for thread in hanging)
 
 
-def test_threads_end_when_it_closes(make: Callable[[int], Prefetcher[int, int]], pages: Pages) -> None:
+def test_threads_end_when_it_closes(make: Make, pages: Pages) -> None:
     before = set(threading.enumerate())
     prefetcher = make(4)
     prefetcher.schedule([1, 2, 3, 4])

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_payments.api.rate_limiter import INTERVAL_MARGIN, RateLimiter
 from tap_payments.errors import StoppedError
+from tests.support.examples import tried
 
 
 class Clock:
     """A clock that moves only when a test moves it."""
 
-    def __init__(self) -> None:
-        self.now = 1_000.0
+    now = 1_000.0
 
     def __call__(self) -> float:
         """Return the time in seconds."""
@@ -38,30 +39,7 @@ def limiter_on(clock: Clock, requests_per_minute: float) -> RateLimiter:
     return RateLimiter(requests_per_minute, threading.Event(), clock=clock, sleep=clock.sleep)
 
 
-class Sends:
-    """Threads that send at a pace, and when they did."""
-
-    def __init__(self, pace: RateLimiter, *, threads: int, each: int) -> None:
-        self.times: list[float] = []
-        workers = [threading.Thread(target=self._work, args=(pace, each)) for _ in range(threads)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-
-    def _work(self, pace: RateLimiter, each: int) -> None:
-        for _ in range(each):
-            pace.acquire()
-            self.times.append(time.monotonic())
-
-
-@settings(
-    max_examples=60,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@tried(60)
 @given(st.lists(st.one_of(st.just(0.0), st.floats(0, 3)), min_size=130, max_size=130))
 def test_no_minute_has_more_requests_than_allowed(clock: Clock, busy: list[float]) -> None:
     """Whatever the run does between them, which takes up to so many seconds each."""
@@ -81,12 +59,17 @@ def test_a_run_that_only_waits_for_its_pace_uses_it_up(clock: Clock) -> None:
 
 
 def test_requests_of_all_threads_are_spaced() -> None:
-    pace = RateLimiter(3_000, threading.Event())
-    begun = time.monotonic()
-    times = sorted(Sends(pace, threads=4, each=8).times)
-    interval = 60 / 3_000 * INTERVAL_MARGIN
+    pace, begun, times = RateLimiter(3_000, threading.Event()), time.monotonic(), []
+
+    def send(_: int) -> None:
+        pace.acquire()
+        times.append(time.monotonic() - begun)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, range(16)))
     # None comes before its turn; a slow machine may make it later.
-    assert all(sent - begun >= interval * number - 0.001 for number, sent in enumerate(times))
+    interval = 60 / 3_000 * INTERVAL_MARGIN
+    assert all(sent >= interval * number - 0.001 for number, sent in enumerate(sorted(times)))
 
 
 def test_without_a_limit_nobody_waits(clock: Clock) -> None:

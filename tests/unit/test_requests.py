@@ -6,8 +6,6 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pytest
-from singer_sdk.exceptions import FatalAPIError
 
 from tap_payments.tap import TapPayments
 
@@ -47,10 +45,3 @@ def test_names_of_parameters_and_the_user_agent_can_be_set(requests_mock: Mocker
     (request,) = requests_mock.request_history
     assert request.qs == {"per_page": ["20"], "skip": ["0"]}
     assert request.headers["User-Agent"] == "nightly/1"
-
-
-def test_final_failures_are_not_retried(requests_mock: Mocker) -> None:
-    requests_mock.get(URL, status_code=401, text="key:pass")
-    with pytest.raises(FatalAPIError, match=r"^charges: /v1/charges answered 401 Unauthorized: the API does not"):
-        read()
-    assert requests_mock.call_count == 1

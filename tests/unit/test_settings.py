@@ -6,6 +6,7 @@ import json
 import re
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tap_payments.settings import SETTINGS
 from tap_payments.tap import TapPayments
 from tests.support.in_process import BODY_MARKER
 
+BATCHES = {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///nowhere"}}
 VALID = {"base_url": "https://api.example.com/v1/", "username": "user"}
 TOMORROW = (datetime.now(tz=timezone.utc) + timedelta(days=2)).date().isoformat()
 KINDS = {name: declared["type"][0] for name, declared in SETTINGS.to_dict()["properties"].items()}
@@ -23,8 +25,9 @@ NUMBERS = [name for name, kind in KINDS.items() if kind in {"integer", "number"}
 ANY_WRONG: list[Any] = [True, [], {}, [BODY_MARKER], {"value": BODY_MARKER}]
 NO_NUMBER = [*ANY_WRONG, BODY_MARKER, "", " ", "12 x", "NaN"]
 NO_TEXT = [*ANY_WRONG, "", "   ", 5, 1.5]
+NO_FLAG = [*ANY_WRONG[1:], BODY_MARKER, "", "true", 0, 1, 1.5]
 
-WRONG: dict[str, list[Any]] = {
+WRONG: dict[str, Any] = {
     "on_invalid_value": [*NO_TEXT, "Null", "ignore-" + BODY_MARKER],
     "amounts": [*NO_TEXT, "Text", "float-" + BODY_MARKER],
     "personal_data": [*NO_TEXT, "Hash", "mask-" + BODY_MARKER],
@@ -34,20 +37,15 @@ WRONG: dict[str, list[Any]] = {
         *NO_TEXT,
         BODY_MARKER,
         "api.example.com/v1/",
-        "//api.example.com/",
         "ftp://api.example.com/",
-        "file:///etc/passwd",
         "https://",
-        "https:///v1/",
         "https://api.example.com:port/",
         "https://api.example.com:99999/",
-        "https://api.example.com:0/",
         "https://api.example.com/v1/?key=" + BODY_MARKER,
         "https://api.example.com/v1/#" + BODY_MARKER,
         "https://api.example.com/v 1/",
         "https://api.example.com/\u202e/",
         "https://api.exa\tmple.com/v1/",
-        "https://api.example.com\n/v1/",
         "https://[::1",
     ],
     "username": [*NO_TEXT, "a:" + BODY_MARKER, "a\r\nX-Evil=" + BODY_MARKER, "a\x00b"],
@@ -56,7 +54,7 @@ WRONG: dict[str, list[Any]] = {
     "limit_param": [*NO_TEXT, "a&b=" + BODY_MARKER, "a b", "ü", "a\r\nb"],
     "offset_param": [*ANY_WRONG, "   ", 5, 1.5, "a&b=" + BODY_MARKER, "a=b"],
     "page_overlap": [*NO_NUMBER, -1, 0.5],
-    "check_total": [[], {}, [BODY_MARKER], {"value": BODY_MARKER}, BODY_MARKER, "", "true", 0, 1, 1.5],
+    "check_total": NO_FLAG,
     "requests_per_minute": [*NO_NUMBER, 0, -1, 1_000_001, 1e300],
     "concurrency": [*NO_NUMBER, 0, 17, 1.5, -3],
     "max_retries": [*NO_NUMBER, -1, 1.5, 101],
@@ -65,63 +63,43 @@ WRONG: dict[str, list[Any]] = {
     "start_date": [*NO_TEXT, BODY_MARKER, "2024-13-01", "01/02/2024", "2024", "1700000000", TOMORROW, "0000-01-01"],
     "lookback_days": [*NO_NUMBER, -1, 36_501],
     "reread_days": [*NO_NUMBER, -1, 36_501],
-    "emit_activate_version_messages": [
-        [],
-        {},
-        [BODY_MARKER],
-        {"value": BODY_MARKER},
-        BODY_MARKER,
-        "",
-        "true",
-        0,
-        1,
-        1.5,
-    ],
+    "emit_activate_version_messages": NO_FLAG,
     "user_agent": [*NO_TEXT, "a\r\nX-Evil: " + BODY_MARKER, "agent-ü"],
+    # The SDK's.
+    "stream_maps": [BODY_MARKER, [BODY_MARKER]],
+    "stream_map_config": [BODY_MARKER],
+    "flattening_enabled": [BODY_MARKER],
+    "flattening_max_depth": [BODY_MARKER],
+    "batch_config": [BODY_MARKER, {"encoding": {"format": BODY_MARKER}}],
 }
 
 INSECURE = [
     "http://api.example.com/v1/",
     "HTTP://api.example.com/v1/",
-    "http://localhost.evil.example/",
     "http://127.0.0.1.evil.example/",
-    "http://evil.example/127.0.0.1/",
-    "http://evil.example:80/",
     "http://0.0.0.0/",
-    "http://10.0.0.1/",
-    "http://192.168.0.1/",
     "http://169.254.169.254/",
     "http://[2001:db8::1]/",
     "http://2130706433/",
-    "http://127.1/",
     "http://0x7f.0.0.1/",
     "http://LOCALHOST.evil.example/",
 ]
 TRICKS = [
     "http://127.0.0.1\\.evil.example/",
-    "http://127.0.0.1\\@evil.example/",
     "http:\\\\127.0.0.1\\",
-    "http:/\\evil.example/",
     "http://evil.example\\127.0.0.1/",
-    "http://127.0.0.1/\\evil.example",
     "http://127.0.0.1#@evil.example/",
-    "http://127.0.0.1?@evil.example/",
     "http://127.0.0.1%2eevil.example/",
     "http://127.0.0.1\t.evil.example/",
-    "http://127.0.0.1\n.evil.example/",
     "http://loca\tlhost/",
     "http://127.0.0.1\u3002evil.example/",
     "http://①②⑦.0.0.1/",
-    "http://127.0.0.1, evil.example/",
-    "http:127.0.0.1",
     "http://[::1]evil.example/",
     "http://[::1%25eth0]/",
 ]
 CREDENTIALS = [
-    f"https://{BODY_MARKER}@api.example.com/v1/",
     f"https://user:{BODY_MARKER}@api.example.com/v1/",
     f"http://127.0.0.1@evil.example/{BODY_MARKER}",
-    f"http://127.0.0.1:80@evil.example/{BODY_MARKER}",
     f"http://{BODY_MARKER}@127.0.0.1/",
     "https://@api.example.com/",
 ]
@@ -134,29 +112,22 @@ def refuse(**settings: Any) -> str:
     return str(refused.value)
 
 
-def _shown(value: Any) -> list[str]:
-    """Return what of a value could be recognized in a log."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    return [part for part in (text, text.strip(), repr(value)) if len(part) > 4]
-
-
 def expect_refused(name: str, value: Any) -> str:
     """Assert that a value is refused as it must be and return the line."""
     line = refuse(**{"page_overlap": 1, name: value})
     assert line.startswith(f"setting `{name}` "), (value, line)
     assert line.count("setting `") == 1, "one mistake is told as one"
     assert "\n" not in line
+    text = value if isinstance(value, str) else json.dumps(value)
     # A rule may have an example of its own.
     told = line.replace("such as https://api.example.com/v1/", "")
-    assert not any(part in told for part in _shown(value)), (value, line)
+    assert not any(part in told for part in (text, text.strip(), repr(value)) if len(part) > 4), (value, line)
     return line
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", sorted(KINDS.keys() | WRONG.keys()))
 def test_every_setting_refuses_what_is_wrong(name: str) -> None:
-    for value in WRONG[name]:
-        expect_refused(name, value)
-    for value in (float("nan"), float("inf"), -float("inf")) if name in NUMBERS else ():
+    for value in (*WRONG[name], *((nan, inf, -inf) if name in NUMBERS else ())):
         expect_refused(name, value)
 
 
@@ -190,14 +161,7 @@ def test_http_is_for_loopback_alone_and_no_url_has_credentials(url: str) -> None
         ({"personal_data": "hash", "hash_key": "  "}, "hash_key"),
         ({"offset_param": "limit"}, "limit_param"),
         ({"emit_activate_version_messages": True, "page_overlap": 0}, "emit_activate_version_messages"),
-        (
-            {
-                "emit_activate_version_messages": True,
-                "page_overlap": 1,
-                "batch_config": {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///nowhere"}},
-            },
-            "emit_activate_version_messages",
-        ),
+        ({"emit_activate_version_messages": True, "batch_config": BATCHES}, "emit_activate_version_messages"),
     ],
 )
 def test_settings_that_do_not_go_together(settings: dict[str, Any], name: str) -> None:
@@ -205,40 +169,19 @@ def test_settings_that_do_not_go_together(settings: dict[str, Any], name: str) -
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("stream_maps", BODY_MARKER),
-        ("stream_maps", [BODY_MARKER]),
-        ("stream_map_config", BODY_MARKER),
-        ("flattening_enabled", BODY_MARKER),
-        ("flattening_max_depth", BODY_MARKER),
-        ("batch_config", BODY_MARKER),
-        ("batch_config", {"encoding": {"format": BODY_MARKER}}),
-        ("emit_activate_version_messages", BODY_MARKER),
-    ],
-)
-def test_settings_of_the_sdk_are_refused_likewise(name: str, value: Any) -> None:
-    expect_refused(name, value)
-
-
-@pytest.mark.parametrize(
     ("name", "value", "rule"),
     [
         ("page_size", "500", "a whole number"),
-        ("page_size", True, "a whole number"),
         ("page_size", 0, "at least 1"),
         ("page_size", 0.5, "a whole number and at least 1"),
-        ("page_size", Decimal("1.5"), "a whole number"),
         ("concurrency", 17, "at most 16"),
         ("request_timeout", "60", "a number"),
-        ("request_timeout", float("nan"), "a number"),
         ("request_timeout", Decimal("Infinity"), "a number"),
         ("request_timeout", 0, "more than 0"),
         ("check_total", 1, "true or false"),
         ("password", 5, "text"),
         ("base_url", " ", "text that is not empty"),
         ("username", "a:b", "text that is not empty and has no colon: HTTP Basic ends the user name there"),
-        ("limit_param", "limit\n", "the name of a query parameter"),
         ("offset_param", "a b", "the name of a query parameter, or empty"),
         ("user_agent", "agent\n", "ASCII text that is not empty and has no control characters"),
         ("provider", 5, "one of " + ", ".join(f"`{name}`" for name in PROVIDERS)),
@@ -260,9 +203,7 @@ def test_violations_are_joined() -> None:
 
 def test_whole_numbers_may_be_written_as_decimals() -> None:
     settings = TapPayments(config={**VALID, "page_size": 5.0, "max_retries": Decimal("2.0")}).settings
-    assert (settings.page_size, settings.max_retries) == (5, 2)
-    assert isinstance(settings.page_size, int)
-    assert isinstance(settings.max_retries, int)
+    assert repr((settings.page_size, settings.max_retries)) == "(5, 2)"
 
 
 def test_defaults_are_filled_in_once() -> None:
@@ -306,31 +247,22 @@ def test_about_has_every_setting_with_its_default_and_description(
 ) -> None:
     TapPayments.print_about(output)
     about = capsys.readouterr().out
+    declared = SETTINGS.to_dict()["properties"]
     for name, setting in SETTINGS.items():
-        assert setting.description
         if output == "json":
-            shown = json.loads(about)["settings"]["properties"][name]
-            assert (shown["description"], shown.get("default")) == (setting.description, setting.default)
+            assert json.loads(about)["settings"]["properties"][name] == declared[name]
         else:
             assert f"| {name} | {not setting.optional} | {setting.default} | {setting.description} |" in about
 
 
 def test_a_description_names_the_bounds_of_its_setting() -> None:
-    properties = SETTINGS.to_dict()["properties"]
     bounds = {"minimum": "{}", "exclusiveMinimum": "more than {}", "maximum": "{}", "enum": "`{}`"}
     found = [
         (words.format(value), declared["description"])
-        for declared in properties.values()
+        for declared in SETTINGS.to_dict()["properties"].values()
         for keyword, words in bounds.items()
         if keyword in declared
         for value in (declared[keyword] if keyword == "enum" else [declared[keyword]])
     ]
     assert len(found) > 20
     assert [(bound, text) for bound, text in found if not re.search(rf"(?<!\d){re.escape(bound)}(?!\d)", text)] == []
-
-
-def test_about_in_json_has_the_keywords(capsys: pytest.CaptureFixture[str]) -> None:
-    TapPayments.print_about("json")
-    properties = json.loads(capsys.readouterr().out)["settings"]["properties"]
-    assert (properties["concurrency"]["minimum"], properties["concurrency"]["maximum"]) == (1, 16)
-    assert properties["request_timeout"]["exclusiveMinimum"] == 0
