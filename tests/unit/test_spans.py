@@ -431,6 +431,11 @@ def test_a_round_goes_on_at_the_oldest_record_open_at_the_bottom() -> None:
     assert due.state.reread_position == TODAY - 3030 * DAY + 51 * DAY
 
 
+def test_a_round_begins_at_the_start() -> None:
+    due = plan(replace(OUT, reread_position=None), start=TODAY - 330 * DAY)
+    assert due.spans[1:] == [Span(TODAY - 330 * DAY, TODAY - 319 * DAY)]
+
+
 @pytest.mark.parametrize("days_late", [30, 31, 1000])
 def test_a_late_run_reads_no_more_than_everything_once(days_late: int) -> None:
     due = plan(replace(OUT, reread_time=TODAY - days_late * DAY))
@@ -448,7 +453,7 @@ def test_what_lies_before_the_start_is_not_due_until_the_start_is_moved() -> Non
     due = plan(StreamState(), start=TODAY - 9 * DAY)
     assert due.spans == [Span(TODAY - 9 * DAY, None)]
     state = due.progress(due.spans[0], [], [TODAY - 60])
-    assert state.unread == (Span(None, TODAY - 9 * DAY - 1),)
+    assert (state.unread, state.oldest) == ((Span(None, TODAY - 9 * DAY - 1),), TODAY - 60)
     assert plan(state, start=TODAY - 5 * DAY, reread_days=0).spans == [Span(TODAY - 5 * DAY, None)]
     assert plan(state, start=TODAY - 20 * DAY, reread_days=0).spans[1:] == [Span(TODAY - 20 * DAY, TODAY - 9 * DAY - 1)]
 
