@@ -74,5 +74,5 @@ def _run(*command: str | Path) -> None:
         check=False,
     )
     if done.returncode:
-        said = (done.stderr or done.stdout)[-TOLD_OF_A_FAILURE:].strip()
-        raise InstallError(f"{' '.join(map(str, command[-3:]))} exited with {done.returncode}: {said}")
+        output = (done.stderr or done.stdout)[-TOLD_OF_A_FAILURE:].strip()
+        raise InstallError(f"{' '.join(map(str, command[-3:]))} exited with {done.returncode}: {output}")

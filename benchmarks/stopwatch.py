@@ -29,7 +29,7 @@ TOLD_OF_A_FAILURE = 2000
 
 
 class CommandError(Exception):
-    """A command that did not exit with 0; the text holds the last it said."""
+    """A command that did not exit with 0; the text holds the end of its output."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,14 @@ def measure(
                 check=False,
             )
         if done.returncode:
-            said = errors.read_text(errors="replace")[-TOLD_OF_A_FAILURE:]
-            raise CommandError(f"{Path(command[0]).name} exited with {done.returncode}:\n{said}")
+            output = errors.read_text(errors="replace")[-TOLD_OF_A_FAILURE:]
+            raise CommandError(f"{Path(command[0]).name} exited with {done.returncode}:\n{output}")
         return Usage(**json.loads(report.read_bytes()))
 
 
 def main(report: str, mode: str, *command: str) -> int:
     """Run a command, write what it cost to a file, and exit as it did."""
-    seen: set[bytes] = set()
+    keys_sent: set[bytes] = set()
     written, digest = 0, hashlib.sha256()
     if mode == COUNT:
         reading, stdout = os.pipe()
@@ -101,7 +101,7 @@ def main(report: str, mode: str, *command: str) -> int:
             for line in pipe:
                 keys = KEY.findall(line)
                 written += len(keys)
-                seen.update(keys)
+                keys_sent.update(keys)
                 digest.update(ARRIVED.sub(b"", line))
     _, status, usage = os.wait4(process, 0)
     wall = time.monotonic() - begun
@@ -111,7 +111,7 @@ def main(report: str, mode: str, *command: str) -> int:
         # Kilobytes on Linux, bytes on macOS.
         "peak": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         "written": written,
-        "distinct": len(seen),
+        "distinct": len(keys_sent),
         "digest": digest.hexdigest(),
     }
     Path(report).write_text(json.dumps(figures), encoding="utf-8")

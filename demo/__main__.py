@@ -209,11 +209,11 @@ def _load(project: Project) -> tuple[float, dict[str, int]]:
     try:
         for line in process.stdout or ():
             lines.append(line)
-            _, is_of_tap, said = line.partition(" tap-payments ")
+            _, is_of_tap, message = line.partition(" tap-payments ")
             # The summary comes last.
-            sent |= {name: int(count.replace(",", "")) for name, count in SENT.findall(said)}
-            if is_of_tap and ("Beginning sync" in said or "Run complete" in said):
-                show(f"  {said.strip()}")
+            sent |= {name: int(count.replace(",", "")) for name, count in SENT.findall(message)}
+            if is_of_tap and ("Beginning sync" in message or "Run complete" in message):
+                show(f"  {message.strip()}")
         code = process.wait()
     finally:
         end(process)

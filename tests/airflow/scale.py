@@ -117,10 +117,10 @@ def measure_loads(postgres: Postgres, database: str) -> None:
         for extractor in ("tap-payments--chargedesk-incremental", "tap-payments--chargedesk"):
             load = ["meltano", "el", extractor, "target-postgres", "--state-id", "scale"]
             say(f"{extractor}, first load: {cpu_of(load, 1):.2f} s of CPU")
-            seen, begun, peak = len(api.requests), time.monotonic(), Peak()
+            before, begun, peak = len(api.requests), time.monotonic(), Peak()
             with peak:
                 seconds = cpu_of(load, LOADS)
-            wall, requests = (time.monotonic() - begun) / LOADS, (len(api.requests) - seen) / LOADS
+            wall, requests = (time.monotonic() - begun) / LOADS, (len(api.requests) - before) / LOADS
             say(
                 f"{extractor}, later loads: {seconds:.2f} s of CPU, {wall:.1f} s, {requests:.0f} requests, "
                 f"{peak.megabytes:.0f} MB at most"
@@ -187,9 +187,9 @@ def measure_airflow(postgres: Postgres, database: str, count: int, enough: int) 
         server = int((postgres.folder / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0])
         components = {**airflow.components(), "PostgreSQL": server}
         before = {name: cpu_of_tree(pid) for name, pid in components.items()}
-        seen, since = count_of(done), time.monotonic()
+        done_before, since = count_of(done), time.monotonic()
         wait_until(lambda: count_of(done) >= enough, "too slow", 3_600)
-        tasks, wall = count_of(done) - seen, time.monotonic() - since
+        tasks, wall = count_of(done) - done_before, time.monotonic() - since
         spent = {name: cpu_of_tree(pid) - before[name] for name, pid in components.items()}
         parts = ", ".join(f"{name} {seconds / tasks:.2f}" for name, seconds in spent.items())
         say(f"{count} accounts: {tasks} tasks in {wall:.0f} s with {SLOTS} slots; s of CPU a task: {parts}")

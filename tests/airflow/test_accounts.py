@@ -69,7 +69,7 @@ def test_the_list_that_comes_with_it_is_valid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "told"),
+    ("entry", "words"),
     [
         ({"name": "acme"}, "account 'acme': wants either `username_variable` or `connection`"),
         ({"name": "acme", "username_variable": "A", "connection": "a"}, "wants either"),
@@ -82,10 +82,10 @@ def test_the_list_that_comes_with_it_is_valid() -> None:
         ({"name": "acme", "username_variable": "A", "schema": "globex"}, "the same schema twice: globex"),
     ],
 )
-def test_a_wrong_entry_is_refused_by_name(tmp_path: Path, entry: dict[str, Any], told: str) -> None:
+def test_a_wrong_entry_is_refused_by_name(tmp_path: Path, entry: dict[str, Any], words: str) -> None:
     printed = read_accounts(tmp_path, {"name": "globex", "connection": "globex_payments"}, entry)
     assert printed.returncode != 0
-    assert told in printed.stderr.splitlines()[-1]
+    assert words in printed.stderr.splitlines()[-1]
 
 
 def test_a_list_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -322,7 +322,7 @@ def test_an_account_that_fails_is_tried_again(world: World, nights: Nights) -> N
 def test_a_retry_that_meets_a_load_fails_and_a_first_try_is_skipped(
     world: World, nights: Nights, number: int, error: str
 ) -> None:
-    seen = len(world.apis["acme"].requests)
+    before = len(world.apis["acme"].requests)
     command = [str(MELTANO.with_name("python")), str(DAGS / "payments_lock.py"), "acme", "sleep", "600"]
     holder = subprocess.Popen(command, env=world.airflow.environment, start_new_session=True)
     try:
@@ -332,7 +332,7 @@ def test_a_retry_that_meets_a_load_fails_and_a_first_try_is_skipped(
         holder.terminate()
         holder.wait(10)
     assert output.splitlines()[-1].startswith(f"{error}: acme is being loaded already, by payments ")
-    assert len(world.apis["acme"].requests) == seen
+    assert len(world.apis["acme"].requests) == before
 
 
 def test_a_load_that_is_told_to_end_releases_its_account(world: World, nights: Nights) -> None:
@@ -359,7 +359,7 @@ def test_a_load_that_is_told_to_end_releases_its_account(world: World, nights: N
 
 
 def test_more_accounts_than_airflow_maps_are_refused_before_any_is_loaded(world: World, nights: Nights) -> None:
-    seen = {name: len(api.requests) for name, api in world.apis.items()}
+    before = {name: len(api.requests) for name, api in world.apis.items()}
     world.list_accounts(*FIRST_NIGHT, LATECOMER, "one_more")
     world.airflow.trigger("too-many")
     assert world.airflow.wait_for("too-many") == "failed"
@@ -368,7 +368,7 @@ def test_more_accounts_than_airflow_maps_are_refused_before_any_is_loaded(world:
     assert _states(tasks, {"meltano_database", "load"}) == {"upstream_failed"}
     line = "The list has 5 accounts, and Airflow's max_map_length is 4: raise AIRFLOW__CORE__MAX_MAP_LENGTH"
     assert line in world.airflow.log("too-many", "accounts")
-    assert {name: len(api.requests) for name, api in world.apis.items()} == seen
+    assert {name: len(api.requests) for name, api in world.apis.items()} == before
 
 
 def _advisory_locks(world: World) -> int:

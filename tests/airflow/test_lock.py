@@ -210,17 +210,17 @@ def test_a_lock_beside_sqlite_is_a_file(tmp_path: Path, make_loads: Callable[[st
 
 
 @pytest.mark.parametrize(
-    ("uri", "told"),
+    ("uri", "words"),
     [
         ("postgresql+psycopg://payments:secret@127.0.0.1:1/payments", "Meltano's system database cannot be used: "),
         ("mssql://example.com/meltano", "MELTANO_DATABASE_URI must name a PostgreSQL or SQLite database\n"),
     ],
 )
 def test_without_a_lock_nothing_is_loaded(
-    tmp_path: Path, make_loads: Callable[[str], Loads], uri: str, told: str
+    tmp_path: Path, make_loads: Callable[[str], Loads], uri: str, words: str
 ) -> None:
     code, output = make_loads(uri).run("acme", "touch loaded")
     assert code == 1
-    assert output.startswith(told)
+    assert output.startswith(words)
     assert "secret" not in output
     assert not (tmp_path / "loaded").exists()

@@ -124,9 +124,11 @@ def _keys(experiment: Experiment, changed: str, keys: set[str]) -> str:
     """Count the rows of a charge after two runs, and look whether a change of it has arrived."""
     rows = experiment.read("charges")[0]
     counts = set(Counter(row[KEY] for row in rows if row[KEY] in keys).values())
-    fresh = any(row["status_text"] == "Changed" for row in rows if row[KEY] == changed)
+    is_updated = any(row["status_text"] == "Changed" for row in rows if row[KEY] == changed)
     found = {1: "one row each, updated", 2: "a row each run"}.get(max(counts, default=0), f"{sorted(counts)} rows")
-    return found if fresh and len(counts) == 1 else f"{sorted(counts)} rows, change {'' if fresh else 'not '}there"
+    if is_updated and len(counts) == 1:
+        return found
+    return f"{sorted(counts)} rows, change {'' if is_updated else 'not '}there"
 
 
 def _deletion(experiment: Experiment, gone: str, *, replaced: bool) -> str:

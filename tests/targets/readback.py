@@ -23,11 +23,11 @@ def read_json(stream: str, file: Path) -> Read:
     raw = file.read_bytes()
     text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
     text = text.strip()
-    decoder, rows, place = json.JSONDecoder(), [], 0
-    while place < len(text):
-        value, place = decoder.raw_decode(text, place)
-        while text[place : place + 1].isspace():
-            place += 1
+    decoder, rows, index = json.JSONDecoder(), [], 0
+    while index < len(text):
+        value, index = decoder.raw_decode(text, index)
+        while text[index : index + 1].isspace():
+            index += 1
         for item in value if isinstance(value, list) else [value]:
             if "table_name" in item:
                 if item["table_name"] == stream:

@@ -146,15 +146,15 @@ class ExactSink(PostgresSink):
         self._table = Table(self.table_name, MetaData(), *columns, schema=self.schema_name)
         # Rows are sent to a table whose columns have plain names.
         self._sent = Table(
-            self.temp_table_name, MetaData(), *(Column(f"c{place}", each.type) for place, each in enumerate(columns))
+            self.temp_table_name, MetaData(), *(Column(f"c{index}", each.type) for index, each in enumerate(columns))
         )
         self._binders = {}
-        for place, (column, schema) in enumerate(zip(columns, self._properties.values(), strict=True)):
+        for index, (column, schema) in enumerate(zip(columns, self._properties.values(), strict=True)):
             bind = DATES.get(get_datelike_property_type(schema))
             if bind is None and self.config["use_copy"]:
                 bind = binder(column.type, self.connector._engine.dialect)  # noqa: SLF001  # as the original does
             if bind is not None:
-                self._binders[place] = bind
+                self._binders[index] = bind
 
     @override
     def conform_name(self, name: str, object_type: str | None = None) -> str:
@@ -193,8 +193,8 @@ class ExactSink(PostgresSink):
     def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
         row = list(map(record.get, self._properties))
         try:
-            for place, bind in self._binders.items():
-                row[place] = bind(row[place])
+            for index, bind in self._binders.items():
+                row[index] = bind(row[index])
         except ValueError:
             # The SDK names the field.
             schema = {**self.schema, "properties": self._properties}
