@@ -73,6 +73,7 @@ class AnchoredPaginator(UnanchoredPaginator):
 
     def _anchor_above(self, second: int | None) -> None:
         self._until, self._is_anchored = self._above(second), True
+        self._pass_times = {}
         self._jump(0)
 
     def _above(self, second: int | None) -> int:

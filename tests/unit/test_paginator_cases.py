@@ -102,3 +102,15 @@ def test_pages_are_guessed_by_the_length_that_the_server_allows() -> None:
     # Each page begins one record above the second that the last one ends with.
     offset = paginator.token.offset
     assert paginator.guesses(2) == [PageToken(offset + 4), PageToken(offset + 8)]
+
+
+def test_a_long_walk_keeps_no_more_records_than_the_largest_offset_reaches() -> None:
+    listed = rows(" ".join(f"k{second}@{second}" for second in range(3_000, 0, -1)))
+    rules = PagingRules(10, max_offset=100, is_filterable=True, shows_filter_time=True, started=4_000)
+    paginator = new_paginator(rules, WHOLE, ListFacts(10))
+    kept = [0]
+    while not paginator.finished:
+        paginator.advance(serve(listed, paginator.token, 10, None))
+        kept.append(sum(len(value) for value in vars(paginator).values() if isinstance(value, dict | set)))
+    assert len(kept) > 300
+    assert max(kept) < 600
