@@ -210,10 +210,13 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         """Read a span of the list; yield each page, the indexes of its new records, and the rest of the span."""
         # A test of the connection takes one record, and has no use for a second page.
         ahead = 0 if self.is_test else self.settings.concurrency
-        yield from read_pages(self.get_new_paginator(span), self._fetcher.fetch, self._fetcher.schedule, ahead=ahead)
-        for level, facts in ((logging.WARNING, self._facts.warnings), (logging.INFO, self._facts.notes)):
-            for fact in facts:
-                self.sync_context.log_once(f"{self._request_name} {fact}", level=level)
+        paginator = self.get_new_paginator(span)
+        for part in read_pages(paginator, self._fetcher.fetch, self._fetcher.schedule, ahead=ahead):
+            # Before the records: who stops the run now has been warned.
+            for level, lines in ((logging.WARNING, self._facts.warnings), (logging.INFO, self._facts.notes)):
+                for line in lines:
+                    self.sync_context.log_once(f"{self._request_name} {line}", level=level)
+            yield part
 
     def chunks(self) -> Iterator[Chunk]:
         """Read the chunks to emit; each counts as emitted when the next one is requested."""

@@ -12,6 +12,7 @@ from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Body, Status
 from tests.fake_api.providers import STREAMS
 from tests.support.in_process import run_in_process
+from tests.support.records import minimal_records
 from tests.support.states import batch_config, records_of
 from tests.support.tap_runs import catalog_with, tap_config
 
@@ -112,3 +113,11 @@ def test_refused_credentials_end_the_run_at_once(stream: str, api: FakeAPI) -> N
     run = run_in_process(tap_config(api)).expect_failure(f"{stream}: /v1/{stream}", errors.ADVICE[401])
     assert not run.failed
     assert not api.requests_for("products")
+
+
+def test_a_possible_gap_is_logged_though_the_stream_fails_later() -> None:
+    with FakeAPI({"products": minimal_records("products", [1_700_000_009] * 8 + [1_700_000_000] * 8)}) as api:
+        api.faults.add(Status(403), when=lambda params: int(params["offset"]) > 8, times=None)
+        run = run_in_process(tap_config(api, page_size=4), catalog=catalog_with(only=["products"]))
+    run.expect_failure("products", "403")
+    assert run.logged("WARNING", "products", "fill a page")
