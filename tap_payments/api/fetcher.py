@@ -110,7 +110,10 @@ class PageFetcher(Generic[Token, Fetched]):
         except TransientError as error:
             # `fetch` pauses after the next page itself: it knows how often that was tried.
             if error.pauses_all and token != self._next:
-                self._limiter.pause(min(self._wait_after(error, 1), MAX_WAIT))
+                seconds = self._wait_after(error, 1)
+                self._limiter.pause(min(seconds, MAX_WAIT))
+                if seconds <= MAX_WAIT:
+                    error.retry_after = None  # It need not be waited for again when its turn comes.
             raise
 
     def _wait_after(self, error: TransientError, tries: int) -> float:

@@ -101,7 +101,7 @@ def test_a_guess_that_is_told_to_wait_pauses_all_requests_at_once(api: Api, fetc
     wait_until(lambda: api.pauses == [7])
     assert fetcher.fetch(1, accept) == 10
     assert fetcher.fetch(2, accept) == 20
-    assert api.pauses == [7, 7], "and again for its second try"
+    assert api.pauses == [7, 0], "its second try waits for no more than that"
     assert (api.waits, api.counts.retries) == ([], 1)
 
 
