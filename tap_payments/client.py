@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from tap_payments.replication.state import StreamState
     from tap_payments.settings import Settings
 
+UNWRITABLE = " cannot be encoded as JSON: check `stream_maps`, and how deeply it is nested"
 # Longest time, in seconds, that a test of the connection waits for a response.
 TEST_TIMEOUT = 10.0
 
@@ -289,7 +290,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     def _record_failure(self, what: str) -> StreamError:
         """Return the error of the record that is being read or written."""
-        return self.failure(f"sent record {self._plan.format_key(self._record_key)}{what}")
+        return self.failure(f"record {self._plan.format_key(self._record_key)}{what}")
 
     @override
     def request_records(self, context: Context | None) -> Iterator[Record]:
@@ -357,7 +358,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
             else:
                 super()._write_record_message(record)
         except (RecursionError, ValueError, TypeError, UnwritableRecordError):
-            raise self._unwritable() from None
+            raise self._record_failure(UNWRITABLE) from None
 
     @override
     def _generate_schema_messages(self) -> Generator[SchemaMessage, None, None]:
@@ -376,14 +377,10 @@ class PaymentsStream(RESTStream[PageToken], ABC):
                     sent[message.stream] += 1
                 yield message
         except RecursionError:
-            raise self._unwritable() from None
+            raise self._record_failure(UNWRITABLE) from None
         except Exception as error:  # noqa: BLE001 - an expression may raise anything, with the record in its text
             what = f", which `stream_maps` cannot be applied to ({type(error).__name__}): check its expressions"
             raise self._record_failure(what) from None
-
-    def _unwritable(self) -> StreamError:
-        key = self._plan.format_key(self._record_key)
-        return self.failure(f"record {key} cannot be encoded as JSON: it is nested too deeply")
 
     # BATCH messages.
 
@@ -399,7 +396,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
                 for manifest in batches.write(pages, self._promote):
                     yield batch_config.encoding, manifest
             except UnwritableRecordError:
-                raise self._unwritable() from None
+                raise self._record_failure(UNWRITABLE) from None
             counter.increment(self._counts.emitted)
         self._write_state()
 

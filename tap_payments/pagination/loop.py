@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from tap_payments.errors import UnreadableListError
+from tap_payments.errors import ContradictionError, UnreadableListError
 from tap_payments.pagination.anchored import AnchoredPaginator
 from tap_payments.pagination.unanchored import UnanchoredPaginator
 
@@ -40,9 +40,11 @@ class UnpagedListPaginator(UnanchoredPaginator):
                 f"the API does not page (`offset_param` is empty), but its page of {length} records is full: "
                 "set `page_size` above the length of the list, or name the `offset_param`"
             )
-        if (contradiction := self._contradiction(page)) is not None:
-            raise UnreadableListError(f"the API does not page (`offset_param` is empty): it {contradiction}")
-        self.new_indexes, self._finished = list(range(length)), True
+        try:
+            self._end(page)
+        except ContradictionError as error:
+            raise UnreadableListError(f"the API does not page (`offset_param` is empty): it {error}") from None
+        self.new_indexes = list(range(length))
 
 
 def new_paginator(rules: PagingRules, span: Span, facts: ListFacts) -> ListPaginator:

@@ -133,8 +133,8 @@ class ListPaginator(OffsetPaginator):
             UnreadableListError: If the rest of the list cannot be reached.
         """
         self._check_filter(page)
-        if not page.keys and (contradiction := self._contradiction(page)) is not None:
-            raise contradiction
+        if not page.keys:
+            self._check_end(page)
         self.new_indexes = []
         is_filtered = self._is_filtered
         if not page.keys:
@@ -220,26 +220,24 @@ class ListPaginator(OffsetPaginator):
                 "the API does not honour the filter by time: a page has no record in the span asked for"
             )
 
-    def _contradiction(self, page: Page) -> ContradictionError | None:
-        """Return how the page itself contradicts being the last one."""
-        reached = self._value + len(page.keys)
-        if page.has_more:
-            return ContradictionError(f"its list ends after {reached} records while its `has_more` is true")
-        if not self._rules.check_total or page.total is None or page.total <= reached:
-            return None
-        if self._is_filtered and self.facts.total is not None and page.total >= self.facts.total:
-            return None  # It counts the whole list, whatever the filter.
-        what = f"its list ends after {reached} records while its `total_count` is {page.total}"
-        return ContradictionError(what, TOTAL_ADVICE)
-
-    def _end(self, page: Page) -> None:
-        """End the span with this page.
+    def _check_end(self, page: Page) -> None:
+        """Check that nothing on the page contradicts its being the last one.
 
         Raises:
-            ContradictionError: If the page itself announces more.
+            ContradictionError: If it announces more.
         """
-        if (contradiction := self._contradiction(page)) is not None:
-            raise contradiction
+        reached, total, whole = self._value + len(page.keys), page.total, self.facts.total
+        if page.has_more:
+            raise ContradictionError(f"its list ends after {reached} records while its `has_more` is true")
+        # A total may count the whole list, whatever the filter.
+        ignores_filter = self._is_filtered and None not in (total, whole) and (total or 0) >= (whole or 0)
+        if self._rules.check_total and total is not None and total > reached and not ignores_filter:
+            what = f"its list ends after {reached} records while its `total_count` is {total}"
+            raise ContradictionError(what, TOTAL_ADVICE)
+
+    def _end(self, page: Page) -> None:
+        """End the span with this page."""
+        self._check_end(page)
         self._finished = True
 
     def _check_stalled(self) -> None:
