@@ -70,7 +70,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
     STATE_MSG_FREQUENCY = sys.maxsize
 
     def __init__(self, tap: Tap) -> None:
-        """Create the stream of a tap, whose sync it takes part in."""
+        """Create the stream."""
         super().__init__(tap)
         self._thread_session = ThreadSession()
         self._counts: StreamProgress
@@ -89,7 +89,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @property
     def listing(self) -> Listing:
-        """The provider's filter name and largest offset for this stream."""
+        """The filter field and the largest offset of this list."""
         return self.settings.provider.listing(self.name)
 
     @property
@@ -145,7 +145,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
         Raises:
             TransientError: If another try may help.
-            RunError: If none will.
+            RequestError: If none will.
         """
         request = self.get_http_request(page=PageContext(None, token))
         prepared = self.build_prepared_request(
@@ -185,7 +185,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @override  # type: ignore[misc]  # final, but nothing else of the SDK sees one stream end
     def sync(self, context: Context | None = None) -> None:
-        """Sync the stream; where the run goes on without it, log why it failed and write a true STATE."""
+        """Sync the stream; where the run goes on without it, log why it failed and write a STATE."""
         try:
             super().sync(context)
         except Exception as error:  # noqa: BLE001 - raised again where it ends the run
@@ -303,7 +303,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
                 )
             yield from self._read_records(chunk)
             if chunk.state is not None:
-                self._promote(chunk.state)
+                self._save_state(chunk.state)
             if isinstance(writer, BufferedWriter):
                 writer.flush()
         self._activate_version()
@@ -333,13 +333,13 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @cached_property
     def _sent_names(self) -> Sequence[str]:
-        """The names that records go out by, each once."""
+        """The stream names that records are sent under, each once."""
         maps = (stream_map for stream_map in self.stream_maps if not isinstance(stream_map, RemoveRecordTransform))
         return list(dict.fromkeys(stream_map.stream_alias for stream_map in maps))
 
     @cached_property
     def can_write_unmodified(self) -> bool:
-        """Whether records need nothing of the SDK: stream maps, flattening, deselection in objects of free form."""
+        """Whether records bypass the SDK: no stream maps, no flattening, nothing deselected in free-form objects."""
         maps = self.stream_maps
         return (
             len(maps) == 1
@@ -393,7 +393,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
         pages = ((self._named_records(chunk), chunk.state) for chunk in self.chunks())
         with self.get_record_counter() as counter, self.get_sync_timer():
             try:
-                for manifest in batches.write(pages, self._promote):
+                for manifest in batches.write(pages, self._save_state):
                     yield batch_config.encoding, manifest
             except UnwritableRecordError:
                 raise self._record_failure(UNWRITABLE) from None
@@ -418,7 +418,7 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     # STATE and ACTIVATE_VERSION.
 
-    def _promote(self, state: StreamState) -> None:
+    def _save_state(self, state: StreamState) -> None:
         """Write the STATE that covers all records so far."""
         key = self.replication_key or ""
         types = self.schema.get("properties", {}).get(key, {}).get("type", [])
@@ -432,12 +432,12 @@ class PaymentsStream(RESTStream[PageToken], ABC):
 
     @override
     def generate_child_contexts(self, record: Record, context: Context | None) -> Iterator[Context | None]:
-        """Return none: there are no child streams, and the SDK would apply a filter to each record twice."""
+        """Return no contexts, which are for child streams: the SDK would evaluate `__filter__` again."""
         return iter(())
 
     @override
     def _increment_stream_state(self, latest_record: Record, *, context: Context | None = None) -> None:
-        """Leave the bookmark to `_promote`: records come newest first, so the last one's time is not the bookmark."""
+        """Leave the bookmark to `_save_state`: records come newest first, so the last one has not its time."""
 
     @override
     def _write_starting_replication_value(self, context: Context | None) -> None:

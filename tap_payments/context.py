@@ -46,7 +46,7 @@ class SyncContext:
         """
         if self.failed is None or isinstance(error, RunError | StoppedError):
             raise error
-        # What reads pages ends here, not whenever the error is forgotten.
+        # Without the frames of the traceback, generators that read pages are closed now.
         traceback.clear_frames(error.__traceback__)
         self.logger.error("%s%s", "" if isinstance(error, StreamError) else f"{name}: ", describe_error(error))
         self.failed.append(name)

@@ -1,4 +1,4 @@
-"""Pages at the pace of the run, in the order of their requests: retries, and pages fetched ahead of their turn.
+"""Retries, and pages fetched ahead of their turn.
 
 Knows nothing of HTTP: the function that requests a page is an argument.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Token = TypeVar("Token")
 Fetched = TypeVar("Fetched")
 
-# Seconds after which waiting is left to whoever starts the runs.
+# Longest wait in seconds; where the API asks for more, the stream fails.
 MAX_WAIT = 300
 # Largest share of a backoff that is added to it.
 JITTER = 0.1
@@ -53,7 +53,7 @@ class PageFetcher(Generic[Token, Fetched]):
         on_retry: Callable[[], None],
         tries_once: bool = False,
     ) -> None:
-        """Take the parts that fetch a page.
+        """Create a fetcher.
 
         Args:
             request: Sends one request and returns its page; raises TransientError where another try may help.
@@ -103,7 +103,7 @@ class PageFetcher(Generic[Token, Fetched]):
                 return page
 
     def _try(self, token: Token) -> Fetched:
-        """Send one request at its time."""
+        """Send one request when the rate limit allows it."""
         self._on_request(self._limiter.acquire())
         try:
             return self._request(token)
@@ -118,7 +118,7 @@ class PageFetcher(Generic[Token, Fetched]):
 
     def _wait_after(self, error: TransientError, tries: int) -> float:
         """Return the seconds to wait: the longer of the backoff and what the API asks for."""
-        # Many accounts on one schedule must not come back in step.
+        # Accounts on one schedule must not retry all at once.
         jitter = random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
         backoff = min(self._settings.backoff_factor * 2.0 ** (tries - 1) * jitter, MAX_WAIT)
         return max(backoff, error.retry_after or 0.0)
@@ -147,7 +147,7 @@ class Prefetcher(Generic[Token, Fetched]):
     """Fetches pages ahead of their turn, each once, in as many threads as pages may be in flight."""
 
     def __init__(self, fetch: Callable[[Token], Fetched], *, threads: int, stop: threading.Event) -> None:
-        """Take the function that fetches a page.
+        """Create a prefetcher.
 
         Args:
             fetch: Fetches one page; called from any of the threads.
@@ -155,7 +155,7 @@ class Prefetcher(Generic[Token, Fetched]):
             stop: Set when the run is to end.
         """
         self._fetch, self._stop = fetch, stop
-        self._threads, self._started = threads, 0
+        self._threads, self._thread_count = threads, 0
         # Scheduled pages, the most urgent first.
         self._futures: dict[Token, Future[Fetched]] = {}
         self._closed = False
@@ -166,10 +166,10 @@ class Prefetcher(Generic[Token, Fetched]):
         with self._changed:
             self._futures = {token: self._futures.get(token) or Future() for token in tokens}
             self._changed.notify_all()
-        while self._started < min(self._threads, len(self._futures)):
-            self._started += 1
+        while self._thread_count < min(self._threads, len(self._futures)):
+            self._thread_count += 1
             # A daemon: a request that hangs must not keep the process from ending.
-            threading.Thread(target=self._work, name=f"page-{self._started}", daemon=True).start()
+            threading.Thread(target=self._work, name=f"page-{self._thread_count}", daemon=True).start()
 
     def take(self, token: Token) -> Fetched:
         """Wait for a page and return it; one that is not scheduled is fetched before all others.
@@ -208,7 +208,7 @@ class Prefetcher(Generic[Token, Fetched]):
                 future.set_exception(error)
 
     def _claim(self) -> tuple[Token, Future[Fetched]] | None:
-        """Return the most urgent page that no thread fetches yet, as fetched from now on."""
+        """Mark the most urgent page that no thread fetches yet as running, and return it."""
         for token, future in self._futures.items():
             if not (future.running() or future.done()):
                 future.set_running_or_notify_cancel()

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from tap_payments.errors import UnreadableListError
 from tap_payments.pagination.pages import WHOLE, Span
-from tap_payments.pagination.unanchored import UnanchoredPaginator
+from tap_payments.pagination.paginator import ListPaginator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tap_payments.records.page import Page
 
 
-class AnchoredPaginator(UnanchoredPaginator):
+class AnchoredPaginator(ListPaginator):
     """Walks down a list by offsets, and by anchors in time wherever pages do not join."""
 
     max_restarts = 20
@@ -83,7 +83,7 @@ class AnchoredPaginator(UnanchoredPaginator):
 
     @override
     def _step_back(self, page: Page) -> None:
-        """Go to the boundary; where that brought nothing back, above all that is known, and to the top of the span."""
+        """Anchor at the boundary; where that found nothing, above all known records; else begin the span again."""
         if not self._has_fallen:
             super()._step_back(page)
         elif self._value > 0:

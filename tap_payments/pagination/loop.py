@@ -8,20 +8,19 @@ from typing_extensions import override
 
 from tap_payments.errors import ContradictionError, UnreadableListError
 from tap_payments.pagination.anchored import AnchoredPaginator
-from tap_payments.pagination.unanchored import UnanchoredPaginator
+from tap_payments.pagination.paginator import ListPaginator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tap_payments.pagination.pages import ListFacts, PageToken, PagingRules, Span
-    from tap_payments.pagination.paginator import ListPaginator
     from tap_payments.records.page import Page
 
     # Returns a page that the function has checked; requests it again while that raises ContradictionError.
     Fetch = Callable[[PageToken, Callable[[Page], None]], Page]
 
 
-class UnpagedListPaginator(UnanchoredPaginator):
+class UnpagedListPaginator(ListPaginator):
     """Takes the one page of a list."""
 
     @override
@@ -58,7 +57,7 @@ def new_paginator(rules: PagingRules, span: Span, facts: ListFacts) -> ListPagin
     if rules.single_page:
         return UnpagedListPaginator(rules, span, facts)
     can_anchor = rules.is_filterable and rules.shows_filter_time and rules.overlap
-    return (AnchoredPaginator if can_anchor else UnanchoredPaginator)(rules, span, facts)
+    return (AnchoredPaginator if can_anchor else ListPaginator)(rules, span, facts)
 
 
 def read_pages(

@@ -102,10 +102,9 @@ class ListFacts:
     """Facts learnt while a list is read; carried from one span of it to the next.
 
     Attributes:
-        full: The length of a page that may be followed by another: the size asked for, or the server's own cap once
-            that is known.
+        full: The length of a full page: the size asked for, or the server's own cap once that is known.
         longest: The length of the longest page.
-        longest_group: The maximum records of one second at the end of a page, as far as they are few.
+        longest_group: The largest group of records of one second at the end of a page, of those up to a tenth of it.
         varies: Whether a page that was shorter than another was followed by new records.
         total: The API's own count of the whole list; None where it does not say.
         warnings: Possible losses, to follow the list's name, in the order in which they were noticed.

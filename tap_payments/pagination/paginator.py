@@ -1,16 +1,24 @@
-"""The base of all paginators: requests, guesses of the next ones, and checks of responses."""
+"""The paginator that walks a list by offsets.
+
+By itself it reads lists that cannot be anchored by time: the API cannot filter them, or filters by a time that the
+records do not show, or `page_overlap` is 0, or times turn out not to fall. Where pages do not join, it goes back a page
+at a time until one does. Where the largest offset comes before the end, the span is cut into windows by the filter
+alone, never by trust in the order of the list.
+
+Words: *known* are the records of the last pages and of the boundary; the *boundary* is the oldest second read; *news*
+are records that are not known. A page is *joined* where nothing can lie between it and what was read before.
+"""
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from math import floor, inf
 from typing import TYPE_CHECKING
 
-from singer_sdk.pagination import OffsetPaginator
 from typing_extensions import override
 
-from tap_payments.errors import TOTAL_ADVICE, ContradictionError, UnreadableListError
-from tap_payments.pagination.pages import PageToken, Span, second_of
+from tap_payments.errors import ContradictionError, UnreadableListError
+from tap_payments.pagination.base import ORDER_WARNING, BasePaginator
+from tap_payments.pagination.pages import WHOLE, Span, group_length, is_falling, second_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,107 +26,37 @@ if TYPE_CHECKING:
     from tap_payments.pagination.pages import ListFacts, PagingRules
     from tap_payments.records.page import Page
 
-# Requests in a row without progress, and first pages met again, after which a list is unreadable.
-MAX_STALLED = 100
-MAX_RECURRENCES = 20
-# Repeats of the first page at growing offsets after which the API is said to ignore them.
-MAX_REPEATS = 2
-# Full pages whose records are remembered: those that were read last may be deleted all at once.
-KNOWN_PAGES = 20
-# The value of `_expected_overlap` where the list has moved: no page is as short as this.
-MOVED = -1
-
-ORDER_WARNING = (
-    "has records of one second that fill a page; if their order changes between requests, some may be missed: raise "
-    "`page_size` if the API allows it"
-)
+# Groups of up to a tenth of a page are read twice, so that the distance between pages stays even.
+TIE_SHARE = 10
+# The share of the largest offset that a window is meant to fill.
+FILL = 0.9
+# The largest factor by which a window may be longer than the one before.
+GROWTH = 8
 
 
-class ListPaginator(OffsetPaginator):
-    """Walks one span of a list from its top to its end.
+class ListPaginator(BasePaginator):
+    """Walks one span of a list by offsets, and by windows of time where it is longer than the largest offset.
 
     Feed each page to `advance`; `new_indexes` then holds the indexes of the records to emit, and `token` the next
     request, until `finished`.
-
-    Attributes:
-        new_indexes: Indexes of the new records on the page fed last.
-        facts: Facts learnt while the list is read.
     """
 
+    # Maximum restarts of a span. More than with anchors: near the top of a list that moves, a step back is a restart.
+    max_restarts = 100
+
     def __init__(self, rules: PagingRules, span: Span, facts: ListFacts) -> None:
-        super().__init__(start_value=0, page_size=rules.page_size)
-        self.new_indexes: list[int] = []
-        self.facts = facts
-        self._rules, self._span = rules, span
-        self._first_key: str | None = None
-        self._recurrences = self._repeats = self._restarts = self._stalled = 0
-        # Whether the times of all pages fell, and whether the span was begun again after a full page.
-        self._falls, self._has_vanished = True, False
-        self._guess: PageToken | None = None
-        self._guessed_right = True
-        self._begin()
+        # The span that was asked for, of which `_span` is the current window, and the second that it is measured from.
+        self._requested = span
+        self._top = rules.started if span.until is None else span.until
+        # The keys emitted by the pass that did not fit.
+        self._emitted_before: set[str] = set()
+        super().__init__(rules, span, facts)
 
+    @override
     def _begin(self) -> None:
-        """Begin at the top of a span of which nothing is known."""
-        # One second wider than the span: a filter may leave its ends out. Some servers refuse a second before 1970.
-        since, until = self._span
-        self._since = None if since is None else max(since - 1, 0)
-        self._until = None if until is None else max(until + 1, 0)
-        self._last: Page | None = None
-        # The keys of known records, with their seconds.
-        self._known: dict[str, int | None] = {}
-        self._boundary: int | None = None
-        # The newest second read, and the oldest: the boundary rises where an anchor brings nothing back.
-        self._newest, self._lowest = -inf, inf
-        self._last_value = self._deepest = -1
-        # The second that the last page ends with, and whether any known record joins the next one to it.
-        self._last_second: int | None = None
-        self._joins_any = True
-        self._jump(0)
-
-    def _jump(self, offset: int) -> None:
-        """Go to an offset where nothing that was asked for before is expected."""
-        self._value, self._expected_overlap = offset, MOVED
-        # Whether records of one second fill the last page, but for its first record.
-        self._fills_page = False
-
-    @property
-    def token(self) -> PageToken:
-        """The next request."""
-        return PageToken(self._value, self._since, self._until)
-
-    @property
-    def _is_filtered(self) -> bool:
-        return self._since is not None or self._until is not None
-
-    @property
-    @abstractmethod
-    def remaining(self) -> Sequence[Span]:
-        """The part of the span that is still to be read."""
-
-    def guesses(self, count: int) -> list[PageToken]:
-        """Return the tokens that follow `token` if the pages to come are as long as the last, full one.
-
-        Args:
-            count: How many to return at most; after a wrong guess it is one, until a guess was right again.
-        """
-        last, largest = self._last, self._rules.max_offset
-        tokens: list[PageToken] = []
-        if not self._finished and self._value > self._last_value and last and len(last.keys) >= self.facts.full:
-            ahead = range(1, (count if self._guessed_right else min(count, 1)) + 1)
-            tokens = [
-                PageToken(offset, self._since, self._until)
-                for offset in (self._value + self._stride * number for number in ahead)
-                if (largest is None or offset <= largest) and (last.total is None or offset < last.total)
-            ]
-        self._guess = tokens[0] if tokens else None
-        return tokens
-
-    @property
-    def _stride(self) -> int:
-        """The usual distance from a full page to the next."""
-        overlap = self._rules.overlap
-        return max(1, self.facts.full - overlap - (self.facts.longest_group if overlap else 0))
+        super()._begin()
+        # The times of the records of this pass, as far as windows may be needed.
+        self._pass_times: dict[str, float | None] = {}
 
     @override
     def advance(self, page: Page) -> None:  # type: ignore[override]  # fed pages, so that it stays pure
@@ -139,7 +77,7 @@ class ListPaginator(OffsetPaginator):
         is_filtered = self._is_filtered
         if not page.keys:
             self._take_empty(page)
-        elif not self._ignores_offset(page):
+        elif not self._is_whole_list(page):
             self._take_page(page)
         if not is_filtered:
             self.facts.total = page.total
@@ -150,132 +88,196 @@ class ListPaginator(OffsetPaginator):
         if self._guess is not None:
             self._guessed_right = self.token == self._guess
 
-    @abstractmethod
+    @property
+    def remaining(self) -> Sequence[Span]:
+        """The part of the span that is still to be read."""
+        return [] if self._finished else [Span(self._requested.since, self._span.until)]
+
     def _take_empty(self, page: Page) -> None:
         """Take in a page without records."""
+        if self._last is None and self._has_vanished:
+            raise ContradictionError("its list is empty after records of it came")
+        if self._last is None or self._expected_overlap == 0:
+            self._end(page)
+        else:
+            self._step_back(page)
 
-    @abstractmethod
     def _take_page(self, page: Page) -> None:
         """Take in a page with records."""
+        if self._last is None or not self._rules.overlap or self._is_joined(page):
+            self._accept(page)
+        else:
+            self.facts.varies = self.facts.varies or self._expected_overlap == 0
+            self._step_back(page)
 
-    # What is known.
-
-    def _measure(self, page: Page, *, has_news: bool) -> None:
-        """Learn how long pages are; one that news follow was cut by the server, or pages vary."""
-        facts, last, length = self.facts, self._last, len(page.keys)
-        if has_news and last is not None and self._value > self._last_value:
-            facts.varies = facts.varies or len(last.keys) < facts.longest
-            if len(last.keys) < facts.full and facts.longest < facts.full:
-                facts.full = max(facts.longest, 1)
-        facts.full, facts.longest = max(facts.full, length), max(facts.longest, length)
-
-    def _move_boundary(self, seconds: Sequence[int | None], news: Sequence[int]) -> None:
-        """Move the boundary down to the end of a page; progress ends a row of requests without any."""
-        end, is_forward = seconds[-1], bool(news) and self._value > self._deepest
-        newest = max([self._newest, *(second for second in seconds if second is not None)])
-        if self._last is not None and self._newest == -inf < newest and self._rules.overlap:
-            # Records without a time, which come first, fill a page.
+    def _accept(self, page: Page) -> None:
+        """Take a page's news, and choose the next request."""
+        news = [index for index, key in enumerate(page.keys) if key not in self._known]
+        length = len(page.keys)
+        below = self._value + length
+        is_end = bool(self._rules.overlap) and not news and length <= self._expected_overlap
+        # Anything but the overlap alone: the second that fills the last page goes on.
+        if self._fills_page and self._last and page.keys != self._last.keys[-self._expected_overlap :]:
             self.facts.warn(ORDER_WARNING)
-        self._newest = newest
-        if self._falls and end is not None:
-            is_forward |= end < self._lowest or (end == self._lowest and any(seconds[index] == end for index in news))
-            self._lowest = min(end, self._lowest)
-            self._boundary = end if self._boundary is None else min(end, self._boundary)
-        if is_forward:
-            self._stalled = -1
-        self._deepest = max(self._deepest, self._value)
-
-    def _remember(self, page: Page) -> None:
-        """Remember a page as the last one, and its records in the order in which they were read last."""
-        self._first_key = self._first_key or page.keys[0]
-        self._last, self._last_value = page, self._value
-        for key, time in zip(page.keys, page.times, strict=True):
-            self._known.pop(key, None)
-            self._known[key] = second_of(time)
-        self._forget()
-
-    def _forget(self) -> None:
-        """Forget what was read long ago, except for the boundary and the second above, which an anchor brings back."""
-        count = KNOWN_PAGES * self.facts.full
-        if len(self._known) < 2 * count:
+        # Where pages vary in length, or this one is long for an end, it may have been cut: the end is looked for below.
+        may_be_cut = self.facts.varies or (length > self._rules.overlap + 1 and 2 * length > self.facts.longest)
+        if is_end and not (may_be_cut and self._is_in_reach(below)):
+            self._end(page)
             return
-        kept = -inf if self._boundary is None else self._boundary + 1
-        recent = len(self._known) - count
-        self._known = {
-            key: second
-            for index, (key, second) in enumerate(self._known.items())
-            if index >= recent or (second is not None and second <= kept)
-        }
+        self._falls = self._falls and is_falling(page.times)
+        self.new_indexes = [index for index in news if page.keys[index] not in self._emitted_before]
+        if self._rules.is_filterable and self._rules.max_offset is not None:
+            self._pass_times.update(zip(page.keys, page.times, strict=True))
+        self._measure(page, has_news=bool(news))
+        self._move_boundary([second_of(time) for time in page.times], news)
+        self._remember(page)
+        if is_end:
+            self._go_to(below)
+        else:
+            self._step(page)
 
-    # Contradictions.
+    def _is_joined(self, page: Page) -> bool:
+        """Whether nothing lies between the page and what was read.
 
-    def _check_filter(self, page: Page) -> None:
-        """Check that the page has a record in the span of time that was asked for."""
-        if not (self._rules.shows_filter_time and self._is_filtered):
-            return
-        asked = Span(self._since, self._until)
-        times = [floor(time) for time in page.times if time is not None]
-        if times and not any(asked.covers(time) for time in times):
-            raise UnreadableListError(
-                "the API does not honour the filter by time: a page has no record in the span asked for"
-            )
-
-    def _check_end(self, page: Page) -> None:
-        """Check that nothing on the page contradicts its being the last one.
-
-        Raises:
-            ContradictionError: If it announces more.
+        The records of one second, or without a time, may have changed places, so one of them proves nothing: another,
+        newer where times fall, must come along, except at the top.
         """
-        reached, total, whole = self._value + len(page.keys), page.total, self.facts.total
-        if page.has_more:
-            raise ContradictionError(f"its list ends after {reached} records while its `has_more` is true")
-        # A total may count the whole list, whatever the filter.
-        ignores_filter = self._is_filtered and None not in (total, whole) and (total or 0) >= (whole or 0)
-        if self._rules.check_total and total is not None and total > reached and not ignores_filter:
-            what = f"its list ends after {reached} records while its `total_count` is {total}"
-            raise ContradictionError(what, TOTAL_ADVICE)
-
-    def _end(self, page: Page) -> None:
-        """End the span with this page."""
-        self._check_end(page)
-        self._finished = True
-
-    def _check_stalled(self) -> None:
-        if self._stalled < MAX_STALLED:
-            return
-        longest, overlap = self.facts.longest, self._rules.overlap
-        if 0 < longest <= overlap:
-            raise UnreadableListError(
-                f"the API serves {longest} records a page at most: `page_overlap` must be less than that"
-            )
-        raise UnreadableListError(
-            f"the pages do not fit together: {MAX_STALLED} in a row brought no new record: check whether the API "
-            "ignores the offset (`offset_param`) or answers none above a certain one, and set `page_overlap: 0` if it "
-            "takes only whole pages as offsets"
+        joins_any = self._joins_any or not self._value
+        return any(
+            key in self._known and (joins_any or self._is_apart(second_of(time)))
+            for key, time in zip(page.keys, page.times, strict=True)
         )
 
-    def _ignores_offset(self, page: Page) -> bool:
-        """Whether the API repeats its first page at every offset, and the page counts as the whole list."""
-        last, length = self._last, len(page.keys)
-        if self._value > 0 and page.keys[0] == self._first_key:
-            self._recurrences += 1
-            if self._recurrences > MAX_RECURRENCES:
-                raise UnreadableListError(
-                    "the same pages come again and again at growing offsets: check `offset_param`, and set "
-                    "`page_overlap: 0` if the API takes only whole pages as offsets"
-                )
-        is_repeat = last is not None and self._value > self._last_value and page.keys == last.keys
-        self._repeats = self._repeats + 1 if is_repeat else 0
-        if self._repeats < MAX_REPEATS or (self._rules.overlap and self._page_count > MAX_REPEATS):
-            return False
-        says_more = page.has_more or (self._rules.check_total and page.total is not None and page.total > length)
-        # An API that pages in another way sends its first page each time, and that has a round length.
-        is_usual = length >= self._rules.page_size or length % 10 == 0 or length % 25 == 0
-        if is_usual or says_more or self._page_count > MAX_REPEATS:
+    def _is_apart(self, second: int | None) -> bool:
+        """Whether a record of this second cannot have changed places with those at the end of the last page."""
+        last = self._last_second
+        return second != last and (not self._falls or (second is not None and last is not None and second > last))
+
+    def _step(self, page: Page) -> None:
+        """Go to the next page, above the records that share the last one's second."""
+        length, overlap, facts = len(page.keys), self._rules.overlap, self.facts
+        # A list without times has no groups.
+        group = group_length(page) if overlap and self._newest > -inf else 0
+        is_full = length >= facts.full
+        if group <= facts.full // TIE_SHARE:
+            facts.longest_group = max(facts.longest_group, group)
+        step = length - overlap - (max(group, facts.longest_group) if is_full and group else group)
+        if is_full and group and (step < 1 or 2 * step < length - overlap) and self._anchor():
+            return
+        self._last_second = second_of(page.times[-1])
+        self._fills_page = length > 1 and group > 0 and length - group <= 1
+        self._joins_any = not group or self._fills_page
+        if self._fills_page:
+            # No record of another second can come along.
+            step = length - overlap
+            if is_full:
+                self.facts.warn(ORDER_WARNING)
+        self._go_to(self._value + max(1, step))
+
+    def _go_to(self, offset: int) -> None:
+        """Go to an offset; past the largest one, anchor, open a window, or stop at the largest."""
+        length = len(self._last.keys) if self._last else 0
+        if not self._is_in_reach(offset):
+            if self._anchor():
+                return
+            largest = self._rules.max_offset or 0
+            is_longer = self._rules.is_filterable and length >= self.facts.full
+            if self._value >= largest or (is_longer and not self._is_inside):
+                self._overrun(largest)
+                return
+            offset = largest
+        self._expected_overlap = self._value + length - offset
+        self._value = offset
+
+    def _is_in_reach(self, offset: int) -> bool:
+        return self._rules.max_offset is None or offset <= self._rules.max_offset
+
+    @property
+    def _is_inside(self) -> bool:
+        """Whether all that is left to read begins with the boundary's own second, or the one above."""
+        return False
+
+    def _anchor(self) -> bool:
+        """Anchor at the boundary if possible; return whether it was."""
+        return False
+
+    def _restart(self) -> None:
+        """Begin the span again, since nothing that was read is found any more."""
+        self._restarts += 1
+        if self._restarts > self.max_restarts:
             raise UnreadableListError(
-                f"the API ignores the offset: each page holds the same {length} records, so that the rest of the list "
-                'cannot be reached: check `offset_param`, or set it to "" if the API does not page'
+                f"the pages do not fit together: {self.max_restarts} times nothing that was read was found again: "
+                "check `offset_param`, set `page_overlap: 0` if the API takes only whole pages as offsets, or run "
+                "again when the list changes less"
             )
-        self.facts.warn(f"ignores the offset; its one page of {length} records counts as the whole list")
-        self._finished = True
-        return True
+        self._has_vanished |= len(self._known) >= self.facts.full
+        self._begin()
+
+    def _step_back(self, page: Page) -> None:
+        """Go back a page; at offset 0 begin the span again with this page."""
+        if self._value > 0:
+            self._jump(max(0, self._value - self._stride))
+            return
+        self._restart()
+        if page.keys:
+            self._accept(page)
+
+    # Windows.
+
+    def _overrun(self, largest: int) -> None:
+        """Read a shorter window from its own top: the one that was asked for is longer than the largest offset."""
+        if not self._rules.is_filterable:
+            raise UnreadableListError(
+                f"the list is longer than the largest offset, {largest}, and the API cannot filter it by time"
+            )
+        times = [time for time in self._pass_times.values() if time is not None]
+        if len(times) < len(self._pass_times):
+            self.facts.warn("has records without a time, which windows of time do not show: some may be missed")
+        if self._requested == WHOLE:
+            self._note_unread()
+        if self._span.until is None:
+            # Open at the top, the first window is measured from the newest record, if that came first; else from now.
+            is_first = not self._emitted_before and self._falls and times
+            self._top = min(self._rules.started, floor(max(times)) + 1) if is_first else self._rules.started
+        length = self._top - (self._bottom if self._span.since is None else self._span.since)
+        if length <= 1 and (self._span.until is not None or self._top == self._rules.started):
+            raise UnreadableListError(
+                f"more records than the largest offset, {largest}, reaches lie between the seconds "
+                f"{self._since} and {self._until}, or the API does not honour the filter by time: they "
+                "cannot all be read"
+            )
+        seconds_read = int((self._top - min(times)) * FILL) if self._falls and times else 0
+        self._emitted_before = set(self._pass_times)
+        self._open_window(seconds_read if 0 < seconds_read < length else max(1, length // 2))
+
+    @property
+    def _bottom(self) -> int:
+        """The second down to which windows are measured."""
+        return self._rules.earliest if self._requested.since is None else self._requested.since
+
+    def _open_window(self, length: int) -> None:
+        """Read the window of `length` seconds below `_top`."""
+        since = self._top - length
+        self._span = Span(self._requested.since if since <= self._bottom else since, self._span.until)
+        self._has_vanished = False
+        self._begin()
+
+    @override
+    def _end(self, page: Page) -> None:
+        super()._end(page)
+        since = self._span.since
+        if since is None or since == self._requested.since:
+            return
+        self._finished = False
+        count, length = len(self._pass_times), self._top - since
+        factor = min(GROWTH, FILL * (self._rules.max_offset or 0) / count) if count else GROWTH
+        self._top, self._span = since, Span(since, since)
+        self._open_window(max(1, int(length * factor)))
+
+    def _note_unread(self) -> None:
+        """Note that records which a filter by time hides are out of reach."""
+        note = (
+            f"is longer than the largest offset, {self._rules.max_offset}: records without a time, if it has any, are "
+            "not read"
+        )
+        self.facts.notes[note] = None

@@ -1,4 +1,4 @@
-"""The decoder of a stream, which reads the body of a page, and its records into what goes out."""
+"""The decoder of a stream: the bodies of pages, and their records in the form in which they are sent."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class RecordDecoder:
 
         Args:
             records: The records.
-            name: `key` or `time`.
+            name: The field: `self.key` or `self.time`.
         """
         attribute = self._attributes[name]
         return [record.get(name) if type(record) is dict else getattr(record, attribute) for record in records]

@@ -32,7 +32,7 @@ CACHE_SIZE = 1 << 14
 
 
 class Plan:
-    """The decoder and the names of a stream, compiled from its schemas and settings.
+    """The compiled decoder of a stream, and what messages may show of its records.
 
     Attributes:
         decoder: Decodes pages and their records.
@@ -104,7 +104,7 @@ class Plan:
         if others := len(self._undeclared) - len(shown):
             shown.append(f"{others}{' or more' if len(self._undeclared) == MAX_NAMES else ''} others")
         way_on = (
-            f"`personal_data: {self._rules.personal_data}` lets none of them pass"
+            f"`personal_data: {self._rules.personal_data}` leaves them all out"
             if protects
             else "declare them in the catalog to load them"
         )

@@ -30,7 +30,7 @@ class Chunk:
 
     Attributes:
         page: The page that holds them; None where there are none.
-        indexes: Where on the page they stand.
+        indexes: Their indexes on the page.
         state: The state of the stream once they are emitted; None where it does not change.
         reread: How many of them are older records that are read again.
         total: The API's own count of the whole list; None where it is not known.
@@ -44,7 +44,7 @@ class Chunk:
 
     @property
     def reached(self) -> float | None:
-        """The Unix second that reading has come to; None where that is not known."""
+        """The Unix second of the last record that has a time; None where none has."""
         times = () if self.page is None else self.page.times
         return next((time for time in reversed(times) if time is not None), None)
 

@@ -82,7 +82,7 @@ class DueSpans:
         self._newest: float | None = None
         self._oldest: float | None = None
         state, self.warning = _clamp(state, started, reread_days)
-        # Below this second lies what the run reads only because it may have changed.
+        # Records older than this count as read again.
         self._reread_until = None if state.replication_key_value is None else (state.newest or 0) - lookback
         new = Span(state.newest, None)
         due = [*clip(state.unread, since=start), new]
@@ -104,16 +104,16 @@ class DueSpans:
         self.state = replace(state, unread=self._unread)
 
     def is_due(self, span: Span, time: float | None) -> bool:
-        """Whether a record is due with a span: the API is asked for a second more at either end."""
+        """Whether a record belongs to a span: the request is a second wider at each end."""
         return time is None or not self._shows_times or span.covers(time)
 
     def count_reread(self, times: Iterable[float | None]) -> int:
         """Return how many of these times are older than what the run reads as new or as its look-back."""
-        since = self._reread_until
-        return 0 if since is None else sum(time is not None and time < since for time in times)
+        before = self._reread_until
+        return 0 if before is None else sum(time is not None and time < before for time in times)
 
     def progress(self, span: Span, remaining: Sequence[Span], times: Iterable[float | None] = ()) -> StreamState:
-        """Return the state once a part of a span is out.
+        """Take a part of a span off what is unread, and return the new state.
 
         Args:
             span: One of `spans`.

@@ -18,9 +18,9 @@ from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from tap_payments.errors import ContradictionError, UnreadableListError
+from tap_payments.pagination.base import MAX_STALLED
 from tap_payments.pagination.loop import new_paginator, read_pages
 from tap_payments.pagination.pages import ListFacts, PageToken, PagingRules, Span
-from tap_payments.pagination.paginator import MAX_STALLED
 from tap_payments.records.page import Page
 from tests.support.examples import tried
 
