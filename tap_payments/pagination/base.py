@@ -162,14 +162,16 @@ class BasePaginator(OffsetPaginator):
     # Contradictions.
 
     def _check_filter(self, page: Page) -> None:
-        """Check that the page has a record in the span of time that was asked for."""
+        """Check that no record is newer than was asked for, and that one at least is in the span."""
         if not (self._rules.shows_filter_time and self._is_filtered):
             return
         asked = Span(self._since, self._until)
-        times = [floor(time) for time in page.times if time is not None]
-        if times and not any(asked.covers(time) for time in times):
+        seconds = [floor(time) for time in page.times if time is not None]
+        is_newer = asked.until is not None and any(second > asked.until for second in seconds)
+        if is_newer or (seconds and not any(map(asked.covers, seconds))):
             raise UnreadableListError(
-                "the API does not honour the filter by time: a page has no record in the span asked for"
+                "the API does not honour the filter by time: a page has a record newer than was asked for, or none in "
+                "the span asked for"
             )
 
     def _check_end(self, page: Page) -> None:

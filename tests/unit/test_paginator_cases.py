@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tap_payments.errors import UnreadableListError
 from tap_payments.pagination.loop import new_paginator
 from tap_payments.pagination.pages import WHOLE, ListFacts, PageToken, PagingRules, Span
 from tap_payments.records.page import Page
@@ -114,3 +115,11 @@ def test_a_long_walk_keeps_no_more_records_than_the_largest_offset_reaches() -> 
         kept.append(sum(len(value) for value in vars(paginator).values() if isinstance(value, dict | set)))
     assert len(kept) > 300
     assert max(kept) < 600
+
+
+@pytest.mark.parametrize("times", [[30.0, 10.0], [4.0, 3.0]], ids=["one is newer", "all are older"])
+def test_records_that_were_not_asked_for_mean_that_the_filter_is_not_honoured(times: list[float]) -> None:
+    rules = PagingRules(10, is_filterable=True, shows_filter_time=True, started=100)
+    paginator = new_paginator(rules, Span(9, 20), ListFacts(10))
+    with pytest.raises(UnreadableListError, match="does not honour the filter by time"):
+        paginator.advance(Page(["a", "b"], times))
