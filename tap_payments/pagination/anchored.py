@@ -39,7 +39,7 @@ class AnchoredPaginator(ListPaginator):
     def remaining(self) -> Sequence[Span]:
         if self._finished or self._boundary is None or not (self._has_fallen or self._reads_bottom):
             return super().remaining
-        return [Span(self._requested.since, self._boundary + 1)]
+        return [Span(self._requested.since, max(self._boundary + 1, self._requested.since or 0))]
 
     @override
     def _is_joined(self, page: Page) -> bool:

@@ -123,3 +123,10 @@ def test_records_that_were_not_asked_for_mean_that_the_filter_is_not_honoured(ti
     paginator = new_paginator(rules, Span(9, 20), ListFacts(10))
     with pytest.raises(UnreadableListError, match="does not honour the filter by time"):
         paginator.advance(Page(["a", "b"], times))
+
+
+def test_what_remains_is_a_span_though_the_api_sends_older_records() -> None:
+    rules = PagingRules(3, is_filterable=True, shows_filter_time=True, started=100)
+    paginator = new_paginator(rules, Span(9, 20), ListFacts(3))
+    paginator.advance(Page(["a", "b", "c"], [15.0, 12.0, 3.0]))
+    assert paginator.remaining == [Span(9, 9)]
