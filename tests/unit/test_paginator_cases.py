@@ -55,6 +55,9 @@ CASES = {
     "times that rise, a second in another order": Case(
         "a@1 b@2 c@3 d@4 e@5 f@5 g@5 h@6 i@7", "a@1 b@2 c@3 d@4 g@5 e@5 f@5 h@6 i@7", (6, 6), rules={"page_size": 6}
     ),
+    "times that rise past the largest offset": Case(
+        "a@1 b@2 c@3 d@4 e@5 f@6 g@7 h@8 i@9 j@10 k@11 l@12", rules={"max_offset": 4}
+    ),
     "a total that ignores the filter": Case("a@9 b@8 c@5 d@5 e@5 f@4 g@3", total=7),
     "pages of four, then of three": Case("a@40 b@33 c@29 d@29 e@29 f@12 g@12", lengths=(4, 3), rules={"page_size": 6}),
     "records without a time above the largest offset": Case(
