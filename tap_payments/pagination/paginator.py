@@ -248,17 +248,17 @@ class ListPaginator(BasePaginator):
             )
         seconds_read = int((self._top - min(times)) * FILL) if self._falls and times else 0
         self._emitted_before = set(self._pass_times)
-        self._open_window(seconds_read if 0 < seconds_read < length else max(1, length // 2))
+        self._open_window(seconds_read if 0 < seconds_read < length else max(1, length // 2), self._span.until)
 
     @property
     def _bottom(self) -> int:
         """The second down to which windows are measured."""
         return self._rules.earliest if self._requested.since is None else self._requested.since
 
-    def _open_window(self, length: int) -> None:
+    def _open_window(self, length: int, until: int | None) -> None:
         """Read the window of `length` seconds below `_top`."""
         since = self._top - length
-        self._span = Span(self._requested.since if since <= self._bottom else since, self._span.until)
+        self._span = Span(self._requested.since if since <= self._bottom else since, until)
         self._has_vanished = False
         self._begin()
 
@@ -271,8 +271,8 @@ class ListPaginator(BasePaginator):
         self._finished = False
         count, length = len(self._pass_times), self._top - since
         factor = min(GROWTH, FILL * (self._rules.max_offset or 0) / count) if count else GROWTH
-        self._top, self._span = since, Span(since, since)
-        self._open_window(max(1, int(length * factor)))
+        self._top = since
+        self._open_window(max(1, int(length * factor)), since)
 
     def _note_unread(self) -> None:
         """Note that records which a filter by time hides are out of reach."""
