@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_payments.providers import Provider
+from tap_payments.providers import PROVIDERS, Provider
 from tests.fake_api import FakeAPI
 from tests.fake_api.account import Listing, Record
 from tests.fake_api.faults import Hang
@@ -97,13 +97,10 @@ class Apart(Listing):
 def test_a_run_that_is_killed_at_any_state_loses_nothing(
     provider: str, stream: str, start_date: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listing = Provider.listing
     capped = {"subscriptions": LARGEST_OFFSET}
-    monkeypatch.setattr(
-        Provider,
-        "listing",
-        lambda self, name: replace(facts := listing(self, name), max_offset=capped.get(name, facts.max_offset)),
-    )
+    lists = {name: replace(PROVIDERS[provider].listing(name), max_offset=cap) for name, cap in capped.items()}
+    listing = Provider.listing
+    monkeypatch.setattr(Provider, "listing", lambda self, name: lists.get(name) or listing(self, name))
     catalog = catalog_with(only=[stream], incremental=[stream])
     with FakeAPI({"charges": charges()[:600]}, provider=provider, max_offset=capped) as api:
         # First seen up to weeks away from when they were created.
@@ -127,12 +124,11 @@ def test_a_run_that_is_killed_at_any_state_loses_nothing(
         for whole, before, kept in ((first, None, set()), (again, first.state, due)):
             owed = due if before is None else set(whole.keys(stream))
             expect_true_states(whole, api, stream, out=kept)
-            ends = [place for place, message in enumerate(whole.messages, 1) if message["type"] == "STATE"]
-            for end in [0, *ends]:
-                told = whole.messages[:end]
-                state = next((one["value"] for one in reversed(told) if one["type"] == "STATE"), before)
+            ends = [index for index, message in enumerate(whole.messages, 1) if message["type"] == "STATE"]
+            for end, state in zip([0, *ends], [before, *whole.states], strict=True):
+                sent = sent_keys(whole.messages[:end], stream)
                 rest = run_in_process(config, catalog=catalog, state=state).expect_success()
                 assert not rest.logged("WARNING", "STATE")
-                expect_true_states(rest, api, stream, out=kept | sent_keys(told, stream))
-                if whole is first or told:
-                    assert owed <= sent_keys(told, stream) | set(rest.keys(stream))
+                expect_true_states(rest, api, stream, out=kept | sent)
+                if whole is first or end:
+                    assert owed <= sent | set(rest.keys(stream))

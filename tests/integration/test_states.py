@@ -35,9 +35,8 @@ def remembered(run: TapRun) -> JSON | None:
 def expect_state_after_each_stream(run: TapRun) -> None:
     """Assert that the last message of each stream is followed by a STATE, and that none repeats the one before it."""
     kinds = [(message["type"], message.get("stream")) for message in run.messages]
-    begins = [place for place, kind in enumerate(kinds) if kind[0] == "SCHEMA"]
-    ends = [*begins[1:], len(kinds)]
-    assert all(kinds[end - 1][0] == "STATE" for end in ends), kinds
+    begins = [index for index, kind in enumerate(kinds) if kind[0] == "SCHEMA"]
+    assert all(kinds[end - 1][0] == "STATE" for end in (*begins[1:], len(kinds))), kinds
     assert not any(one == next_one for one, next_one in pairwise(run.messages) if one["type"] == "STATE"), kinds
 
 
