@@ -1,7 +1,8 @@
-"""`make` finds a Python and an installer on any machine, or says in one line what is missing."""
+"""`make` finds a Python and an installer on any machine, or says in one line what is missing; it knows the versions."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -68,3 +69,9 @@ def test_a_python_that_really_runs_is_taken(hidden: str, tmp_path: Path) -> None
     for program, option in (("uv/bin/uv", "--version"), ("python/bin/python", "-V")):
         subprocess.run([str(tmp_path / ".venvs" / program), option], check=True, capture_output=True)
     assert not (tmp_path / ".venvs" / "downloads").exists()
+
+
+def test_the_matrix_of_the_workflows_is_made_of_the_classifiers() -> None:
+    printed = subprocess.run(["make", "--silent", "versions"], cwd=ROOT, check=True, capture_output=True).stdout
+    assert json.loads(printed) == VERSIONS
+    assert "make --silent versions" in (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")

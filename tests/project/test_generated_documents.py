@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from scripts.documents import documents
+from scripts.documents import ROOT, documents
 from tap_payments.settings import SETTINGS
 from tap_payments.tap import TapPayments
+from tests.support.nightly_requests import HEADER, SIZES, row
 
-ROOT = Path(__file__).parents[2]
 SECRET = re.compile("password|private_key|secret|token|url$")
 DOCUMENTS = documents()
+NIGHTLY = (ROOT / "docs" / "nightly.md").read_text(encoding="utf-8")
+ROWS = dict(zip(SIZES, NIGHTLY.partition("\n".join(HEADER) + "\n")[2].splitlines(), strict=False))
 
 
 def plugin(kind: str, name: str) -> dict[str, Any]:
@@ -56,3 +57,25 @@ def test_the_environment_knows_only_settings_of_the_target() -> None:
     variables = set(re.findall(r"^(?:# )?TARGET_POSTGRES_([A-Z_]+)=", text, flags=re.MULTILINE))
     assert {"HOST", "PASSWORD"} <= variables
     assert {name.lower() for name in variables} <= known
+
+
+def figures(line: str) -> list[int]:
+    """Return the requests in a row."""
+    return [int(number.replace(",", "")) for number in re.findall(r"([\d,]+) \(", line)]
+
+
+@pytest.mark.parametrize("size", SIZES[:-1])
+def test_the_requests_of_a_night_are_those_of_the_taps_own_planner_and_paginator(size: int) -> None:
+    assert ROWS[size] == row(size)
+
+
+def test_the_largest_list_takes_ten_times_the_requests_of_the_one_before() -> None:
+    # Computed by the same program, which takes a minute for it.
+    *_, before, largest = (figures(ROWS[size]) for size in SIZES)
+    assert largest == pytest.approx([10 * requests for requests in before], rel=0.1)
+
+
+def test_the_readme_repeats_the_figures_of_a_million_charges() -> None:
+    full, _, incremental, _ = figures(ROWS[1_000_000])
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"A million charges take {incremental:,} requests a night instead of {full:,}" in readme
