@@ -82,7 +82,7 @@ def test_every_type_arrives_as_with_the_original(postgres: Postgres, *, keyed: b
 
 
 @pytest.mark.parametrize(("compression", "use_copy"), [("gzip", True), ("none", False)])
-def test_files_of_batches_are_loaded_as_records(
+def test_files_of_batches_are_loaded_as_records_and_messages_may_come_from_a_file(
     postgres: Postgres, tmp_path: Path, compression: str, *, use_copy: bool
 ) -> None:
     schemas = [f"{name}_{compression}" for name in ("records", "batches")]
@@ -96,8 +96,10 @@ def test_files_of_batches_are_loaded_as_records(
         manifest.append(file.as_uri())
     batch = {"type": "BATCH", "stream": "things", "encoding": {"format": "jsonl", "compression": compression}}
     of_batches = as_records[0] + json.dumps({**batch, "manifest": manifest}).encode() + b"\n"
-    for schema, lines in zip(schemas, (b"".join(as_records), of_batches), strict=True):
-        EXACT.using(use_copy=use_copy).load(postgres, schema, lines)
+    loader, input_file = EXACT.using(use_copy=use_copy), tmp_path / "messages.jsonl"
+    input_file.write_bytes(b"".join(as_records))
+    loader.load(postgres, schemas[0], b"", "--input", str(input_file))
+    loader.load(postgres, schemas[1], of_batches)
     # When a record was extracted is not in the file, so it is when its message came.
     never = f"SELECT count(*) FROM {schemas[1]}.things WHERE _sdc_extracted_at IS NULL".encode()
     with postgres.connect() as connection:
@@ -146,14 +148,6 @@ def test_date_times_are_stored_in_utc(postgres: Postgres, *, use_copy: bool) -> 
             connection.execute(f"ALTER ROLE {postgres.user} RESET timezone".encode())
         row = connection.execute(f"SELECT at::text, _sdc_extracted_at::text FROM {schema}.things".encode()).fetchone()
     assert row == ("2024-02-29 18:29:59", "2026-01-02 03:04:05")
-
-
-def test_messages_are_read_from_a_file(postgres: Postgres, tmp_path: Path) -> None:
-    file = tmp_path / "messages.jsonl"
-    file.write_bytes(messages(RECORDS))
-    EXACT.load(postgres, "piped", file.read_bytes())
-    EXACT.load(postgres, "named", b"", "--input", str(file))
-    assert table(postgres, "named", "things") == table(postgres, "piped", "things")
 
 
 def rows(postgres: Postgres, schema: str) -> list[dict[str, Any]]:

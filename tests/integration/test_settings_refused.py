@@ -58,9 +58,6 @@ def test_an_unknown_setting_is_named_and_ignored() -> None:
     assert BODY_MARKER not in run.stderr
 
 
-# From the environment.
-
-
 def test_numbers_of_the_environment_are_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"page_size": "10", "request_timeout": "12.5", "concurrency": "2", "check_total": "FALSE"}
     values |= {"backoff_factor": "1e-2", "password": "123", "username": "456"}
@@ -79,8 +76,6 @@ def test_the_environment_goes_over_the_file(api: FakeAPI, monkeypatch: pytest.Mo
     files = write_files(tmp_path, config=tap_config(api))
     expect_refused(invoke_in_process(*files, "--config", "ENV"), "page_size")
 
-
-# Files.
 
 NO_OBJECT: dict[str, tuple[str | bytes, str]] = {
     "text": (BODY_MARKER, "is not valid JSON: line 1, column 1"),
@@ -138,9 +133,6 @@ def test_later_configurations_go_over_earlier_ones_and_may_begin_with_a_byte_ord
         assert len(invoke_in_process(*first, "--config", str(second)).expect_success().records("charges")) == 3
 
 
-# What needs no configuration.
-
-
 @pytest.mark.parametrize("arguments", [["--discover"], ["--about"], ["--about", "--format", "json"], ["--version"]])
 def test_these_need_no_configuration_and_do_not_mind_a_wrong_one(arguments: list[str]) -> None:
     names = ("base_url", "page_size", "personal_data", "username", "on_invalid_value", "stream_maps")
@@ -149,13 +141,6 @@ def test_these_need_no_configuration_and_do_not_mind_a_wrong_one(arguments: list
         assert run.errors == []
         assert BODY_MARKER not in run.stderr + run.stdout.decode()
         assert "--discover" not in arguments or len(json.loads(run.stdout)["streams"]) == len(STREAMS)
-
-
-def test_as_a_process(api: FakeAPI) -> None:
-    config = tap_config(api, password=[BODY_MARKER], page_size=BODY_MARKER)
-    run = run_tap(config, env={"TAP_PAYMENTS_LOGLEVEL": "DEBUG"})
-    expect_one_error(run, "setting `password` must be text", "setting `page_size` must be a whole number")
-    assert run.messages == []
 
 
 @pytest.mark.parametrize("test", [[], ["--test"]])
