@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.meltano
 
-
 ACCOUNT = make_account(**{**dict.fromkeys(STREAMS, 40), "charges": 120})
 
 

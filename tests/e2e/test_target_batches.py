@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.meltano
 
-# So many batches are merged before the state goes out.
-MERGES = 4
-# More than a pipe holds, as a text of four letters repeated.
-LONG = 100_000
-
 until = partial(wait_until, seconds=SECONDS_TO_LOAD)
 
 
@@ -65,7 +60,8 @@ def test_each_row_is_written_once(postgres: Postgres) -> None:
 
 
 def test_the_state_goes_out_as_it_came_when_all_before_it_is_loaded(postgres: Postgres) -> None:
-    schema, *records = messages([{}] * (MERGES * BATCH)).splitlines(keepends=True)
+    # It does after four merges.
+    schema, *records = messages([{}] * (4 * BATCH)).splitlines(keepends=True)
     others = messages([{}, {}]).replace(b'"things"', b'"others"').splitlines(keepends=True)
     state = b'{"type":"STATE","value":{"at":1700000000.5,"digits":0.12345678901234567890,"half":"\\ud83d"}}\n'
     with EXACT.start(postgres, "state") as process:
@@ -78,7 +74,7 @@ def test_the_state_goes_out_as_it_came_when_all_before_it_is_loaded(postgres: Po
 
 
 def test_a_batch_is_merged_beside_the_reading_of_the_next(postgres: Postgres) -> None:
-    lines = messages([{"text": "long" * LONG}] * (2 * BATCH)).splitlines(keepends=True)
+    lines = messages([{"text": "long" * 100_000}] * (2 * BATCH)).splitlines(keepends=True)
     with EXACT.start(postgres, "beside") as process, locked(postgres, "beside", process, *lines[: 1 + BATCH]):
         # More than the pipe holds, so that writing ends when nearly all is read.
         send(process, *lines[1 + BATCH : -1])
