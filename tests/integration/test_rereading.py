@@ -72,6 +72,7 @@ def test_all_that_is_older_is_read_in_even_parts_and_the_bookmark_stays(provider
             assert night in {0, REREAD_DAYS - 1} or min(part) >= max(times)
             times += part
             assert set(run.bookmarks("charges")) == {first.bookmark("charges")}
+            assert provider != "chargedesk" or len(api.requests) < 12
             counts = f"{len(run.keys('charges'))} records, {len(part)} of them re-read, {len(api.requests)} requests"
             assert f"charges: {counts}" in run.lines[-1]
             if provider == "chargedesk" and night < 2:
@@ -88,7 +89,6 @@ def test_all_that_is_older_is_read_in_even_parts_and_the_bookmark_stays(provider
                 again = [bound for bound in bounds if bound != look_back]
                 assert {since for since, _ in again} == {None if begin is None else str(begin - 1)}
                 assert max(int(until or 0) for _, until in again) == end + 1
-                assert len(bounds) < 12
         assert set(times) == set(older(first))
 
 

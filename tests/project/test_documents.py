@@ -125,7 +125,7 @@ def test_the_page_of_targets_has_each_declared_one_and_its_advice() -> None:
     cells = rows().values()
     assert [(row[0], row[-1]) for row in cells] == [(target.title, target.advice) for target in TARGETS.values()]
     assert {len(row) for row in cells} == {len(HEAD)}, "run `make test-targets`"
-    assert not re.search(r"/(?:home|root|tmp|work|Users)/", FILE.read_text(encoding="utf-8")), "a place on a machine"
+    assert not re.search(r"/(?:home|root|tmp|work|Users)/", FILE.read_text(encoding="utf-8")), "a path on a machine"
 
 
 @pytest.mark.parametrize("document", ["README.md", "CHANGELOG.md"])
