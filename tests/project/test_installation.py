@@ -1,4 +1,4 @@
-"""The shell scripts: `make` finds a Python and an installer or says what is missing; `hub/add.sh` adds the plugins."""
+"""Ways to install: `make` finds a Python and an installer, `hub/add.sh` adds the plugins, the wheel runs by itself."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from tap_payments import __version__
+from tests.fake_api.providers import STREAMS
 from tests.support.meltano import ROOT
 
 LOADER = "load/target-postgres"
@@ -111,3 +114,31 @@ def test_both_come_from_the_origin_or_the_clone_at_the_commit(origin: str | None
         done = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
         assert done.stdout.splitlines() == lines
     assert (ROOT / LOADER / "pyproject.toml").exists()
+
+
+@pytest.mark.packaging
+def test_the_wheel_has_the_package_alone_and_runs_in_an_empty_environment(tmp_path: Path) -> None:
+    environment = {"UV_SYSTEM_CERTS": "true", **os.environ}
+    # By way of the source distribution, as for a release.
+    build: list[str | Path] = [UV, "build", "--quiet", "--python", sys.executable, "--out-dir", tmp_path, ROOT]
+    subprocess.run(build, check=True, env=environment)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert {name.split("/")[0] for name in names} == {"tap_payments", f"tap_payments-{__version__}.dist-info"}
+    assert "tap_payments/py.typed" in names
+    assert {f"tap_payments/schemas/{stream}.json" for stream in STREAMS} <= set(names)
+
+    venv = tmp_path / "venv"
+    subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, venv], check=True)
+    subprocess.run([UV, "pip", "install", "--quiet", "--python", venv, wheel], check=True, env=environment)
+
+    def run(*command: Path | str) -> bytes:
+        others = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        return subprocess.run(command, cwd=tmp_path, env=others, check=True, capture_output=True).stdout
+
+    tap = venv / "bin" / "tap-payments"
+    catalog = json.loads(run(tap, "--discover"))
+    assert {entry["tap_stream_id"] for entry in catalog["streams"]} == set(STREAMS)
+    assert __version__.encode() in run(tap, "--version")
+    assert b"base_url" in run(venv / "bin" / "python", "-m", "tap_payments", "--about")
