@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,16 +20,18 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
+def open_folder() -> Iterator[Path]:
+    """Yield a folder that anybody may enter, unlike pytest's own: a server that root starts runs as somebody else."""
+    with tempfile.TemporaryDirectory(prefix="tap-payments-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def postgres(open_folder: Path) -> Iterator[Postgres]:
     """Yield a server for all tests."""
-    # Not pytest's own folder, which nobody else may enter, and the server is somebody else if root runs the tests.
-    folder = Path(tempfile.mkdtemp(prefix="tap-payments-"))
-    folder.chmod(0o755)
-    try:
-        with Postgres(folder / "postgres") as postgres:
-            yield postgres
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with Postgres(open_folder / "postgres") as postgres:
+        yield postgres
 
 
 @pytest.fixture(scope="session")

@@ -31,29 +31,25 @@ pytestmark = pytest.mark.meltano
 DAY = 86_400
 YEARS = 5 * 365 * DAY
 SIZES = {**dict.fromkeys(STREAMS, 90), "charges": 6_000, "customers": 400}
-NIGHTLY = ("schedule", "run", "chargedesk-nightly")
 INCREMENTAL = ("run", "tap-payments--chargedesk-incremental", "target-postgres")
-STATE_ID = "prod:tap-payments--chargedesk-incremental-to-target-postgres"
 # A STATE goes out after four of the loader's batches.
 BATCH = 125
 
 
 @contextmanager
-def held_after(
-    api: FakeAPI, project: Project, charges: int, settings: dict[str, str]
-) -> Iterator[subprocess.Popen[str]]:
-    """Run Meltano and hold the API once so many charges were served."""
+def held(api: FakeAPI, project: Project) -> Iterator[subprocess.Popen[str]]:
+    """Run Meltano and hold the API once 2,000 charges were served."""
     reached, released = threading.Event(), threading.Event()
     served = sum(request.records for request in api.requests_for("charges"))
 
     def hold(_: FakeAPI, __: LoggedRequest, ___: dict[str, str]) -> None:
         now = sum(request.records for request in api.requests_for("charges"))
-        if now - served >= charges and not released.is_set():
+        if now - served >= 2_000 and not released.is_set():
             reached.set()
             released.wait(2 * SOON)
 
     api.before_each(hold)
-    process = project.start(*INCREMENTAL, settings=settings)
+    process = project.start(*INCREMENTAL, settings={"TARGET_POSTGRES_BATCH_SIZE_ROWS": str(BATCH)})
     try:
         assert reached.wait(2 * SOON), "the tap did not come that far"
         yield process
@@ -71,11 +67,10 @@ def test_a_first_load_that_dies_twice_goes_on_and_a_charge_of_last_year_is_refun
         project, warehouse = make_project("chargedesk", api), Warehouse(postgres, "chargedesk")
         # The pace has tests of its own.
         project.environment |= {"TAP_PAYMENTS_REQUESTS_PER_MINUTE": "1000000"}
-        batches = {"TARGET_POSTGRES_BATCH_SIZE_ROWS": str(BATCH)}
-        state = KeptState(project, STATE_ID)
+        state = KeptState(project, "prod:tap-payments--chargedesk-incremental-to-target-postgres")
 
         # The tap alone is killed.
-        with held_after(api, project, 2_000, batches) as process:
+        with held(api, project) as process:
             wait_until(state.read, 2 * SOON)
             for child in psutil.Process(process.pid).children(recursive=True):
                 if "bin/tap-payments" in " ".join(child.cmdline()):
@@ -86,7 +81,7 @@ def test_a_first_load_that_dies_twice_goes_on_and_a_charge_of_last_year_is_refun
         assert 4 * BATCH <= len(arrived) < SIZES["charges"]
 
         # Meltano itself is stopped, as an orchestrator does it.
-        with held_after(api, project, 2_000, batches) as process:
+        with held(api, project) as process:
             wait_until(lambda: state.read() != kept, 2 * SOON)
             process.terminate()
             output, _ = process.communicate(timeout=2 * SOON)
@@ -94,7 +89,7 @@ def test_a_first_load_that_dies_twice_goes_on_and_a_charge_of_last_year_is_refun
         # The first STATE says what is still due, so it may be kept before a new row is.
         assert arrived <= set(warehouse.rows("charges"))
 
-        output = project.run(*NIGHTLY)
+        output = project.run("schedule", "run", "chargedesk-nightly")
         assert warehouse.counts() == SIZES
         sent = re.search(r"Run complete.*charges: ([\d,]+) records", output)
         assert sent is not None

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -18,20 +15,11 @@ import pytest
 from tests.support.meltano import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.meltano
 
 SECONDS = 300
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    # Not pytest's own, which the unprivileged user that PostgreSQL runs as under root may not enter.
-    folder = Path(tempfile.mkdtemp(prefix="tap-payments-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
@@ -42,9 +30,9 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def test_the_demo_shows_what_is_in_postgresql_and_once_more_without_duplicates(folder: Path) -> None:
+def test_the_demo_shows_what_is_in_postgresql_and_once_more_without_duplicates(open_folder: Path) -> None:
     for before in ("0", "5,000"):
-        with start(folder) as demo:
+        with start(open_folder / "demo") as demo:
             output, _ = demo.communicate(timeout=SECONDS)
         assert demo.returncode == 0, output
         cells = [line.split() for line in output.splitlines()]
@@ -57,7 +45,7 @@ def test_the_demo_shows_what_is_in_postgresql_and_once_more_without_duplicates(f
         assert ["charges", f"{5000 - gone:,}", f"{5000 - gone:,}", "5,000"] in cells
         assert sum(row[:1] == ["charges"] and row[1].startswith("ch_") for row in cells) == gone
     # Its psql prints a connection string for other clients.
-    with start(folder, "--psql") as demo:
+    with start(open_folder / "demo", "--psql") as demo:
         assert demo.stdout is not None
         with psycopg.connect(demo.stdout.readline().split()[-1]) as connection:
             assert connection.execute("SELECT count(*) FROM charges").fetchone() == (5000,)
@@ -66,8 +54,8 @@ def test_the_demo_shows_what_is_in_postgresql_and_once_more_without_duplicates(f
     assert "answered" in output
 
 
-def test_a_demo_that_is_stopped_leaves_no_process_behind(folder: Path) -> None:
-    with start(folder) as demo:
+def test_a_demo_that_is_stopped_leaves_no_process_behind(open_folder: Path) -> None:
+    with start(open_folder / "demo") as demo:
         assert demo.stdout is not None
         for line in demo.stdout:
             if line.startswith("$ meltano"):

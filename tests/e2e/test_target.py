@@ -1,4 +1,4 @@
-"""The loader that `meltano.yml` installs, held against the one that it is made from: same messages, same tables."""
+"""The loader of `meltano.yml`: the same tables as by the one that it is made from, whatever stands in them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,42 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from psycopg import sql
+from psycopg.rows import dict_row
 
-from tests.fake_api.data import make_account
-from tests.fake_api.providers import STREAMS
-from tests.fake_api.server import FakeAPI
-from tests.support.in_process import run_in_process
-from tests.support.loaders import EXACT, ORIGINAL, messages, table
-from tests.support.tap_runs import tap_config
+from tests.support.loaders import EXACT, OF_THE_RUN, ORIGINAL, messages, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.meltano
+WAYS = pytest.mark.parametrize(("use_copy", "keyed"), [(True, True), (False, False)], ids=["copy", "insert, keyless"])
+
+# PostgreSQL cuts names after so many bytes.
+LIMIT = 63
+NAMES = [
+    *("vat%", "vat%%", "%(id)s", "%s", 'a"b', "a'b", "a:b", "a::b", "a.b", "a_b", "a(b)", "a[b]", "a b", "a\\b", "{a}"),
+    *("$1", "?", "Text", "TEXT", "select", "a\nb", "a" * LIMIT, "ü" * 31 + "a", "🦊" * 15),
+]
+LONG_NAMES = [*(f"{'a' * LIMIT}{more}" for more in ("", "1", "2", "%")), "ü" * 32, "ü" * 33, "🦊" * 16]
+HAND_MADE = """
+    CREATE TYPE {0}.mood AS ENUM ('good', 'bad');
+    CREATE DOMAIN {0}.small AS integer CHECK (VALUE < 10);
+    ALTER TABLE {0}.things
+        ADD COLUMN of_xml xml,
+        ADD COLUMN of_enum {0}.mood NOT NULL DEFAULT 'good',
+        ADD COLUMN of_enums {0}.mood[],
+        ADD COLUMN of_domain {0}.small NOT NULL DEFAULT 1,
+        ADD COLUMN of_words tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED,
+        ADD COLUMN of_point point,
+        ADD COLUMN of_range tstzrange,
+        ADD COLUMN of_row {0}.things_of_row,
+        ADD COLUMN counted bigint GENERATED ALWAYS AS IDENTITY,
+        ADD COLUMN numbered serial,
+        ADD COLUMN doubled numeric NOT NULL GENERATED ALWAYS AS (line * 2) STORED,
+        ADD COLUMN moment timestamptz NOT NULL DEFAULT now();
+"""
 
 RECORDS: list[dict[str, Any]] = [
     {"amount": "34.00", "number": 1.5, "flag": True, "text": "plain", "at": "2024-02-29T23:59:59.123456+05:30"},
@@ -41,19 +61,6 @@ RECORDS: list[dict[str, Any]] = [
 ]
 
 
-def load_with_both(postgres: Postgres, schema: str, runs: Sequence[bytes], *names: str) -> list[list[tuple[Any, ...]]]:
-    """Load the same with both, check that the tables are the same and return their rows."""
-    for loader in (ORIGINAL, EXACT):
-        for lines in runs:
-            loader.load(postgres, f"{schema}_{loader.program}", lines)
-    found = []
-    for name in names:
-        original, exact = (table(postgres, f"{schema}_{loader.program}", name) for loader in (ORIGINAL, EXACT))
-        assert exact == original
-        found.append(exact[1])
-    return found
-
-
 @pytest.mark.parametrize("keyed", [True, False])
 def test_every_type_arrives_as_with_the_original(postgres: Postgres, *, keyed: bool) -> None:
     # Deeper than the first level the original leaves a NUL, and PostgreSQL refuses it.
@@ -64,21 +71,18 @@ def test_every_type_arrives_as_with_the_original(postgres: Postgres, *, keyed: b
     twice = [*records, *({"id": "key 0", **record} for record in later)]
     changed = [{"id": f"key {line}", "amount": f"{line}.50", "text": "changed"} for line in (0, 3, 4, 5)]
     runs = [messages(twice, keyed=keyed), messages(changed, keyed=keyed)]
-    (found,) = load_with_both(postgres, f"types_{keyed}".lower(), runs, "things")
-    assert len(found) == (len(records) if keyed else len(twice) + len(changed))
-    assert any("12345678901234567890.1230" in row for row in found)
-
-
-def test_an_account_arrives_as_with_the_original(postgres: Postgres) -> None:
-    account = make_account(charges=30, products=8, customers=20, subscriptions=10, php=True)
-    with FakeAPI(account) as api:
-        lines = run_in_process(tap_config(api)).expect_success().stdout
-    found = load_with_both(postgres, "account", [lines], *STREAMS)
-    assert [len(rows) for rows in found] == [len(account[name]) for name in STREAMS]
+    schemas = [f"types_{keyed}_{kind}".lower() for kind in ("original", "exact")]
+    for loader, schema in zip((ORIGINAL, EXACT), schemas, strict=True):
+        for lines in runs:
+            loader.load(postgres, schema, lines)
+    original, exact = (table(postgres, schema, "things") for schema in schemas)
+    assert exact == original
+    assert len(exact[1]) == (len(records) if keyed else len(twice) + len(changed))
+    assert any("12345678901234567890.1230" in row for row in exact[1])
 
 
 @pytest.mark.parametrize(("compression", "use_copy"), [("gzip", True), ("none", False)])
-def test_files_of_batches_are_loaded_as_records(
+def test_files_of_batches_are_loaded_as_records_and_messages_may_come_from_a_file(
     postgres: Postgres, tmp_path: Path, compression: str, *, use_copy: bool
 ) -> None:
     schemas = [f"{name}_{compression}" for name in ("records", "batches")]
@@ -92,12 +96,14 @@ def test_files_of_batches_are_loaded_as_records(
         manifest.append(file.as_uri())
     batch = {"type": "BATCH", "stream": "things", "encoding": {"format": "jsonl", "compression": compression}}
     of_batches = as_records[0] + json.dumps({**batch, "manifest": manifest}).encode() + b"\n"
-    for schema, lines in zip(schemas, (b"".join(as_records), of_batches), strict=True):
-        EXACT.using(use_copy=use_copy).load(postgres, schema, lines)
+    loader, input_file = EXACT.using(use_copy=use_copy), tmp_path / "messages.jsonl"
+    input_file.write_bytes(b"".join(as_records))
+    loader.load(postgres, schemas[0], b"", "--input", str(input_file))
+    loader.load(postgres, schemas[1], of_batches)
     # When a record was extracted is not in the file, so it is when its message came.
-    never = sql.SQL("SELECT count(*) FROM {} WHERE _sdc_extracted_at IS NULL")
+    never = f"SELECT count(*) FROM {schemas[1]}.things WHERE _sdc_extracted_at IS NULL".encode()
     with postgres.connect() as connection:
-        assert connection.execute(never.format(sql.Identifier(schemas[1], "things"))).fetchone() == (0,)
+        assert connection.execute(never).fetchone() == (0,)
     as_wanted, as_found = (table(postgres, schema, "things", without=("_sdc_extracted_at",)) for schema in schemas)
     assert as_found == as_wanted
     assert len(as_found[1]) == len(RECORDS)
@@ -134,20 +140,49 @@ def test_what_has_no_place_in_the_table_ends_the_load(postgres: Postgres, record
 @pytest.mark.parametrize("use_copy", [True, False])
 def test_date_times_are_stored_in_utc(postgres: Postgres, *, use_copy: bool) -> None:
     schema = f"times_{use_copy}".lower()
-    role = sql.Identifier(postgres.user)
     with postgres.connect() as connection:
-        connection.execute(sql.SQL("ALTER ROLE {} SET timezone TO 'America/New_York'").format(role))
+        connection.execute(f"ALTER ROLE {postgres.user} SET timezone TO 'America/New_York'".encode())
         try:
             EXACT.using(use_copy=use_copy).load(postgres, schema, messages([{"at": "2024-02-29T23:59:59+05:30"}]))
         finally:
-            connection.execute(sql.SQL("ALTER ROLE {} RESET timezone").format(role))
-        query = sql.SQL("SELECT at::text, _sdc_extracted_at::text FROM {}").format(sql.Identifier(schema, "things"))
-        assert connection.execute(query).fetchone() == ("2024-02-29 18:29:59", "2026-01-02 03:04:05")
+            connection.execute(f"ALTER ROLE {postgres.user} RESET timezone".encode())
+        row = connection.execute(f"SELECT at::text, _sdc_extracted_at::text FROM {schema}.things".encode()).fetchone()
+    assert row == ("2024-02-29 18:29:59", "2026-01-02 03:04:05")
 
 
-def test_messages_are_read_from_a_file(postgres: Postgres, tmp_path: Path) -> None:
-    file = tmp_path / "messages.jsonl"
-    file.write_bytes(messages(RECORDS))
-    EXACT.load(postgres, "piped", file.read_bytes())
-    EXACT.load(postgres, "named", b"", "--input", str(file))
-    assert table(postgres, "named", "things") == table(postgres, "piped", "things")
+def rows(postgres: Postgres, schema: str) -> list[dict[str, Any]]:
+    """Return the rows of the table of the `messages`, in their order."""
+    with postgres.connect() as connection, connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(f"SELECT * FROM {schema}.things ORDER BY line".encode()).fetchall()
+
+
+@WAYS
+@pytest.mark.parametrize("is_there", [True, False], ids=["added", "made with them"])
+def test_a_field_may_have_any_name(postgres: Postgres, *, use_copy: bool, keyed: bool, is_there: bool) -> None:
+    schema = f"names_{use_copy}_{is_there}".lower()
+    loader = EXACT.using(use_copy=use_copy)
+    names = NAMES + LONG_NAMES
+    record = {name: f"value of {name}" for name in names}
+    if is_there:
+        loader.load(postgres, schema, messages([{"id": "0", "line": -1}], keyed=keyed))
+    # The night after they are found in the table, also in another order.
+    for line, order in enumerate((names, names[::-1])):
+        loader.load(postgres, schema, messages([{**record, "id": f"{line}", "line": line}], keyed=keyed, more=order))
+    *_, first, second = rows(postgres, schema)
+    assert {name: first.get(name) for name in NAMES} == {name: record[name] for name in NAMES}
+    assert set(record.values()) <= set(map(str, first.values()))
+    assert {**second, **dict.fromkeys(OF_THE_RUN), "id": "0", "line": 0} == {**first, **dict.fromkeys(OF_THE_RUN)}
+
+
+@WAYS
+def test_columns_that_somebody_added_do_not_end_a_load(postgres: Postgres, *, use_copy: bool, keyed: bool) -> None:
+    schema = f"by_hand_{use_copy}".lower()
+    loader = EXACT.using(use_copy=use_copy)
+    loader.load(postgres, schema, messages([{"text": "one"}], keyed=keyed))
+    with postgres.connect() as connection:
+        connection.execute(f"CREATE TYPE {schema}.things_of_row AS (a integer, b text)".encode())
+        connection.execute(HAND_MADE.format(schema).encode())
+    loader.load(postgres, schema, messages([{"text": "two"}, {"text": "three"}], keyed=keyed))
+    found = [(row["text"], row["of_words"], row["doubled"], row["of_xml"]) for row in rows(postgres, schema)]
+    expected = [("two", "'two':1", 0, None), ("three", "'three':1", 2, None)]
+    assert sorted(found) == sorted(expected if keyed else [("one", "'one':1", 0, None), *expected])

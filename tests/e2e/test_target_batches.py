@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from psycopg import sql
 
 from tests.fake_api.data import make_account
 from tests.fake_api.server import FakeAPI
@@ -30,11 +29,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.meltano
 
-# So many batches are merged before the state goes out.
-MERGES = 4
-# More than a pipe holds, as a text of four letters repeated.
-LONG = 100_000
-
 until = partial(wait_until, seconds=SECONDS_TO_LOAD)
 
 
@@ -44,21 +38,16 @@ def exists(postgres: Postgres, schema: str, name: str = "things") -> bool:
         return connection.execute("SELECT to_regclass(%s)", [f"{schema}.{name}"]).fetchone() != (None,)
 
 
-def is_waited_for(postgres: Postgres, schema: str) -> bool:
-    """Return whether somebody waits for a lock of the table of the `messages`."""
-    query = "SELECT FROM pg_locks WHERE relation = to_regclass(%s) AND NOT granted"
-    with postgres.connect() as connection:
-        return connection.execute(query, [f"{schema}.things"]).fetchone() is not None
-
-
 @contextmanager
-def locked(postgres: Postgres, schema: str, process: subprocess.Popen[bytes], schema_message: bytes) -> Iterator[None]:
-    """Let a target make its table, and keep it from writing to it."""
-    send(process, schema_message)
+def locked(postgres: Postgres, schema: str, process: subprocess.Popen[bytes], *lines: bytes) -> Iterator[None]:
+    """Let a target make its table, and keep it from writing to it; yield when it waits to write some of these lines."""
+    send(process, lines[0])
     until(lambda: exists(postgres, schema))
+    query = "SELECT FROM pg_locks WHERE relation = to_regclass(%s) AND NOT granted"
     with postgres.connect() as connection, connection.transaction():
-        table_of_messages = sql.Identifier(schema, "things")
-        connection.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(table_of_messages))
+        connection.execute(f"LOCK TABLE {schema}.things IN SHARE ROW EXCLUSIVE MODE".encode())
+        send(process, *lines[1:])
+        until(lambda: connection.execute(query, [f"{schema}.things"]).fetchone() is not None)
         yield
 
 
@@ -71,37 +60,34 @@ def test_each_row_is_written_once(postgres: Postgres) -> None:
 
 
 def test_the_state_goes_out_as_it_came_when_all_before_it_is_loaded(postgres: Postgres) -> None:
-    schema, *records = messages([{}] * (MERGES * BATCH)).splitlines(keepends=True)
+    # It does after four merges.
+    schema, *records = messages([{}] * (4 * BATCH)).splitlines(keepends=True)
     others = messages([{}, {}]).replace(b'"things"', b'"others"').splitlines(keepends=True)
     state = b'{"type":"STATE","value":{"at":1700000000.5,"digits":0.12345678901234567890,"half":"\\ud83d"}}\n'
     with EXACT.start(postgres, "state") as process:
         send(process, schema, *others, *records[:-1], state, records[-1])
         # Standard input is still open: the state is not that of the end.
         assert process.stdout is not None
-        told = process.stdout.readline()
+        line = process.stdout.readline()
         assert [count(postgres, "state", name) for name in ("things", "others")] == [len(records), 2]
-    assert json.loads(told, parse_float=str) == json.loads(state, parse_float=str)["value"]
+    assert json.loads(line, parse_float=str) == json.loads(state, parse_float=str)["value"]
 
 
 def test_a_batch_is_merged_beside_the_reading_of_the_next(postgres: Postgres) -> None:
-    schema, *records = messages([{"text": "long" * LONG}] * (2 * BATCH)).splitlines(keepends=True)
-    with EXACT.start(postgres, "beside") as process, locked(postgres, "beside", process, schema):
-        send(process, *records[:BATCH])
-        until(lambda: is_waited_for(postgres, "beside"))
+    lines = messages([{"text": "long" * 100_000}] * (2 * BATCH)).splitlines(keepends=True)
+    with EXACT.start(postgres, "beside") as process, locked(postgres, "beside", process, *lines[: 1 + BATCH]):
         # More than the pipe holds, so that writing ends when nearly all is read.
-        send(process, *records[BATCH:-1])
+        send(process, *lines[1 + BATCH : -1])
         assert count(postgres, "beside", "things") == 0
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["ended", "stopped"])
 def test_the_end_waits_for_what_is_merged(postgres: Postgres, *, stopped: bool) -> None:
     name = f"waits_{stopped}".lower()
-    schema, *records = messages([{}] * (BATCH + 1)).splitlines(keepends=True)
-    state = {"bookmarks": {"things": len(records)}}
+    lines = messages([{}] * (BATCH + 1)).splitlines(keepends=True)
+    state = {"bookmarks": {"things": BATCH + 1}}
     with EXACT.start(postgres, name) as process:
-        with locked(postgres, name, process, schema):
-            send(process, *records, state_line(state))
-            until(lambda: is_waited_for(postgres, name))
+        with locked(postgres, name, process, *lines, state_line(state)):
             if stopped:
                 # By then the last line is read.
                 time.sleep(1)
@@ -114,7 +100,7 @@ def test_the_end_waits_for_what_is_merged(postgres: Postgres, *, stopped: bool) 
             time.sleep(1)
             assert process.poll() is None
         assert state_from(process) == state
-        assert count(postgres, name, "things") == len(records)
+        assert count(postgres, name, "things") == BATCH + 1
         assert process.wait(SECONDS_TO_LOAD) == 0
 
 
@@ -126,18 +112,17 @@ def test_a_batch_that_cannot_be_merged_ends_the_load_and_is_named(postgres: Post
         send(process, schema)
         until(lambda: exists(postgres, name))
         # The table refuses the second record.
-        check = sql.SQL("ALTER TABLE {} ADD CONSTRAINT of_a_stranger CHECK (line <> 1)")
         with postgres.connect() as connection:
-            connection.execute(check.format(sql.Identifier(name, "things")))
+            connection.execute(f"ALTER TABLE {name}.things ADD CONSTRAINT of_a_stranger CHECK (line <> 1)".encode())
         send(process, *records, state_line({"bookmarks": {"things": len(records)}}))
         if stopped:
             # By then the last line is read.
             time.sleep(2)
             process.terminate()
-        told, said = process.communicate(timeout=SECONDS_TO_LOAD)
+        states, log = process.communicate(timeout=SECONDS_TO_LOAD)
     assert process.returncode != 0
-    assert b"of_a_stranger" in said
-    assert told == b""
+    assert b"of_a_stranger" in log
+    assert states == b""
     assert count(postgres, name, "things") == 0
 
 
@@ -153,15 +138,13 @@ def test_what_came_before_a_schema_is_loaded_before_what_comes_behind_it(postgre
 
 
 def test_a_load_that_fails_beside_a_merge_names_its_own_error(postgres: Postgres) -> None:
-    schema, *records = messages([{}] * BATCH).splitlines(keepends=True)
-    with EXACT.start(postgres, "fails") as process, locked(postgres, "fails", process, schema):
-        send(process, *records)
-        until(lambda: is_waited_for(postgres, "fails"))
-        stranger = {"type": "RECORD", "stream": "strangers", "record": {}}
-        told, said = process.communicate(json.dumps(stranger).encode() + b"\n", SECONDS_TO_LOAD)
+    lines = messages([{}] * BATCH).splitlines(keepends=True)
+    with EXACT.start(postgres, "fails") as process, locked(postgres, "fails", process, *lines):
+        stranger = b'{"type":"RECORD","stream":"strangers","record":{}}\n'
+        states, log = process.communicate(stranger, SECONDS_TO_LOAD)
     assert process.returncode == 1
-    assert told == b""
-    assert b"strangers" in said.splitlines()[-1]
+    assert states == b""
+    assert b"strangers" in log.splitlines()[-1]
 
 
 def test_without_a_key_each_batch_lets_the_state_out(postgres: Postgres) -> None:

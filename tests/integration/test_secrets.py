@@ -68,10 +68,8 @@ def api() -> Iterator[FakeAPI]:
 def expect_silence(run: InProcessRun) -> None:
     """Assert that nothing secret is in any output, and no traceback."""
     for output in (run.stderr, run.stdout.decode()):
-        assert [secret for secret in SECRETS if secret in output] == []
-        assert BODY_MARKER not in output
-        assert LEAK_MARKER not in output
-        assert "Traceback" not in output
+        words = (*SECRETS, BODY_MARKER, LEAK_MARKER, "Traceback")
+        assert [word for word in words if word in output] == []
 
 
 def test_the_needles_are_what_is_sent(api: FakeAPI) -> None:
@@ -109,11 +107,8 @@ def test_internal_errors_keep_the_secrets(
     owner: Any, name: str, error: type[Exception], api: FakeAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        told = f"{USERNAME} {PASSWORD} {HEADER} {BODY_MARKER}"
-        try:
-            raise LookupError(told)  # noqa: TRY301 -- the very traceback that must not be shown
-        except LookupError as cause:
-            raise error(told) from cause
+        text = f"{USERNAME} {PASSWORD} {HEADER} {BODY_MARKER}"
+        raise error(text) from LookupError(text)
 
     monkeypatch.setattr(owner, name, fail)
     run = read_stream(api, max_retries=1)
@@ -128,13 +123,10 @@ def test_an_internal_error_names_the_line_it_came_up_in(api: FakeAPI, monkeypatc
     assert re.search(r"internal error: TypeError in records/page\.py:\d+$", run.errors[0])
 
 
-MAPS: list[Any] = [
-    *({"x": expression} for expression in ("int(description)", "description +")),
-    *({"__filter__": "int(description) > 0"}, {"__key_properties__": ["nothing"]}, 5),
-]
+MAPS = ({"x": "int(description)"}, {"x": "description +"}, {"__filter__": "int(description) > 0"})
 
 
-@pytest.mark.parametrize("stream_map", MAPS, ids=str)
+@pytest.mark.parametrize("stream_map", [*MAPS, {"__key_properties__": ["nothing"]}, 5], ids=str)
 def test_stream_maps_that_fail_keep_the_secrets(stream_map: Any, api: FakeAPI) -> None:
     api.faults.add(Body(f'{{"data":[{{"charge_id":"a","description":"{BODY_MARKER}{PASSWORD}"}}]}}'.encode()))
     run = read_stream(api, stream_maps={"charges": stream_map}, stream_map_config={"key": PASSWORD})
@@ -143,20 +135,15 @@ def test_stream_maps_that_fail_keep_the_secrets(stream_map: Any, api: FakeAPI) -
     assert "stream_maps" in run.errors[0]
 
 
-# Where the credentials go.
-
-
-@pytest.mark.parametrize("elsewhere", [True, False], ids=["another host", "the same host"])
-def test_a_redirect_is_an_error_and_followed_nowhere(api: FakeAPI, *, elsewhere: bool) -> None:
+def test_a_redirect_to_another_host_is_followed_nowhere(api: FakeAPI) -> None:
+    """`test_retries.py` has the same host."""
     with FakeAPI(make_account(charges=30), credentials_required=False) as other:
-        target = f"{other.url if elsewhere else api.url}charges"
-        api.faults.add(Redirect(target), times=None, when=lambda params: params["offset"] == "10")
+        api.faults.add(Redirect(f"{other.url}charges"), when=lambda params: params["offset"] == "10")
         run = read_stream(api, page_size=10, page_overlap=0)
         assert other.requests == []
     expect_one_error(run, "charges: /v1/charges answered 302 ", errors.REDIRECT_ADVICE)
     assert len(run.records("charges")) == 10
-    assert len(api.requests) == 2
-    assert target not in run.stderr
+    assert other.url not in run.stderr
     expect_silence(run)
 
 
@@ -171,16 +158,11 @@ def test_netrc_does_not_replace_the_credentials(tmp_path: Path, monkeypatch: pyt
         assert all(request.authorization_ok for request in api.requests)
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for loopback, and its key."""
-    return make_certificate(tmp_path_factory.mktemp("certificate"))
-
-
 @pytest.fixture
-def tls(certificate: tuple[Path, Path]) -> Iterator[FakeAPI]:
+def tls(tmp_path: Path) -> Iterator[FakeAPI]:
     """An API that speaks TLS, by a certificate that nobody trusts."""
-    with FakeAPI(make_account(charges=30), username=USERNAME, password=PASSWORD, certificate=certificate) as api:
+    files = make_certificate(tmp_path)
+    with FakeAPI(make_account(charges=30), username=USERNAME, password=PASSWORD, certificate=files) as api:
         yield api
 
 
@@ -188,9 +170,9 @@ def tls(certificate: tuple[Path, Path]) -> Iterator[FakeAPI]:
     ("variable", "authority"), [("HTTPS_PROXY", "REQUESTS_CA_BUNDLE"), ("ALL_PROXY", "CURL_CA_BUNDLE")]
 )
 def test_variables_of_proxies_and_authorities_are_honoured(
-    variable: str, authority: str, tls: FakeAPI, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    variable: str, authority: str, tls: FakeAPI, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(authority, str(certificate[0]))
+    monkeypatch.setenv(authority, str(tmp_path / "certificate.pem"))
     with forward_proxy() as (proxy, asked):
         monkeypatch.setenv(variable, proxy)
         read_stream(tls).expect_success()
@@ -223,9 +205,6 @@ def test_a_certificate_that_is_not_trusted_ends_the_run_at_once(
     assert tls.requests == []
 
 
-# As a process, and in what else there is to print.
-
-
 @pytest.mark.parametrize("arguments", [["--about"], ["--about", "--format", "json"], ["--discover"], ["--test"]])
 def test_other_commands_keep_the_secrets(arguments: list[str], api: FakeAPI) -> None:
     api.faults.add(Status(503, body=MARKED), times=None)
@@ -238,5 +217,4 @@ def test_as_a_process(api: FakeAPI) -> None:
     api.faults.add(Status(401, body=MARKED), times=None)
     run = run_tap(tap_config(api), env={"TAP_PAYMENTS_LOGLEVEL": "DEBUG"})
     expect_one_error(run, errors.ADVICE[401])
-    for secret in SECRETS:
-        assert secret not in run.stderr + json.dumps(run.messages, ensure_ascii=False)
+    assert [secret for secret in SECRETS if secret in run.stderr + json.dumps(run.messages, ensure_ascii=False)] == []

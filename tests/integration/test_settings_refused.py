@@ -14,7 +14,7 @@ from tap_payments.settings import SETTINGS
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.providers import STREAMS
 from tests.support.in_process import BODY_MARKER, expect_one_error, invoke_in_process, run_in_process
-from tests.support.tap_runs import catalog_with, run_tap, tap_config
+from tests.support.tap_runs import catalog_with, run_tap, tap_config, write_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,10 +36,10 @@ def expect_refused(run: TapRun, name: str) -> str:
     """Assert that a setting was refused as it must be and return the log."""
     expect_one_error(run, f"setting `{name}` ")
     assert run.messages == []
-    told = run.lines[-1].split("| tap-payments", 1)[1].partition("| ")[2]
-    assert told.startswith(f"setting `{name}` ")
-    assert told.count("setting `") == 1, "one mistake is told as one"
-    return told
+    message = run.lines[-1].split("| tap-payments", 1)[1].partition("| ")[2]
+    assert message.startswith(f"setting `{name}` ")
+    assert message.count("setting `") == 1, "one mistake is reported as one"
+    return message
 
 
 def test_null_is_as_good_as_missing_and_loopback_may_be_http_by_any_of_its_names() -> None:
@@ -58,24 +58,13 @@ def test_an_unknown_setting_is_named_and_ignored() -> None:
     assert BODY_MARKER not in run.stderr
 
 
-# From the environment.
-
-
 def test_numbers_of_the_environment_are_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    with FakeAPI(make_account(charges=25)) as api:
-        for name, value in {
-            "page_size": "10",
-            "request_timeout": "12.5",
-            "concurrency": "2",
-            "check_total": "FALSE",
-            "backoff_factor": "1e-2",
-            "password": "123",
-            "username": "456",
-        }.items():
+    values = {"page_size": "10", "request_timeout": "12.5", "concurrency": "2", "check_total": "FALSE"}
+    values |= {"backoff_factor": "1e-2", "password": "123", "username": "456"}
+    with FakeAPI(make_account(charges=25), username="456", password="123") as api:
+        for name, value in {**values, "base_url": api.url}.items():
             monkeypatch.setenv(f"TAP_PAYMENTS_{name.upper()}", value)
-        api.username, api.password = "456", "123"
         api.rewrite = lambda body, _params: body | {"total_count": 26}
-        monkeypatch.setenv("TAP_PAYMENTS_BASE_URL", api.url)
         run = invoke_in_process("--config", "ENV").expect_success()
         assert len(run.records("charges")) == 25
         assert {request.params["limit"] for request in api.requests} == {"10"}
@@ -83,13 +72,10 @@ def test_numbers_of_the_environment_are_numbers(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_environment_goes_over_the_file(api: FakeAPI, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    file = tmp_path / "config.json"
-    file.write_text(json.dumps(tap_config(api)), encoding="utf-8")
     monkeypatch.setenv("TAP_PAYMENTS_PAGE_SIZE", "0")
-    expect_refused(invoke_in_process("--config", str(file), "--config", "ENV"), "page_size")
+    files = write_files(tmp_path, config=tap_config(api))
+    expect_refused(invoke_in_process(*files, "--config", "ENV"), "page_size")
 
-
-# Files.
 
 NO_OBJECT: dict[str, tuple[str | bytes, str]] = {
     "text": (BODY_MARKER, "is not valid JSON: line 1, column 1"),
@@ -105,11 +91,9 @@ OPTIONS = ["config", "state", "catalog"]
 
 
 def read_file(option: str, file: Path, api: FakeAPI) -> InProcessRun:
-    """Run the tap with a file, and with a good configuration."""
-    good = file.with_name("good.json")
-    good.write_text(json.dumps(tap_config(api)), encoding="utf-8")
-    config = file if option == "config" else good
-    return invoke_in_process("--config", str(config), *([] if option == "config" else [f"--{option}", str(file)]))
+    """Run the tap with a file, and with a good configuration where it is none itself."""
+    good = write_files(file.parent, good=tap_config(api))[1]
+    return invoke_in_process(*(["--config", good] if option != "config" else []), f"--{option}", str(file))
 
 
 @pytest.mark.parametrize(
@@ -127,9 +111,8 @@ def test_a_file_without_a_json_object_is_refused(option: str, case: str, api: Fa
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_a_file_that_cannot_be_read_is_refused(option: str, api: FakeAPI, tmp_path: Path) -> None:
-    nowhere = tmp_path / "nowhere.json"
-    expect_one_error(read_file(option, nowhere, api), f"--{option} {nowhere} cannot be read: No such file or directory")
-    expect_one_error(read_file(option, tmp_path, api), f"--{option} {tmp_path} cannot be read: Is a directory")
+    for file, reason in ((tmp_path / "nowhere.json", "No such file or directory"), (tmp_path, "Is a directory")):
+        expect_one_error(read_file(option, file, api), f"--{option} {file} cannot be read: {reason}")
 
 
 def test_an_empty_state_begins_anew(tmp_path: Path) -> None:
@@ -144,39 +127,20 @@ def test_an_empty_state_begins_anew(tmp_path: Path) -> None:
 
 def test_later_configurations_go_over_earlier_ones_and_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     with FakeAPI(make_account(charges=3)) as api:
-        arguments = []
-        for name, config in (("first", tap_config(api, page_size=0)), ("second", {"page_size": 2})):
-            file = tmp_path / f"{name}.json"
-            file.write_text(json.dumps(config), encoding="utf-8-sig")
-            arguments += ["--config", str(file)]
-        assert len(invoke_in_process(*arguments).expect_success().records("charges")) == 3
-
-
-# What needs no configuration.
+        first = write_files(tmp_path, config=tap_config(api, page_size=0))
+        second = tmp_path / "second.json"
+        second.write_text(json.dumps({"page_size": 2}), encoding="utf-8-sig")
+        assert len(invoke_in_process(*first, "--config", str(second)).expect_success().records("charges")) == 3
 
 
 @pytest.mark.parametrize("arguments", [["--discover"], ["--about"], ["--about", "--format", "json"], ["--version"]])
-def test_these_need_no_configuration(arguments: list[str]) -> None:
-    run = invoke_in_process(*arguments)
-    assert run.exit_code == 0
-    assert run.errors == []
-    if "--discover" in arguments:
-        assert len(json.loads(run.stdout)["streams"]) == len(STREAMS)
-
-
-def test_discovery_does_not_mind_a_wrong_configuration() -> None:
+def test_these_need_no_configuration_and_do_not_mind_a_wrong_one(arguments: list[str]) -> None:
     names = ("base_url", "page_size", "personal_data", "username", "on_invalid_value", "stream_maps")
-    run = run_in_process(dict.fromkeys(names, BODY_MARKER), "--discover")
-    assert run.exit_code == 0
-    assert len(json.loads(run.stdout)["streams"]) == len(STREAMS)
-    assert BODY_MARKER not in run.stderr + run.stdout.decode()
-
-
-def test_as_a_process(api: FakeAPI) -> None:
-    config = tap_config(api, password=[BODY_MARKER], page_size=BODY_MARKER)
-    run = run_tap(config, env={"TAP_PAYMENTS_LOGLEVEL": "DEBUG"})
-    expect_one_error(run, "setting `password` must be text", "setting `page_size` must be a whole number")
-    assert run.messages == []
+    for run in (invoke_in_process(*arguments), run_in_process(dict.fromkeys(names, BODY_MARKER), *arguments)):
+        assert run.exit_code == 0
+        assert run.errors == []
+        assert BODY_MARKER not in run.stderr + run.stdout.decode()
+        assert "--discover" not in arguments or len(json.loads(run.stdout)["streams"]) == len(STREAMS)
 
 
 @pytest.mark.parametrize("test", [[], ["--test"]])

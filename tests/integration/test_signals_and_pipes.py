@@ -17,7 +17,7 @@ import pytest
 
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Fault, Hang, Status
-from tests.support.in_process import expect_one_error, run_in_process
+from tests.support.in_process import expect_one_error
 from tests.support.states import batch_config, expect_true_states
 from tests.support.tap_runs import TAP, TapRun, catalog_with, environment, start_tap, tap_config, write_files
 from tests.support.waiting import SOON, wait_until
@@ -72,25 +72,22 @@ def test_every_wait_ends_with_the_first_signal(
 
 
 @contextmanager
-def piped(  # noqa: PLR0913 - what a process is given, each by its name
+def piped(
     api: FakeAPI,
     folder: Path,
     *,
     incremental: bool = False,
     state: Settings | None = None,
-    env: dict[str, str] | None = None,
-    stdout: int = subprocess.PIPE,
-    stderr: int | None = None,
+    streams: dict[str, int] | None = None,
     **settings: Any,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the tap into a pipe, with its log in a file."""
+    """Run the tap into a pipe, with its log in a file, or into other `streams`."""
     catalog = catalog_with(only=["charges"], incremental=["charges"] if incremental else [])
-    arguments = write_files(folder, config=tap_config(api, **settings), catalog=catalog, state=state)
-    command = [sys.executable, "-m", "tap_payments", *arguments]
-    with (
-        (folder / "stderr").open("wb") as log,
-        subprocess.Popen(command, env=environment(env), stdout=stdout, stderr=stderr or log) as process,
-    ):
+    command = [str(TAP), *write_files(folder, config=tap_config(api, **settings), catalog=catalog, state=state)]
+    with (folder / "stderr").open("wb") as log:
+        files: Settings = {"stdout": subprocess.PIPE, "stderr": log, **(streams or {})}
+        process = subprocess.Popen(command, env=environment(), stdout=files["stdout"], stderr=files["stderr"])
+    with process:
         try:
             yield process
         finally:
@@ -107,17 +104,14 @@ def stand_still(api: FakeAPI, process: subprocess.Popen[bytes]) -> None:
     assert process.poll() is None, "it has written all"
 
 
-def last_line(log: str) -> str:
-    """Return the last line of a log, after holding that it has no traceback, and no ERROR before that line."""
+def last_line(folder: Path) -> str:
+    """Return the last line of the log, after holding that it has no traceback, and no ERROR before that line."""
+    log = (folder / "stderr").read_text(encoding="utf-8")
     for word in ("Traceback", "Exception ignored", "BrokenPipeError"):
         assert word not in log
     *before, last = log.splitlines() or [""]
     assert not [line for line in before if "| ERROR" in line]
     return last
-
-
-def last_line_in(folder: Path) -> str:
-    return last_line((folder / "stderr").read_text(encoding="utf-8"))
 
 
 def test_a_signal_cuts_no_line_and_a_slow_target_gets_the_last_state(tmp_path: Path) -> None:
@@ -133,7 +127,7 @@ def test_a_signal_cuts_no_line_and_a_slow_target_gets_the_last_state(tmp_path: P
     assert messages[-1] == {"type": "STATE", "value": STATE}
     assert messages[-2]["type"] == "RECORD"
     assert len(messages) < 3_000
-    assert "| ERROR" not in last_line_in(tmp_path)
+    assert "| ERROR" not in last_line(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -158,12 +152,13 @@ def test_a_signal_ends_a_run_whose_target_does_not_read(
     expect_true_states(run, api)
     assert 0 < len(run.keys("charges")) < 3_000
     assert bool(run.states) is incremental
-    assert "Stopped by signal" in last_line_in(tmp_path)
+    assert "Stopped by signal" in last_line(tmp_path)
 
 
-def test_a_signal_ends_a_run_whose_log_nobody_reads(tmp_path: Path) -> None:
-    streams: Settings = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": {"LOGLEVEL": "DEBUG"}}
-    with FakeAPI(make_account(charges=3_000)) as api, piped(api, tmp_path, page_size=3, **streams) as process:
+def test_a_signal_ends_a_run_whose_log_nobody_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGLEVEL", "DEBUG")
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with FakeAPI(make_account(charges=3_000)) as api, piped(api, tmp_path, page_size=3, streams=streams) as process:
         stand_still(api, process)
         process.send_signal(signal.SIGTERM)
         assert process.wait(SOON) == 143
@@ -193,10 +188,8 @@ sys.exit(128 + signals.received)
 def test_a_signal_while_the_tap_is_imported_prints_nothing(
     number: signal.Signals, delay: float, tmp_path: Path
 ) -> None:
-    with FakeAPI(make_account(charges=5)) as api:
+    with FakeAPI(make_account(charges=5)) as api, piped(api, tmp_path) as process:
         api.faults.add(Hang(None), times=None)
-        command = [str(TAP), *write_files(tmp_path, config=tap_config(api))]
-        process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
         def has_handler() -> bool:
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
@@ -207,9 +200,8 @@ def test_a_signal_while_the_tap_is_imported_prints_nothing(
         wait_until(has_handler)
         time.sleep(delay)
         process.send_signal(number)
-        _, stderr = process.communicate(timeout=SOON)
-        assert process.returncode == SIGNALS[number]
-    assert "| ERROR" not in last_line(stderr.decode())
+        assert process.wait(SOON) == SIGNALS[number]
+    assert "| ERROR" not in last_line(tmp_path)
 
 
 @pytest.mark.parametrize("lines", [0, 50])
@@ -220,7 +212,7 @@ def test_a_closed_pipe_ends_the_run(lines: int, tmp_path: Path) -> None:
             assert json.loads(process.stdout.readline())
         process.stdout.close()
         assert process.wait(SOON) == 1
-    line = last_line_in(tmp_path)
+    line = last_line(tmp_path)
     assert "| ERROR" in line
     assert "the target closed its input" in line
 
@@ -235,7 +227,7 @@ def test_a_closed_pipe_and_a_signal_as_meltano_sends_them(tmp_path: Path) -> Non
             process.stdout.close()
             process.send_signal(signal.SIGTERM)
             assert process.wait(SOON) == 143
-    assert "| ERROR" not in last_line_in(tmp_path)
+    assert "| ERROR" not in last_line(tmp_path)
 
 
 FULL = "standard output is on a full disk (No space left on device)"
@@ -250,48 +242,38 @@ FULL = "standard output is on a full disk (No space left on device)"
         ("1</dev/null", "--config config.json", "standard output cannot be written (Bad file descriptor)"),
         # Of batches; what is closed when a run fails must not try to write once more.
         (">out; ulimit -f 100", "--config batches.json", "the storage takes no batch file (File too large)"),
+        (">out", "--config nowhere.json", "batch file (Not a directory): check `batch_config.storage`"),
     ],
 )
 def test_an_output_that_takes_nothing_is_named(limits: str, arguments: str, cause: str, tmp_path: Path) -> None:
-    batches = batch_config(tmp_path, compression="gzip")
+    storages = {"config": None, "batches": tmp_path, "nowhere": Path(__file__) / "folder"}
+    command = ["/bin/sh", "-c", f'exec {limits}; exec "{sys.executable}" -m tap_payments {arguments}']
+    env = environment({"PYTHONDONTWRITEBYTECODE": "1"})
     with FakeAPI(make_account(charges=2_000)) as api:
-        write_files(tmp_path, config=tap_config(api), batches=tap_config(api, batch_config=batches))
-        ended = subprocess.run(
-            ["/bin/sh", "-c", f'exec {limits}; exec "{sys.executable}" -m tap_payments {arguments}'],
-            cwd=tmp_path,
-            env=environment({"PYTHONDONTWRITEBYTECODE": "1"}),
-            capture_output=True,
-            text=True,
-            timeout=SOON,
-            check=False,
-        )
+        for name, storage in storages.items():
+            batches = batch_config(storage, compression="gzip") if storage else None
+            write_files(tmp_path, **{name: tap_config(api, batch_config=batches)})
+        ended = subprocess.run(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, timeout=SOON, check=False)
     assert ended.returncode == 1
-    line = last_line(ended.stderr)
+    (tmp_path / "stderr").write_bytes(ended.stderr)
+    line = last_line(tmp_path)
     assert "| ERROR" in line
     assert cause in line
+    assert str(Path(__file__)) not in line
 
 
 @pytest.mark.parametrize("is_pipe", [True, False], ids=["pipe", "socket"])
 def test_a_standard_output_that_does_not_block_gets_everything(tmp_path: Path, *, is_pipe: bool) -> None:
     reading, writing = os.pipe() if is_pipe else (end.detach() for end in socket.socketpair())
     os.set_blocking(writing, False)
-    with FakeAPI(make_account(charges=3_000)) as api, piped(api, tmp_path, stdout=writing) as process:
+    with FakeAPI(make_account(charges=3_000)) as api, piped(api, tmp_path, streams={"stdout": writing}) as process:
         os.close(writing)
         stand_still(api, process)
         with os.fdopen(reading, "rb") as file:
             output = file.read()
         assert process.wait(SOON) == 0
     assert output.count(b'{"type":"RECORD"') == 3_000
-    assert "| ERROR" not in last_line_in(tmp_path)
-
-
-def test_a_storage_that_takes_no_batch_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.touch()
-    with FakeAPI(make_account(charges=20)) as api:
-        run = run_in_process(tap_config(api, batch_config=batch_config(file / "folder", compression="gzip")))
-    expect_one_error(run, "the storage takes no batch file (Not a directory)", "`batch_config.storage`")
-    assert str(tmp_path) not in run.errors[0]
+    assert "| ERROR" not in last_line(tmp_path)
 
 
 def test_a_request_that_hangs_keeps_no_failed_run_from_ending() -> None:

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fake_api import FakeAPI
-from tests.fake_api.faults import Body
-from tests.support.in_process import exactly, expect_one_error, read_served_field, read_served_records, read_stream
+from tests.support.in_process import exactly, expect_one_error, read_served_field, read_served_records
 from tests.support.states import batch_config
 from tests.support.tap_runs import catalog_with
 
@@ -24,6 +22,7 @@ GO_OUT |= {"metadata": "{}", "logs": f"[{TWENTY}]", "methods_active": '["1","[]"
 
 # Has the SDK write the records.
 MAPPED = {"stream_maps": {"charges": {"company": "__NULL__"}}}
+PATHS = pytest.mark.parametrize("maps", [{}, MAPPED], ids=["unmodified path", "the SDK's path"])
 
 
 def record(fields: dict[str, str], key: str = '"key-1"') -> str:
@@ -37,11 +36,11 @@ def sent(run: Any) -> list[Any]:
     return [message["record"] for message in messages if message["type"] == "RECORD"]
 
 
-@pytest.mark.parametrize("maps", [{}, MAPPED], ids=["unmodified path", "the SDK's path"])
+@PATHS
 def test_what_arrives_in_another_form_is_made_to_fit(maps: dict[str, Any]) -> None:
     # What the decoder refuses at first it coerces from then on.
-    wire = ",".join([record(ARRIVE)] * 3 + [record(GO_OUT)])
-    assert sent(read_served_records(wire, **maps)) == [exactly(record(GO_OUT))] * 4
+    served = ",".join([record(ARRIVE)] * 3 + [record(GO_OUT)])
+    assert sent(read_served_records(served, **maps)) == [exactly(record(GO_OUT))] * 4
 
 
 @pytest.mark.parametrize("key", ["34.00", LONG, "true"])
@@ -49,21 +48,22 @@ def test_a_key_is_text(key: str) -> None:
     assert read_served_records(record({}, key)).expect_success().keys("charges") == [key]
 
 
-def test_an_item_that_does_not_fit_is_named_by_its_place() -> None:
+def test_an_item_that_does_not_fit_is_named_by_its_index() -> None:
     run = read_served_field("subscriptions", '[{},{"amount":"1"},{"amount":"x"}]', stream="customers")
     expect_one_error(run, "key-1", "`subscriptions[2].amount`")
 
 
-def test_undeclared_fields_that_pass_are_untouched_and_no_number_is_too_long() -> None:
+@PATHS
+def test_undeclared_fields_that_pass_are_untouched_and_no_number_is_too_long(maps: dict[str, Any]) -> None:
     huge = "-" + "9" * 50_000
-    unknown = (
+    text = (
         f'{{"charge_id":"a","zz_number":{TWENTY},"zz_huge":{huge},"zz_money":34.00,"zz_exponent":1.50E-30,'
         f'"zz_flag":"0","zz_void":"","zz_list":[],"zz_deep":{{"a":[{{"b":-0.10,"c":[[[{LONG}.0]]]}}]}},'
-        '"zz_text":"\\u0000 \\\\ \\" \\ud83d\\ude00 é \\u2028",'
+        f'"zz_text":"\\u0000 \\\\ \\" \\ud83d\\ude00 é \\u2028","zz_beyond_a_float":[1E+400,{"9" * 400}.5],'
         f'"email_last_sent":{huge},"amount":"{huge}","status":"{huge}"}}'
     )
-    served = unknown.replace(f'"{huge}"', huge)
-    assert sent(read_served_records(served, undeclared=True)) == [exactly(unknown)]
+    served = text.replace(f'"{huge}"', huge)
+    assert sent(read_served_records(served, undeclared=True, **maps)) == [exactly(text)]
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,7 @@ def test_deep_nesting_is_exact_or_refused(name: str, opening: str, closing: str,
     # Where Python's decoders give up depends on its version: near 1,000, or, from 3.14 on, where the stack ends.
     for depth in (150, 930, 300_000):
         value = opening * depth + "0" + closing * depth
-        with FakeAPI() as api:
-            api.faults.add(Body(f'{{"data":[{{"charge_id":"key-1","{name}":{value}}}]}}'.encode()), times=None)
-            run = read_stream(api, undeclared=True, offset_param="", **ways[way])
+        run = read_served_field(name, value, undeclared=True, max_retries=0, **ways[way])
         if run.exit_code:
             refused += 1
             expect_one_error(run, "charges: /v1/charges ", "nested")
@@ -99,9 +97,9 @@ HALVES = {
 }
 
 
-@pytest.mark.parametrize("place", HALVES)
-def test_half_a_surrogate_pair_becomes_a_replacement_character(place: str) -> None:
-    half, template = HALVES[place]
+@pytest.mark.parametrize("case", HALVES)
+def test_half_a_surrogate_pair_becomes_a_replacement_character(case: str) -> None:
+    half, template = HALVES[case]
     text = json.loads(f'"{half}"').encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     assert "\ufffd" in text
     broken, whole = template.replace("HALF", half), '{"charge_id":"b","status":"x\\\\ud83d \\ud83d\\ude00"}'
@@ -112,5 +110,5 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character(place: str) -> No
     assert run.records("charges") == [wanted, {"charge_id": "b", "status": "x\\ud83d \N{GRINNING FACE}"}, wanted]
     warnings = run.logged("WARNING", "surrogate")
     # What does not go out is not always decoded.
-    assert len(warnings) == 1 or (place == "a deselected field" and not warnings)
+    assert len(warnings) == 1 or (case == "a deselected field" and not warnings)
     assert all("charges: " in warning and "U+FFFD" in warning for warning in warnings)

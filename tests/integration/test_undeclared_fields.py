@@ -16,12 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# The words of each line that names undeclared fields.
+NAMED = ("WARNING", "does not declare")
 WAYS = pytest.mark.parametrize("way", ["as they are", "mapped", "batches"])
-
-
-def told(run: InProcessRun) -> list[str]:
-    """Return the lines of the log that name undeclared fields."""
-    return run.logged("WARNING", "does not declare")
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +51,7 @@ def test_it_is_left_out_and_named_once_a_stream(way: str, api: FakeAPI, tmp_path
     run, records = read(api, tmp_path, way, catalog_with())
     assert "charge_id" in records
     assert "new_" not in records
-    charges, subscriptions = told(run)
+    charges, subscriptions = run.logged(*NAMED)
     words = "fields that the schema does not declare are left out"
     assert f"charges: {words} (`new_everywhere`, `new_sometimes`)" in charges
     assert f"subscriptions: {words} (`items[].new_inside`)" in subscriptions
@@ -68,7 +65,7 @@ def test_it_passes_where_the_catalog_says_so(way: str, api: FakeAPI, tmp_path: P
     assert records.count('"new_everywhere": {"deep": [1.5]}') == 30
     assert records.count('"new_sometimes"') == 4
     assert "new_inside" not in records, "the catalog says nothing of what is inside"
-    assert len(told(run)) == 1
+    assert len(run.logged(*NAMED)) == 1
     assert run.schemas["charges"]["schema"]["additionalProperties"] is True
 
     catalog = catalog_with()
@@ -79,7 +76,7 @@ def test_it_passes_where_the_catalog_says_so(way: str, api: FakeAPI, tmp_path: P
     assert run.schemas["charges"]["schema"]["properties"]["new_everywhere"] == {"type": ["string", "null"]}
     assert records.count(json.dumps('{"deep":[1.5]}')) == 30
     assert records.count("new_inside") == 10
-    (line,) = told(run)
+    (line,) = run.logged(*NAMED)
     assert "(`new_sometimes`)" in line
 
 
@@ -90,7 +87,7 @@ def test_a_field_that_the_catalog_leaves_out_is_left_out() -> None:
     run = read_served_records('{"charge_id":"a","amount":"1.50","currency":"EUR"}', catalog=catalog).expect_success()
     assert run.exact_records("charges") == [{"charge_id": "a", "amount": "1.50"}]
     assert b'"amount":1.50' in run.stdout
-    assert "(`currency`)" in told(run)[0]
+    assert "(`currency`)" in run.logged(*NAMED)[0]
 
 
 @pytest.mark.parametrize("value", ['{"a":[Infinity]}', "[" * 900 + "]" * 900])
@@ -105,7 +102,7 @@ def test_names_are_cut_to_a_number_and_a_length() -> None:
     run = read_served_records(records, page_size=5_000).expect_success()
     assert all(record.keys() == {"charge_id"} for record in run.records("charges"))
     assert len(run.records("charges")) == 1_001
-    (line,) = told(run)
+    (line,) = run.logged(*NAMED)
     assert "980 or more others)" in line
     assert f"`field_3{'x' * 53}...`" in line
     assert len(line) < 600
@@ -115,4 +112,4 @@ def test_a_name_cannot_forge_the_log() -> None:
     names = ["a\\n2026-01-01 | DEBUG | forged", "b\\u001b[31m", "c`d", "e\\u202ef"]
     fields = ",".join(f'"{name}":1' for name in names)
     run = read_served_records(f'{{"charge_id":"a",{fields}}}').expect_success()
-    assert "(`a?2026-01-01 | DEBUG | forged`, `b?[31m`, `c?d`, `e?f`)" in told(run)[0]
+    assert "(`a?2026-01-01 | DEBUG | forged`, `b?[31m`, `c?d`, `e?f`)" in run.logged(*NAMED)[0]

@@ -1,7 +1,8 @@
-"""Tap and loader in another Meltano project, set up from the definitions in `hub/`."""
+"""Meltano: its other commands, the target that writes files, and a project that is set up from `hub/`."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -28,8 +29,6 @@ SCHEMA = "own_project"
 AMOUNT = "12345678901234567.890"
 SIZES = {**dict.fromkeys(STREAMS, 8), "charges": 40}
 ADD = ROOT / "hub" / "add.sh"
-# What meltanolabs have given up themselves.
-DEPRECATED = {"dialect+driver"}
 # An earlier version of the tap is there, as after a plain `meltano add --from-ref`: without a `pip_url`.
 EARLIER = {
     "name": "tap-payments",
@@ -87,5 +86,47 @@ def test_the_loader_is_defined_with_every_setting_and_capability_that_it_has() -
     properties = about["settings"]["properties"]
     nested = {f"ssh_tunnel.{name}" for name in properties.pop("ssh_tunnel")["properties"]}
     definition = yaml.safe_load((ROOT / "hub" / "target-postgres.yml").read_text(encoding="utf-8"))
-    assert {setting["name"] for setting in definition["settings"]} == (properties.keys() | nested) - DEPRECATED
+    # This one meltanolabs have given up themselves.
+    properties.pop("dialect+driver", None)
+    assert {setting["name"] for setting in definition["settings"]} == properties.keys() | nested
     assert set(definition["capabilities"]) == set(about["capabilities"])
+
+
+def test_config_test_names_a_wrong_password(make_project: ProjectMaker) -> None:
+    settings = {"TAP_PAYMENTS_PASSWORD": "wrong-one"}
+    with FakeAPI() as api:
+        project = make_project("wrong_password", api)
+        output = project.run("config", "test", "tap-payments", settings=settings, fails=True)
+    assert "401" in output
+    assert "check `username` and `password`" in output
+    assert "wrong-one" not in output
+
+
+def test_selection_and_stream_maps_reach_the_files(make_project: ProjectMaker) -> None:
+    account = make_account(charges=60, products=5, customers=12)
+    maps = {"customers": {"email": "sha256(config['hash_seed'] + email)", "name": "__NULL__"}}
+    settings = {
+        "TAP_PAYMENTS_STREAM_MAPS": json.dumps(maps),
+        "TAP_PAYMENTS_STREAM_MAP_CONFIG": json.dumps({"hash_seed": "salt"}),
+    }
+    with FakeAPI(account) as api:
+        project = make_project("commands", api)
+        content = yaml.safe_load(project.file.read_text(encoding="utf-8"))
+        # As `meltano select` writes it.
+        content["plugins"]["extractors"][0]["select"] = ["charges.amount", "customers.*", "!customers.logs"]
+        project.file.write_text(yaml.safe_dump(content), encoding="utf-8")
+        project.run("run", "tap-payments", "target-jsonl", settings=settings)
+    folder = project.folder / "output"
+    assert {file.name for file in folder.iterdir()} == {"charges.jsonl", "customers.jsonl"}
+
+    charges, customers = (
+        [json.loads(line) for line in (folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+        for name in ("charges", "customers")
+    )
+    expected = [{name: one[name] for name in ("charge_id", "amount")} for one in account["charges"]]
+    assert charges == expected
+    for customer, served in zip(customers, account["customers"], strict=True):
+        assert customer["email"] == hashlib.sha256(f"salt{served['email']}".encode()).hexdigest()
+        assert "name" not in customer
+        assert "logs" not in customer
+        assert customer["country"] == served["country"]
