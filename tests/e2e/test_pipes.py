@@ -59,6 +59,22 @@ def test_a_run_that_came_to_its_end_deletes(postgres: Postgres) -> None:
     assert not set(gone) & set(warehouse.rows("charges"))
 
 
+def test_hashed_tables_join_and_are_dropped_before_personal_data_changes(postgres: Postgres) -> None:
+    with FakeAPI(make_account(**SIZES)) as api:
+        pipe(tap_config(api), postgres, "hashed")
+        config = tap_config(api, personal_data="hash", hash_key="a key: wörd $HOME")
+        with pytest.raises(AssertionError, match="Altering columns is not supported"):
+            pipe(config, postgres, "hashed")
+        with postgres.connect() as connection:
+            connection.execute(f"DROP TABLE {', '.join(f'hashed.{name}' for name in STREAMS)}".encode())
+        _, warehouse = pipe(config, postgres, "hashed")
+        joined = "SELECT count(*) FROM hashed.charges JOIN hashed.customers USING (customer_id)"
+        with postgres.connect() as connection:
+            assert connection.execute(joined).fetchone() == (SIZES["charges"],)
+    assert warehouse.counts() == SIZES
+    assert warehouse.types("charges")["metadata"] == "text"
+
+
 def served(api: FakeAPI, stream: str) -> dict[str, dict[str, Any]]:
     """Return what the API serves, as PostgreSQL is to hold it: money as numbers, without NUL."""
     declared, records = SCHEMAS.get_schema(stream)["properties"], {}
