@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from scripts import nightly_requests
 from scripts.documents import documents
 from tap_payments.settings import SETTINGS
 from tap_payments.tap import TapPayments
@@ -28,6 +29,19 @@ def plugin(kind: str, name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("path", DOCUMENTS)
 def test_what_is_committed_is_what_make_docs_writes(path: str) -> None:
     assert (ROOT / path).read_text(encoding="utf-8") == DOCUMENTS[path], "run `make docs`"
+
+
+@pytest.mark.parametrize("records", nightly_requests.SIZES[:2])
+def test_the_requests_of_a_night_are_what_make_docs_computes(records: int) -> None:
+    lines = (ROOT / "docs" / "nightly.md").read_text(encoding="utf-8").splitlines()
+    assert nightly_requests.row(records) in lines, "run `make docs`"
+
+
+def test_the_readme_repeats_the_requests_of_a_million_charges() -> None:
+    nightly = (ROOT / "docs" / "nightly.md").read_text(encoding="utf-8")
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    full, _, incremental, _ = re.findall(r"([\d,]+) \(", nightly.partition("| 1,000,000 |")[2])[:4]
+    assert f"A million charges take {incremental} requests a night instead of {full};" in readme
 
 
 @pytest.mark.parametrize("path", ["hub/tap-payments.yml", "hub/target-postgres.yml"])
