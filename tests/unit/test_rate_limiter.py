@@ -101,8 +101,7 @@ def test_a_pause_is_not_shortened_by_a_shorter_one(clock: Clock) -> None:
     pace = limiter_on(clock, 600)
     pace.pause(30)
     pace.pause(1)
-    assert pace.acquire() == pytest.approx(30)
-    assert pace.acquire() == pytest.approx(0.1 * INTERVAL_MARGIN)
+    assert [pace.acquire(), pace.acquire()] == pytest.approx([30, 0.1 * INTERVAL_MARGIN])
 
 
 @pytest.mark.parametrize("wait", ["pace", "hold", "backoff"])

@@ -216,7 +216,6 @@ def test_defaults_are_filled_in_once() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "rule"),
     [
-        ("check_total", "ture", "true or false"),
         ("flattening_enabled", "ture", "true or false"),
         ("flattening_max_depth", "deep", "a whole number"),
         ("batch_config", "{", "a JSON object"),
