@@ -22,8 +22,8 @@ and in another terminal:
 STOPPING = {signal.SIGTERM, signal.SIGINT}
 
 
-def arguments(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.fake_api",
         description=__doc__,
@@ -41,19 +41,11 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--page-cap", type=int, metavar="N", help="maximum records a page, whatever is requested")
     parser.add_argument("--rate-limit", type=int, metavar="N", help="maximum requests a minute; more are answered 429")
     parser.add_argument("--total-count", action="store_true", help="add `total_count` to lists")
-    return parser.parse_args(argv)
-
-
-def main() -> None:
-    """Serve until SIGTERM or SIGINT."""
-    given = arguments()
+    given = vars(parser.parse_args())
     # PHP is what the one real provider is written in.
-    php = given.provider == "chargedesk"
-    drawing = Drawing({stream: getattr(given, stream) for stream in STREAMS}, seed=given.seed, php=php)
-    switches = ("provider", "username", "password", "latency", "page_cap", "rate_limit", "total_count", "port")
-    api = FakeAPI(
-        {stream: drawing.draw(stream) for stream in STREAMS}, **{name: getattr(given, name) for name in switches}
-    )
+    sizes = {stream: given.pop(stream) for stream in STREAMS}
+    drawing = Drawing(sizes, seed=given.pop("seed"), php=given["provider"] == "chargedesk")
+    api = FakeAPI({stream: drawing.draw(stream) for stream in STREAMS}, **given)
     # Held back before any thread starts, so that none of them takes the signal.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     with api:
