@@ -81,8 +81,8 @@ audit: .venvs/uv/.done ## Check the tap's dependencies for known vulnerabilities
 	@$(UV) pip freeze --quiet --python .venvs/audit | grep -v '^tap-payments' > .venvs/audit/installed.txt
 	$(TOOL) pip-audit --strict --requirement .venvs/audit/installed.txt --no-deps --disable-pip
 
-docs: .venv/.done ## Write what is generated from settings and schemas: docs/, meltano.yml, .env.example, hub/.
-	@$(RUN) scripts.documents
+docs: .venv/.done ## Write what is generated from settings and schemas: docs/, meltano.yml, .env.example, hub/; ARGS=--slow: also the requests of a night.
+	@$(RUN) scripts.documents $(ARGS)
 
 lint: lint-code lint-config ## Check style, types, and configuration files against their schemas.
 

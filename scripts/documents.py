@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts import columns, hub, settings, streams
+from scripts import columns, hub, nightly_requests, settings, streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,13 +20,15 @@ PARTS: dict[str, list[Callable[[], str]]] = {
     "docs/settings.md": [settings.table],
     "README.md": [streams.table],
 }
+# Computed with `--slow` only; the tests compute the first rows.
+SLOW_PARTS = {"docs/nightly.md": [nightly_requests.table]}
 
 
-def documents() -> dict[str, str]:
+def documents(*, slow: bool = False) -> dict[str, str]:
     """Return the path of each generated file with its text, which includes what is written by hand around a part."""
-    queries = streams.queries()
+    queries, parts_of = streams.queries(), {**PARTS, **(SLOW_PARTS if slow else {})}
     return {
-        **{path: _replaced((ROOT / path).read_text(encoding="utf-8"), parts) for path, parts in PARTS.items()},
+        **{path: _replaced((ROOT / path).read_text(encoding="utf-8"), parts) for path, parts in parts_of.items()},
         **queries,
         "docs/columns.md": columns.page(queries.values()),
         "hub/tap-payments.yml": hub.tap(),
@@ -44,5 +47,5 @@ def _replaced(text: str, parts: list[Callable[[], str]]) -> str:
 
 
 if __name__ == "__main__":
-    for path, text in documents().items():
+    for path, text in documents(slow="--slow" in sys.argv).items():
         (ROOT / path).write_text(text, encoding="utf-8")

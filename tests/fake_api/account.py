@@ -27,7 +27,6 @@ class Window(NamedTuple):
 
     earliest: int | None = None
     latest: int | None = None
-    latest_included: bool = True
 
 
 class Page(NamedTuple):
@@ -64,17 +63,13 @@ class Listing:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._time_of_key
-
     def page(self, window: Window, offset: int, size: int, *, ascending: bool = False) -> Page:
         """Return `size` records of the window after skipping `offset` of them."""
+        # A record without a time is in no range.
+        before_all = NO_TIME if window.latest is None else BEFORE_ALL
         with self._lock:
-            ends = bisect_right if window.latest_included else bisect_left
-            # A record without a time is in no range.
-            earliest = window.earliest if window.earliest is not None or window.latest is None else BEFORE_ALL
-            low = 0 if earliest is None else bisect_left(self._times, earliest)
-            high = max(low, len(self._times) if window.latest is None else ends(self._times, window.latest))
+            low = bisect_left(self._times, before_all if window.earliest is None else window.earliest)
+            high = max(low, bisect_right(self._times, inf if window.latest is None else window.latest))
             if ascending:
                 records = self._encoded[low + offset : max(low, min(high, low + offset + size))]
             else:
@@ -99,10 +94,10 @@ class Listing:
             found: Record = msgspec.json.decode(self._encoded[self._position(key)])
             return found
 
-    def at(self, place: int) -> Record:
-        """Return the record at a place, 0 being the newest."""
+    def at(self, index: int) -> Record:
+        """Return the record at an index, 0 being the newest."""
         with self._lock:
-            found: Record = msgspec.json.decode(self._encoded[-1 - place])
+            found: Record = msgspec.json.decode(self._encoded[-1 - index])
             return found
 
     def insert(self, record: Record) -> None:

@@ -65,7 +65,7 @@ class Chaos:
                 return None
             fault = self._random.choice(self.kinds)
             self._in_a_row[request] += 1
-            self.thrown[fault.kind] += 1
+            self.thrown[fault.name] += 1
             return fault
 
     def move(self, account: Account, stream: str) -> None:
@@ -81,8 +81,8 @@ class Chaos:
 
     def _delete(self, account: Account, stream: str) -> None:
         """Take out a record from anywhere."""
-        place = self._random.randrange(len(account[stream]))
-        key = str(account[stream].at(place)[STREAMS[stream].key])
+        index = self._random.randrange(len(account[stream]))
+        key = str(account[stream].at(index)[STREAMS[stream].key])
         account.delete(stream, key)
         self.deleted[stream].append(key)
 

@@ -48,7 +48,7 @@ def make_account(
 
 
 def tie(records: list[Record], size: int, *, first: int = 0) -> list[Record]:
-    """Put `size` records, from place `first` on, on the second of the first of them; the list stays in order.
+    """Put `size` records, from index `first` on, on the second of the first of them; the list stays in order.
 
     Returns:
         The same list.

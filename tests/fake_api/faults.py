@@ -29,13 +29,14 @@ Proper = Callable[[], Reply]
 
 @dataclass(frozen=True)
 class Fault:
-    """A response other than the right one; its `kind` is the name that it is counted by."""
+    """A response other than the right one; it is counted by its `kind`, or else by the name of its class."""
 
     kind: str = field(default="", kw_only=True)
 
-    def __post_init__(self) -> None:
-        if not self.kind:
-            object.__setattr__(self, "kind", type(self).__name__)
+    @property
+    def name(self) -> str:
+        """The name that it is counted by."""
+        return self.kind or type(self).__name__
 
     def answer(self, writer: ResponseWriter, proper: Proper) -> None:
         """Send the response."""
@@ -53,9 +54,6 @@ class Status(Fault):
     code: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = ERROR_BODY
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "kind", f"Status {self.code}")
 
     @override
     def reply(self, proper: Proper) -> Reply:
@@ -248,6 +246,6 @@ class Faults:
                     order.after -= 1
                     continue
                 order.times -= 1
-                self.thrown[order.fault.kind] += 1
+                self.thrown[order.fault.name] += 1
                 return order.fault
         return None

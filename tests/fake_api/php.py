@@ -34,7 +34,7 @@ def _as_php(record: dict[str, Any], number: int) -> dict[str, Any]:
     if number % 5 == 0:
         sent |= {name: _number(sent[name]) for name in MONEY if name in sent}
     if number % 7 == 0:
-        keyed = {name: {str(place): value for place, value in enumerate(sent.get(name) or ())} for name in ARRAYS}
+        keyed = {name: {str(index): value for index, value in enumerate(sent.get(name) or ())} for name in ARRAYS}
         sent |= {name: found for name, found in keyed.items() if found}
     return sent | {name: [_as_php(part, number) for part in sent[name]] for name in NESTED if name in sent}
 

@@ -43,7 +43,6 @@ class FakeAPI:
         max_offset: The largest offset of each stream, over the provider's; `None` as a value lifts it.
         latency: Seconds before every response.
         rate_limit: How many requests pass in `rate_window` seconds; more get a 429. `None` for no limit.
-        exclusive_max: Whether the upper end of a filter is left out.
         ascending: Whether it serves the oldest records first.
         port: The port to listen on; 0 for any free one.
         certificate: Files of a certificate and its key, to serve `https`; `None` for `http`.
@@ -66,7 +65,6 @@ class FakeAPI:
     rate_window: float = 60.0
     ignore_offset: bool = False
     ignore_filter: bool = False
-    exclusive_max: bool = False
     ascending: bool = False
     port: int = 0
     credentials_required: bool = True
@@ -200,8 +198,7 @@ class FakeAPI:
             raise _BadRequestError(f"offset must be from 0 to {largest}")
         window, name = Window(), provider.filters.get(stream)
         if name is not None and not self.ignore_filter:
-            earliest, latest = (_number(params, f"{name}[{end}]") for end in ("min", "max"))
-            window = Window(earliest, latest, not self.exclusive_max)
+            window = Window(*(_number(params, f"{name}[{end}]") for end in ("min", "max")))
         offset = 0 if self.ignore_offset else offset
         found = self.account[stream].page(window, offset, size, ascending=self.ascending)
         parts, count = found.records or [b""], len(found.records)

@@ -56,35 +56,17 @@ CITIES = ("Kraków", "Galway", "İzmir", "München", "Málaga", "Malmö", "Plze�
 
 PLANS = ("Starter", "Team", "Business", "Agency", "Café & Co.", "Größe L", "標準プラン", 'The "Big" one')
 
-INTERVALS = (
-    ("month", "1", "Monthly"),
-    ("year", "1", "Yearly"),
-    ("week", "2", "Every 2 weeks"),
-    ("day", "1", "Daily"),
-)
+INTERVALS = (("month", "1", "Monthly"), ("year", "1", "Yearly"), ("week", "2", "Every 2 weeks"), ("day", "1", "Daily"))
 
 BRANDS = ("Visa", "Mastercard", "American Express", "SEPA", "iDEAL")
 
 BANKS = ("Bank Polski", "Crédit du Nord", "Sparkasse Köln", "First Example Bank", "みほん銀行")
 
-FAILURES = (
-    "Your card was declined.",
-    "Insufficient funds.",
-    "The card has expired.",
-    "Carte refusée par la banque.",
-)
+FAILURES = ("Your card was declined.", "Insufficient funds.", "The card has expired.", "Carte refusée par la banque.")
 
 METHODS = ("card", "sepa_debit", "ideal", "paypal", "bank_transfer")
 
-CHARGE_STATUSES = ("successful",) * 14 + (
-    "refunded",
-    "refunded",
-    "failed",
-    "failed",
-    "disputed",
-    "pending",
-    "void",
-)
+CHARGE_STATUSES = ("successful",) * 14 + ("refunded",) * 2 + ("failed",) * 2 + ("disputed", "pending", "void")
 """Drawn from evenly, so that the repeated ones come more often."""
 
 SUBSCRIPTION_STATUSES = ("active",) * 6 + ("trialing", "past_due", "canceled", "canceled", "unpaid")

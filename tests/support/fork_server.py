@@ -12,11 +12,11 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import import_module
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 POLL = 0.005  # seconds
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """A Python program: what runs as `__main__`, by its module or path, and the module that is loaded before."""
 
     run: str
@@ -44,7 +43,7 @@ class Preloaded:
         paths = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [program.python, "-m", "tests.support.fork_server", json.dumps(asdict(program))],
+            [program.python, "-m", "tests.support.fork_server", json.dumps(program)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": paths},
@@ -86,12 +85,12 @@ class ForkedProcess:
             self._exit_code = self._preloaded.ask(poll=self.pid)
         return self._exit_code
 
-    def wait(self, timeout: float | None = None) -> int:
+    def wait(self, timeout: float = inf) -> int:
         """Wait for its end and return the exit code, or raise `subprocess.TimeoutExpired`."""
-        end = None if timeout is None else time.monotonic() + timeout
+        end = time.monotonic() + timeout
         while (exit_code := self.poll()) is None:
-            if end is not None and time.monotonic() > end:
-                raise subprocess.TimeoutExpired("the program", timeout or 0)
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired("the program", timeout)
             time.sleep(POLL)
         return exit_code
 
@@ -146,4 +145,4 @@ def _become(program: Program, arguments: list[str], cwd: str, env: dict[str, str
 
 
 if __name__ == "__main__":
-    _serve(Program(**json.loads(sys.argv[1])))
+    _serve(Program(*json.loads(sys.argv[1])))

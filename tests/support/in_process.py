@@ -45,7 +45,8 @@ def read_exactly(text: str | bytes) -> Any:
 
 
 def _digits(text: str) -> Any:
-    return "number", Decimal(text).as_tuple()
+    # Python knows no negative zero among integers.
+    return "number", Decimal("0" if text == "-0" else text).as_tuple()
 
 
 def exactly(text: str | bytes) -> Any:
@@ -106,14 +107,14 @@ def invoke_in_process(*arguments: str) -> InProcessRun:
         except SystemExit as end:
             exit_code = end.code
         sys.stdout.flush()
-        # Taken now: what those threads say while they are waited for, nobody would hear from a process.
-        output, told = stdout.getvalue(), stderr.getvalue()
+        # Taken now: what those threads log while they are waited for, nobody would hear from a process.
+        output, log = stdout.getvalue(), stderr.getvalue()
         for thread in threading.enumerate() if exit_code else ():
             if thread not in before and thread.name.startswith("page-"):
                 thread.join(SECONDS_TO_END)
     lines = output.splitlines() if output.startswith(b'{"type"') else []
     messages = [json.loads(line, parse_int=_integer) for line in lines]
-    return InProcessRun(int(exit_code or 0), messages, told, output)
+    return InProcessRun(int(exit_code or 0), messages, log, output)
 
 
 def run_in_process(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loader:
-    """A target, and what it is told."""
+    """A target and its settings."""
 
     program: str
     module: str
@@ -37,8 +37,8 @@ class Loader:
     def load(self, postgres: Postgres, schema: str, lines: bytes, *more: str, fails: bool = False) -> None:
         """Load messages into a schema, and hold that it went well, or that it `fails`."""
         program = Program(str(PROGRAMS / self.program), loads=self.module, python=str(PROGRAMS / "python"))
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
             (folder / "stdin").write_bytes(lines)
             (folder / "config.json").write_text(self.config(postgres, schema), encoding="utf-8")
             arguments = ["--config", "config.json", *more]
@@ -47,8 +47,8 @@ class Loader:
                 exit_code = process.wait(SECONDS_TO_LOAD)
             finally:
                 process.kill()
-            told = (folder / "stderr").read_text(encoding="utf-8")
-        assert (exit_code != 0) is fails, told[-TOLD_OF_A_FAILURE:]
+            log = (folder / "stderr").read_text(encoding="utf-8")
+        assert (exit_code != 0) is fails, log[-3000:]
 
     def using(self, **settings: object) -> Loader:
         """Return it with other settings over its own."""
@@ -92,7 +92,6 @@ EXACT = Loader("target-postgres-exact", "target_postgres_exact", {"use_copy": Tr
 # Columns that hold when and in which order a record was loaded.
 OF_THE_RUN = ("_sdc_batched_at", "_sdc_received_at", "_sdc_sequence", "_sdc_sync_started_at")
 
-TOLD_OF_A_FAILURE = 3000
 SECONDS_TO_LOAD = 120
 
 MONEY = {"type": ["string", "null"], "format": "x-singer.decimal"}

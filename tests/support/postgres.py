@@ -161,8 +161,8 @@ class Postgres:
             self._stop_leftover()
             return
         # Made under another name, so that a start that is broken off leaves nothing that looks whole.
-        fresh = self.folder / "data.part"
-        shutil.rmtree(fresh, ignore_errors=True)
+        part = self.folder / "data.part"
+        shutil.rmtree(part, ignore_errors=True)
         self.password = secrets.token_urlsafe(16)
         password.unlink(missing_ok=True)
         password.touch(mode=0o600)
@@ -170,7 +170,7 @@ class Postgres:
         if self._identity:
             shutil.chown(password, self._identity["user"])
         with self._log.open("wb") as log:
-            command = ["initdb", "-D", str(fresh), "-U", self.user, "--auth=scram-sha-256", f"--pwfile={password}"]
+            command = ["initdb", "-D", str(part), "-U", self.user, "--auth=scram-sha-256", f"--pwfile={password}"]
             process = self._popen([*command, "--encoding=UTF8", "--locale=C", "--no-sync"], stdout=log)
             try:
                 code = process.wait()
@@ -179,7 +179,7 @@ class Postgres:
                 process.wait()
         if code != 0:
             raise PostgresError(f"PostgreSQL cannot make its folder; its log is {self._log}")
-        fresh.rename(self._data)
+        part.rename(self._data)
 
     def _stop_leftover(self) -> None:
         """Stop the server of a program that was killed before it could."""
@@ -203,8 +203,7 @@ class Postgres:
         deadline = time.monotonic() + SECONDS_TO_START
         while self._process is not None and self._process.poll() is None and time.monotonic() < deadline:
             environment = {**os.environ, **self.environment, "PGDATABASE": "postgres"}
-            asked = subprocess.run([self.program("pg_isready"), "-q"], env=environment, check=False)
-            if asked.returncode == 0:
+            if subprocess.run([self.program("pg_isready"), "-q"], env=environment, check=False).returncode == 0:
                 return True
             time.sleep(0.05)
         return False

@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 JSON = dict[str, Any]
 
 
-def entry(root: Mapping[str, object] | None = None, name: str = "charges", **said: object) -> JSON:
+def entry(root: Mapping[str, object] | None = None, name: str = "charges", **fields_of_entry: object) -> JSON:
     """Make a catalog entry with a key, a time and an amount, none of them selected."""
     fields = ("charge_id", "occurred", "amount")
     metadata: list[JSON] = [{"breadcrumb": [], "metadata": dict(root or {})}]
     metadata += [{"breadcrumb": ["properties", field], "metadata": {"selected": False}} for field in fields]
     schema = {"properties": {field: {"type": "string"} for field in fields}}
-    return {"tap_stream_id": name, "schema": schema, "metadata": metadata, **said}
+    return {"tap_stream_id": name, "schema": schema, "metadata": metadata, **fields_of_entry}
 
 
 def resolve(*entries: JSON) -> tuple[list[JSON], list[str]]:
-    told = BufferingHandler(100)
+    handler = BufferingHandler(100)
     logger = logging.Logger("catalog")  # noqa: LOG001 - one that nothing else sees
-    logger.addHandler(told)
+    logger.addHandler(handler)
     catalog = {"streams": list(entries)}
     before = copy.deepcopy(catalog)
     resolved = resolve_catalog(catalog, STREAMS, logger)
     assert catalog == before, "the catalog that was given is changed"
-    return resolved["streams"], [record.getMessage() for record in told.buffer]
+    return resolved["streams"], [record.getMessage() for record in handler.buffer]
 
 
 def method_and_key(resolved: JSON) -> tuple[str, str | None]:
@@ -81,18 +81,18 @@ def test_incremental_by_one_word_in_the_entry_or_in_its_metadata(asked: JSON) ->
     ],
 )
 def test_full_table_is_what_is_read_otherwise(asked: JSON) -> None:
-    (resolved,), told = resolve(asked)
+    (resolved,), log = resolve(asked)
     assert method_and_key(resolved) == ("FULL_TABLE", None)
     assert inclusion(resolved, "charge_id") == "automatic"
     assert inclusion(resolved, "occurred") is None
-    assert not told
+    assert not log
 
 
 def test_a_stream_without_a_replication_key_stays_whole_with_a_log_line() -> None:
-    (resolved,), told = resolve(entry({"replication-method": "INCREMENTAL"}, name="products"))
+    (resolved,), log = resolve(entry({"replication-method": "INCREMENTAL"}, name="products"))
     assert method_and_key(resolved) == ("FULL_TABLE", None)
-    assert len(told) == 1
-    assert told[0].startswith("products: ")
+    assert len(log) == 1
+    assert log[0].startswith("products: ")
 
 
 @pytest.mark.parametrize(

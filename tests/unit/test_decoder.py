@@ -49,9 +49,9 @@ def test_a_field_may_have_any_name(name: str, value: str) -> None:
     schema = {"properties": {name: NULLABLE, "inside": inside, "new": NULLABLE}}
     text = f'{{{json.dumps(name)}:{value},"inside":{{{json.dumps(name)}:{value}}},{json.dumps(name + "2")}:1}}'
     names: list[str] = []
-    read, told = decoder_reader(schema, Coercer(names.append)), json.loads(value)
+    read, expected = decoder_reader(schema, Coercer(names.append)), value.strip('"')
     for _ in range(4):
-        assert json.loads(read(text)) == {name: str(told), "inside": {name: str(told)}}
+        assert json.loads(read(text)) == {name: expected, "inside": {name: expected}}
     assert set(names) == {name + "2"}
 
 

@@ -78,21 +78,16 @@ def refuse(times: int) -> Callable[[int], None]:
 accept = refuse(0)
 
 
-def test_failures_and_contradictions_of_a_page_are_counted_together(api: Api, fetcher: PageFetcher[int, int]) -> None:
+def test_failures_and_contradictions_are_counted_together_for_each_page(
+    api: Api, fetcher: PageFetcher[int, int]
+) -> None:
     api.failures[1] = [BUSY]
     assert fetcher.fetch(1, refuse(1)) == 10
     assert (api.requests, api.counts.retries, api.waits) == ([1] * 3, 2, [0, 0])
-    api.failures[1] = [BUSY]
+    api.failures[2] = [BUSY]
     with pytest.raises(StreamError, match="charges: answered 200, but it contradicts itself, 3 times in a row: report"):
-        fetcher.fetch(1, refuse(2))
+        fetcher.fetch(2, refuse(2))
     assert len(api.requests) == 6
-
-
-def test_each_page_has_all_tries(api: Api, fetcher: PageFetcher[int, int]) -> None:
-    for token in (1, 2, 3):
-        api.failures[token] = [BUSY, BUSY]
-        assert fetcher.fetch(token, accept) == token * 10
-    assert len(api.requests) == 9
 
 
 def test_a_guess_that_is_told_to_wait_pauses_all_requests_at_once(api: Api, fetcher: PageFetcher[int, int]) -> None:

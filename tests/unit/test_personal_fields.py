@@ -90,9 +90,3 @@ def test_no_replication_key_is_marked(name: str) -> None:
     schema, stream = SCHEMAS.get_schema(name), STREAMS[name]
     for key in (stream.time_field, *stream.valid_replication_keys):
         assert PERSONAL not in schema["properties"][key]
-
-
-def test_the_identifier_of_a_customer_is_marked_wherever_it_stands() -> None:
-    named = {path: marked for path, (_, marked) in LEAVES.items() if path.endswith(".customer_id")}
-    assert len(named) >= 4
-    assert all(named.values()), named

@@ -84,13 +84,6 @@ def test_pages_come_in_order_each_fetched_once(make: Make, pages: Pages, threads
     assert threads == 1 or pages.max_in_flight > 1
 
 
-def test_one_thread_still_fetches_the_next_page_before_it_is_taken(make: Make, pages: Pages) -> None:
-    prefetcher = make(1)
-    prefetcher.schedule([0])
-    wait_until(lambda: pages.requested == [0])
-    assert prefetcher.take(0) == 0
-
-
 def test_guesses_that_turn_out_wrong_are_thrown_away_with_their_errors(make: Make, pages: Pages) -> None:
     pages.failing = {2: ValueError("of a page that nobody needs"), 3: TransientError("likewise")}
     prefetcher = make(3)

@@ -134,9 +134,6 @@ def test_any_configuration_can_be_read(config: JSON, wanted: SchemaRules) -> Non
     assert SchemaRules.from_config(config) == wanted
 
 
-# Declarations.
-
-
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_stream_declares_its_key_and_its_time(name: str) -> None:
     stream, schema = STREAMS[name], SCHEMAS.get_schema(name)
@@ -150,9 +147,6 @@ def test_a_stream_declares_its_key_and_its_time(name: str) -> None:
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_provider_limits_lists_that_exist(provider: str) -> None:
     assert PROVIDERS[provider].listings.keys() <= STREAMS.keys()
-
-
-# Hashes.
 
 
 def test_what_has_no_text_has_no_hash() -> None:

@@ -116,12 +116,12 @@ def expect_refused(name: str, value: Any) -> str:
     """Assert that a value is refused as it must be and return the line."""
     line = refuse(**{"page_overlap": 1, name: value})
     assert line.startswith(f"setting `{name}` "), (value, line)
-    assert line.count("setting `") == 1, "one mistake is told as one"
+    assert line.count("setting `") == 1, "one mistake, one message"
     assert "\n" not in line
     text = value if isinstance(value, str) else json.dumps(value)
     # A rule may have an example of its own.
-    told = line.replace("such as https://api.example.com/v1/", "")
-    assert not any(part in told for part in (text, text.strip(), repr(value)) if len(part) > 4), (value, line)
+    shown = line.replace("such as https://api.example.com/v1/", "")
+    assert not any(part in shown for part in (text, text.strip(), repr(value)) if len(part) > 4), (value, line)
     return line
 
 
@@ -216,7 +216,6 @@ def test_defaults_are_filled_in_once() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "rule"),
     [
-        ("check_total", "ture", "true or false"),
         ("flattening_enabled", "ture", "true or false"),
         ("flattening_max_depth", "deep", "a whole number"),
         ("batch_config", "{", "a JSON object"),
