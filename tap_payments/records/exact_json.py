@@ -48,7 +48,6 @@ def _encode_other(value: object) -> object:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-DECODER = msgspec.json.Decoder(float_hook=read_number)
 ENCODER = msgspec.json.Encoder(enc_hook=_encode_other, decimal_format="number")
 # Writes the same text for an object in whatever order its fields arrive.
 CANONICAL_ENCODER = msgspec.json.Encoder(enc_hook=_encode_other, decimal_format="number", order="sorted")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tap_payments.records.coerce import Coercer, Field
 from tap_payments.records.decoder import RecordDecoder
-from tap_payments.records.exact_json import DECODER, ENCODER
+from tap_payments.records.exact_json import ENCODER, read_number
 from tap_payments.records.schema import SchemaRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 JSON = dict[str, Any]
+DECODER = msgspec.json.Decoder(float_hook=read_number)
 
 
 def compile_fields(schema: JSON) -> Field:
