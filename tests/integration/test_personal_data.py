@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tests.support.tap_runs import TapRun
 
 JSON = dict[str, Any]
+Lists = dict[str, list[JSON]]
 
 KEY = "a hash key of this test, wörd"
 HASH: JSON = {"personal_data": "hash", "hash_key": KEY}
@@ -94,7 +95,7 @@ PERSONAL_FIELDS = {
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["typed", "as PHP sends it"])
-def account(request: pytest.FixtureRequest) -> dict[str, list[JSON]]:
+def account(request: pytest.FixtureRequest) -> Lists:
     """Make an account that names its customers wherever it can, in fields that no schema declares too."""
     lists = make_account(**{**dict.fromkeys(STREAMS, 8), "charges": 24}, php=request.param)
     for stream, records in lists.items():
@@ -124,7 +125,7 @@ def _add_personal_data(record: JSON, stream: str, key: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def api(account: dict[str, list[JSON]]) -> Iterator[FakeAPI]:
+def api(account: Lists) -> Iterator[FakeAPI]:
     with FakeAPI(account) as running:
         yield running
 
@@ -147,9 +148,9 @@ def read(api: FakeAPI, folder: Path, settings: JSON, way: JSON | None = None) ->
     return run, "\n".join([run.stdout.decode(), run.stderr, *files])
 
 
-def records_of(run: TapRun) -> dict[str, list[JSON]]:
+def records_of(run: TapRun) -> Lists:
     """Return the records of a run by their stream, those in batches too."""
-    found: dict[str, list[JSON]] = {}
+    found: Lists = {}
     for message in run.messages:
         if records := list(states.records_of(message)):
             found.setdefault(message["stream"], []).extend(records)
@@ -161,7 +162,7 @@ def digest(text: str, key: str = KEY) -> str:
     return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
-def test_without_the_setting_all_of_it_goes_out(api: FakeAPI, account: dict[str, list[JSON]], tmp_path: Path) -> None:
+def test_without_the_setting_all_of_it_goes_out(api: FakeAPI, account: Lists, tmp_path: Path) -> None:
     everything = json.dumps(catalog_with()).replace('"properties": {', '"additionalProperties": true, "properties": {')
     _, output = read(api, tmp_path, {}, {"catalog": lambda: json.loads(everything)})
     texts = set(re.findall(r'"((?:Zoë|192)[^"]*)"', json.dumps(account, ensure_ascii=False)))
@@ -173,9 +174,7 @@ def test_without_the_setting_all_of_it_goes_out(api: FakeAPI, account: dict[str,
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-def test_none_of_it_goes_out(
-    mode: JSON, way: JSON, api: FakeAPI, account: dict[str, list[JSON]], tmp_path: Path
-) -> None:
+def test_none_of_it_goes_out(mode: JSON, way: JSON, api: FakeAPI, account: Lists, tmp_path: Path) -> None:
     run, output = read(api, tmp_path, mode, way)
     assert [mark for mark in (*MARKS, KEY) if mark in output] == []
     found = records_of(run)
@@ -212,7 +211,7 @@ def test_what_goes_out_is_what_is_declared_and_discovered(mode: JSON, api: FakeA
 
 
 def test_a_value_has_one_hash_wherever_and_however_it_arrives() -> None:
-    lists: dict[str, list[JSON]] = {
+    lists: Lists = {
         "charges": [{"charge_id": "a", "customer_id": 17, "customer_email": "a@b.example", "occurred": "9"}],
         "customers": [
             {
