@@ -12,7 +12,7 @@ from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Hang, Status
 from tests.fake_api.providers import STREAMS
-from tests.support.in_process import read_stream, run_in_process
+from tests.support.in_process import run_in_process
 from tests.support.tap_runs import catalog_with, tap_config
 
 
@@ -31,12 +31,16 @@ def test_only_the_total_of_a_whole_list_sets_the_share_done(provider: str, *, in
     assert stream._counts.total == (None if incremental else 30)  # noqa: SLF001 - what the line of progress is made of
 
 
-def test_a_run_shows_that_it_waits_for_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_shows_that_it_waits_for_the_api_in_lines_of_the_stream_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(progress, "INTERVAL", 0.05)
-    with FakeAPI(make_account(charges=30)) as api:
-        api.faults.add(Hang(0.5), stream="charges", after=1)
-        run = read_stream(api, page_size=10)
-    assert len(re.findall(r"charges: \d+ records, 2 requests, reached \d{4}-", run.stderr)) > 1
+    with FakeAPI(make_account(charges=12, customers=30)) as api:
+        api.faults.add(Hang(0.5), stream="customers", after=1)
+        run = run_in_process(tap_config(api, page_size=10), catalog=catalog_with(only=["charges", "customers"]))
+    waiting = run.stderr.partition("Beginning sync of 'customers'")[2].partition("Run complete")[0]
+    assert len(re.findall(r"customers: \d+ records, 2 requests, reached \d{4}-", waiting)) > 1
+    assert "charges: " not in waiting
 
 
 def test_the_summary_is_a_line_for_each_stream() -> None:
