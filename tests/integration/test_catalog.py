@@ -10,14 +10,12 @@ import pytest
 
 from tap_payments.records.schema import SCHEMAS
 from tap_payments.streams import STREAMS
-from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
 from tests.support.in_process import read_served_records, run_in_process
 from tests.support.tap_runs import catalog_with, discovered_catalog, tap_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 JSON = dict[str, Any]
 
@@ -54,19 +52,19 @@ def api() -> Iterator[FakeAPI]:
 SCHEMA = SCHEMAS.get_schema("charges")
 
 
-def two_streams(**said: object) -> JSON:
-    """Return a catalog of customers and of charges, whose entry says this; a value that is ... is left out."""
+def two_streams(**fields: object) -> JSON:
+    """Return a catalog of customers and of charges, whose entry has these fields; a value that is ... is left out."""
     entries = {entry["tap_stream_id"]: copy.deepcopy(entry) for entry in discovered_catalog()["streams"]}
-    charges = {key: value for key, value in {**entries["charges"], **said}.items() if value is not ...}
+    charges = {key: value for key, value in {**entries["charges"], **fields}.items() if value is not ...}
     return {"streams": [charges, entries["customers"]]}
 
 
-def root(**said: object) -> list[JSON]:
-    return [{"breadcrumb": [], "metadata": {"inclusion": "available", **said}}]
+def root(**fields: object) -> list[JSON]:
+    return [{"breadcrumb": [], "metadata": {"inclusion": "available", **fields}}]
 
 
 @pytest.mark.parametrize(
-    "said",
+    "fields",
     [
         {"metadata": root(selected=False)},
         {"metadata": root(selected=False), "selected": False},
@@ -78,8 +76,8 @@ def root(**said: object) -> list[JSON]:
         {"schema": {"selected": False}, "metadata": root(selected=None)},
     ],
 )
-def test_a_stream_is_deselected_wherever_catalogs_have_the_flag(said: JSON, api: FakeAPI) -> None:
-    run = run_in_process(tap_config(api), catalog=two_streams(**said)).expect_success()
+def test_a_stream_is_deselected_wherever_catalogs_have_the_flag(fields: JSON, api: FakeAPI) -> None:
+    run = run_in_process(tap_config(api), catalog=two_streams(**fields)).expect_success()
     assert "charges" not in run.schemas
     assert not run.records("charges")
     assert run.keys("customers") == api.account.keys("customers")
@@ -102,10 +100,10 @@ MINIMAL: list[JSON] = [
 ]
 
 
-@pytest.mark.parametrize("said", MINIMAL)
-def test_a_minimal_entry_reads_what_the_discovered_one_reads(said: JSON, api: FakeAPI) -> None:
+@pytest.mark.parametrize("fields", MINIMAL)
+def test_a_minimal_entry_reads_what_the_discovered_one_reads(fields: JSON, api: FakeAPI) -> None:
     expected = run_in_process(tap_config(api), catalog=two_streams()).expect_success()
-    run = run_in_process(tap_config(api), catalog=two_streams(**said)).expect_success()
+    run = run_in_process(tap_config(api), catalog=two_streams(**fields)).expect_success()
     assert run.schemas == expected.schemas
     assert run.records("charges") == expected.records("charges")
     assert run.keys("charges") == api.account.keys("charges")
@@ -113,16 +111,16 @@ def test_a_minimal_entry_reads_what_the_discovered_one_reads(said: JSON, api: Fa
 
 def test_fields_are_deselected_in_the_schema_too(api: FakeAPI) -> None:
     schema = copy.deepcopy(SCHEMA)
-    for field in ("charge_id", "amount"):
-        schema["properties"][field]["selected"] = False
-    for said in ({"metadata": ...}, {"metadata": root(selected=True)}, {}):
-        run = run_in_process(tap_config(api), catalog=two_streams(schema=schema, **said)).expect_success()
+    for name in ("charge_id", "amount"):
+        schema["properties"][name]["selected"] = False
+    for fields in ({"metadata": ...}, {"metadata": root(selected=True)}, {}):
+        run = run_in_process(tap_config(api), catalog=two_streams(schema=schema, **fields)).expect_success()
         assert run.keys("charges") == api.account.keys("charges")
-        for fields in (run.schemas["charges"]["schema"]["properties"], *run.records("charges")):
-            assert "amount" not in fields
-            assert "currency" in fields
+        for names in (run.schemas["charges"]["schema"]["properties"], *run.records("charges")):
+            assert "amount" not in names
+            assert "currency" in names
             # A key cannot be deselected.
-            assert "charge_id" in fields
+            assert "charge_id" in names
 
 
 def test_a_schema_gets_the_key_and_the_replication_key_that_it_lacks(api: FakeAPI) -> None:
@@ -141,15 +139,6 @@ def test_another_name_and_an_unknown_stream_are_logged(api: FakeAPI) -> None:
     assert len(run.logged("INFO", "'charges'", "`tap_stream_id`", "`__alias__`")) == 1
     assert len(run.logged("WARNING", r"'refunds\nof charges'")) == 1
     assert run.keys("charges") == api.account.keys("charges")
-
-
-def test_a_catalog_in_a_file_is_resolved_too(tmp_path: Path) -> None:
-    catalog = two_streams(replication_method="INCREMENTAL", metadata=[])
-    file = tmp_path / "catalog.json"
-    file.write_text(json.dumps(catalog), encoding="utf-8")
-    for given in (catalog, file, str(file)):
-        tap = TapPayments(config={"username": "anybody", "provider": "chargedesk"}, catalog=given)
-        assert tap.streams["charges"].replication_key == "occurred"
 
 
 # Fields inside arrays.

@@ -13,7 +13,7 @@ from tests.fake_api.faults import Drop, Fault, Hang, Status, Trickle
 from tests.fake_api.providers import STREAMS
 from tests.support.in_process import InProcessRun, expect_one_error, run_in_process
 from tests.support.states import batch_config, records_of
-from tests.support.tap_runs import tap_config
+from tests.support.tap_runs import JSON, tap_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,34 +40,27 @@ def test_a_connection_test_that_passes_reads_one_record_and_logs_no_failure(tmp_
     assert not [message for message in run.messages if message["type"] == "ACTIVATE_VERSION"]
 
 
-@pytest.mark.parametrize(("setting", "seconds"), [({}, "0.5"), ({"request_timeout": 0.25}, "0.25")])
-def test_a_silent_host_is_reported_after_one_timeout(
-    setting: dict[str, float], seconds: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("fault", "settings", "words"),
+    [
+        (Hang(None), {}, ["did not answer within 0.5 s, ", errors.TIMEOUT_ADVICE]),
+        (Hang(None), {"request_timeout": 0.25}, ["did not answer within 0.25 s, ", errors.TIMEOUT_ADVICE]),
+        (Trickle(0.02), {"request_timeout": 0.25}, ["did not finish its response within 0.25 s, "]),
+        (Status(503), {}, ["answered 503 Service Unavailable, "]),
+        (Status(429, {"Retry-After": "5"}), {}, ["answered 429 Too Many Requests, "]),
+        (Drop(), {}, []),
+    ],
+    ids=["a silent host", "a shorter timeout", "trickle", "503", "429", "drop"],
+)
+def test_a_test_tries_once_and_waits_ten_seconds_at_most(
+    fault: Fault, settings: JSON, words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert client.TEST_TIMEOUT == 10
     monkeypatch.setattr(client, "TEST_TIMEOUT", 0.5)
-    with FakeAPI(make_account(charges=40)) as api:
-        api.faults.add(Hang(None), times=None)
-        run = run_test(api, **setting)
-    expect_one_error(run, f"did not answer within {seconds} s, and --test tries once", errors.TIMEOUT_ADVICE)
-    assert len(api.requests) == len(STREAMS), "once for each stream"
-
-
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        (Status(503), "answered 503 Service Unavailable, and --test tries once"),
-        (Status(429, {"Retry-After": "5"}), "answered 429 Too Many Requests, and --test tries once"),
-        (Drop(), "and --test tries once"),
-        (Trickle(0.02), "did not finish its response within 1 s, and --test tries once"),
-    ],
-    ids=["503", "429", "drop", "trickle"],
-)
-def test_a_test_tries_once(fault: Fault, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "TIMEOUTS_PER_RESPONSE", 1)
     with FakeAPI(make_account(charges=40)) as api:
         api.faults.add(fault, times=None)
-        run = run_test(api, concurrency=4, request_timeout=1)
-    expect_one_error(run, words)
+        run = run_test(api, concurrency=4, **settings)
+    expect_one_error(run, "and --test tries once", *words)
     assert len(api.requests) == len(STREAMS), "once for each stream"
     assert not run.logged("trying again")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -52,7 +52,7 @@ def test_an_empty_page_that_is_contradicted_is_asked_for_again_and_ends_no_list(
 ) -> None:
     body, words = CONTRADICTIONS[what]
     fault = Body(msgspec.json.encode(body), kind=what)
-    settings: dict[str, Any] = {"emit_activate_version_messages": True}
+    settings: JSON = {"emit_activate_version_messages": True}
     if provider == "chargedesk":
         settings = {"catalog": catalog_with(only=["charges"], incremental=["charges"]), "start_date": "2024-01-01"}
     with FakeAPI(charges(), provider=provider) as api:
@@ -106,35 +106,22 @@ def test_a_single_page_that_is_full_or_announces_more_is_refused() -> None:
         read_stream(api, offset_param="").expect_failure("`offset_param` is empty", "`has_more` is true")
 
 
-def _round_offset(_api: FakeAPI, _request: LoggedRequest, params: dict[str, str]) -> None:
-    params["offset"] = str(int(params["offset"]) // 500 * 500)
+HABITS: dict[str, tuple[Callable[[int], int], JSON, list[str]]] = {
+    "rounded": (lambda offset: offset // 500 * 500, {"concurrency": 8}, ["offset_param", "page_overlap: 0"]),
+    "ignored": (lambda _: 0, {"concurrency": 4}, ["ignores the offset", "same 500 records", 'set it to ""']),
+    "limited": (lambda offset: min(offset, 990), {"page_size": 99}, ["ignores the offset"]),
+    "pages": (lambda page: min(page * 500, 50_000), {"offset_param": "page"}, ["do not fit together", "offset_param"]),
+}
 
 
-def _ignore_offset(_api: FakeAPI, _request: LoggedRequest, params: dict[str, str]) -> None:
-    params["offset"] = "0"
-
-
-def _stop_growing(_api: FakeAPI, _request: LoggedRequest, params: dict[str, str]) -> None:
-    params["offset"] = str(min(int(params["offset"]), 990))
-
-
-def _count_pages(_api: FakeAPI, _request: LoggedRequest, params: dict[str, str]) -> None:
-    params["offset"] = str(min(int(params.pop("page")) * 500, 50_000))
-
-
-@pytest.mark.parametrize(
-    ("habit", "settings", "words"),
-    [
-        (_round_offset, {"concurrency": 8}, ["offset_param", "page_overlap: 0"]),
-        (_ignore_offset, {"concurrency": 4}, ["ignores the offset", "same 500 records", 'set it to ""']),
-        (_stop_growing, {"page_size": 99}, ["ignores the offset"]),
-        (_count_pages, {"offset_param": "page"}, ["do not fit together", "offset_param"]),
-    ],
-)
+@pytest.mark.parametrize(("meaning", "settings", "words"), HABITS.values(), ids=HABITS)
 def test_offsets_that_mean_something_else_end_the_run(
-    habit: Callable[..., None], settings: dict[str, Any], words: list[str]
+    meaning: Callable[[int], int], settings: JSON, words: list[str]
 ) -> None:
+    def change_offset(_api: FakeAPI, _request: LoggedRequest, params: dict[str, str]) -> None:
+        params["offset"] = str(meaning(int(params.pop(settings.get("offset_param", "offset")))))
+
     with FakeAPI(charges()) as api:
-        api.before_each(habit)
+        api.before_each(change_offset)
         read_stream(api, **settings).expect_failure("charges", *words)
     assert len(api.requests) <= 250

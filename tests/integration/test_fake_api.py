@@ -9,7 +9,7 @@ import requests
 
 from tap_payments.records.schema import SCHEMAS
 from tests.fake_api import FakeAPI, make_account
-from tests.fake_api.providers import PROVIDERS, STREAMS
+from tests.fake_api.providers import STREAMS
 from tests.support.waiting import SOON
 
 if TYPE_CHECKING:
@@ -48,14 +48,9 @@ def test_records_have_every_field_of_the_schemas(api: FakeAPI) -> None:
         assert all(record.keys() == declared for record in api.account.records(stream))
 
 
-def test_chargedesk_is_as_documented() -> None:
-    provider = PROVIDERS["chargedesk"]
-    assert {name: (provider.filters[name], provider.max_offset[name]) for name in DOCUMENTED} == DOCUMENTED
-    assert (provider.page_param, provider.page_default) == ("count", 20)
-
-
 def test_pages_are_cut_by_size_and_offset(api: FakeAPI) -> None:
     expected, api.total_count = api.account.keys("charges"), True
+    # By `count`, and 20 without it.
     pages = [keys(api, "charges", count=900, offset=offset) for offset in (0, 500, 1_000, 1_500)]
     assert [len(page) for page in pages] == [500, 500, 200, 0]
     assert [key for page in pages for key in page] == expected

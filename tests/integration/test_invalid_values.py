@@ -23,31 +23,21 @@ NULL: JSON = {"on_invalid_value": "null"}
 TO_NULL = "invalid values become null"
 
 
-@pytest.mark.parametrize("unmodified", [True, False], ids=["direct path", "the SDK's path"])
-def test_an_invalid_value_becomes_null_where_that_is_asked_for(*, unmodified: bool) -> None:
-    wire = f'{{"charge_id":"a","amount":{MARKED},"is_paid":"maybe"}},{{"charge_id":"b","amount":{MARKED}}}'
-    maps: JSON = {} if unmodified else {"stream_maps": {"charges": {"company": "__NULL__"}}}
-    run = read_served_records(wire, **NULL, **maps)
-    nulled = {"charge_id": "a", "amount": None, "is_paid": None}
-    assert run.expect_success().records("charges") == [nulled, {"charge_id": "b", "amount": None}]
-    assert len(run.logged("WARNING", TO_NULL)) == 2, "one for each field"
-    assert all(len(run.logged(f"charges: field {name}", "become null")) == 1 for name in ("`amount`", "`is_paid`"))
-    assert run.logged("Run complete. charges: 2 records", "3 invalid values made null")
-    assert BODY_MARKER not in run.stderr
-
-
-def test_the_innermost_value_becomes_null() -> None:
+@pytest.mark.parametrize(
+    "maps", [{}, {"stream_maps": {"customers": {"email": "__NULL__"}}}], ids=["direct path", "the SDK's path"]
+)
+def test_the_innermost_invalid_value_becomes_null_where_that_is_asked_for(maps: JSON) -> None:
     value = f'[{{"amount":"1.00"}},{{"amount":{MARKED},"items":[{{"amount":{MARKED}}},7]}},{MARKED}]'
-    run = read_served_field("subscriptions", value, stream="customers", **NULL).expect_success()
-    assert run.records("customers")[0]["subscriptions"] == [
-        {"amount": "1.00"},
-        {"amount": None, "items": [{"amount": None}, None]},
-        None,
-    ]
-    told = "\n".join(run.logged("WARNING", TO_NULL))
-    for path in ("[].amount", "[].items[].amount", "[].items[]", "[]"):
-        assert told.count(f"`subscriptions{path}`") == 1
-    assert run.logged("Run complete", "4 invalid values made null")
+    records = f'{{"customer_id":"a","metadata":{MARKED},"subscriptions":{value}}},{{"customer_id":"b","metadata":5}}'
+    run = read_served_records(records, stream="customers", **NULL, **maps).expect_success()
+    subscriptions = [{"amount": "1.00"}, {"amount": None, "items": [{"amount": None}, None]}, None]
+    nulled = {"customer_id": "a", "metadata": None, "subscriptions": subscriptions}
+    assert run.records("customers") == [nulled, {"customer_id": "b", "metadata": None}]
+    fields = ("metadata", *(f"subscriptions{path}" for path in ("[].amount", "[].items[].amount", "[].items[]", "[]")))
+    assert len(run.logged("WARNING", TO_NULL)) == len(fields)
+    assert all(len(run.logged(f"customers: field `{field}`", TO_NULL)) == 1 for field in fields)
+    assert run.logged("Run complete", "customers: 2 records", "6 invalid values made null")
+    assert BODY_MARKER not in run.stderr
 
 
 @pytest.mark.parametrize("setting", [{}, NULL], ids=["error", "null"])
@@ -94,12 +84,12 @@ WORDS = ["NaN", "-Infinity", "1e99999", "0e99999999999999999999"]
 @pytest.mark.parametrize("word", WORDS)
 @pytest.mark.parametrize("name", ["amount", "email_last_sent", "logs"])
 def test_what_no_decoder_takes_for_a_number_is_an_invalid_value(name: str, word: str) -> None:
-    wire = f'{{"charge_id":"key-0","amount":1.10}},{{"charge_id":"key-1","{name}":{word},"currency":"EUR"}}'
-    run = read_served_records(wire)
+    records = f'{{"charge_id":"key-0","amount":1.10}},{{"charge_id":"key-1","{name}":{word},"currency":"EUR"}}'
+    run = read_served_records(records)
     expect_one_error(run, "charges: /v1/charges ", "key-1", f"`{name}`", VALUE_ADVICE)
     assert word not in run.stderr
     assert run.keys("charges") == ["key-0"]
-    nulled = read_served_records(wire, **NULL).expect_success()
+    nulled = read_served_records(records, **NULL).expect_success()
     second = {"charge_id": "key-1", name: None, "currency": "EUR"}
     assert nulled.records("charges") == [{"charge_id": "key-0", "amount": "1.10"}, second]
     assert len(nulled.logged("WARNING", TO_NULL)) == 1

@@ -1,15 +1,13 @@
-"""Whole lists by offset and limit, however the server cuts its pages, and though the list moves."""
+"""Whole lists by offset and limit, page by page and fetched ahead; `tests/unit` and the chaos test move them."""
 
 from __future__ import annotations
 
 from math import ceil
-from random import Random
 from threading import Event
-from typing import Any
 
 import pytest
 
-from tests.fake_api import Chaos, FakeAPI
+from tests.fake_api import FakeAPI
 from tests.fake_api.providers import STREAMS
 from tests.support.in_process import read_stream, run_in_process
 from tests.support.records import minimal_records
@@ -19,46 +17,19 @@ from tests.support.waiting import SOON
 LENGTHS = [dict(zip(STREAMS, lengths, strict=True)) for lengths in ((0, 1, 499, 500), (501, 1_000, 1_203, 37))]
 
 
-def account(**lengths: int) -> dict[str, list[dict[str, Any]]]:
-    """Return lists of these lengths."""
-    return {stream: minimal_records(stream, range(length)) for stream, length in lengths.items()}
-
-
-def offsets(api: FakeAPI, stream: str) -> list[int]:
-    return [int(request.params["offset"]) for request in api.requests_for(stream)]
-
-
-def expect_all(api: FakeAPI, **settings: Any) -> None:
-    """Assert that every record goes out once, in the order of its list."""
-    run = run_in_process(tap_config(api, **settings)).expect_success()
-    for stream in STREAMS:
-        assert run.keys(stream) == api.account.keys(stream)
-
-
 @pytest.mark.parametrize("total_count", [False, True])
 @pytest.mark.parametrize("lengths", LENGTHS)
 def test_lists_of_any_length_arrive_in_pages_of_500_and_a_total_ends_none(
     lengths: dict[str, int], *, total_count: bool
 ) -> None:
-    with FakeAPI(account(**lengths), total_count=total_count) as api:
-        expect_all(api, requests_per_minute=None, page_overlap=0)
+    lists = {stream: minimal_records(stream, range(length)) for stream, length in lengths.items()}
+    with FakeAPI(lists, total_count=total_count) as api:
+        run = run_in_process(tap_config(api, requests_per_minute=None, page_overlap=0)).expect_success()
     for stream, length in lengths.items():
+        assert run.keys(stream) == api.account.keys(stream)
         full = list(range(0, length + 1, 500))
-        assert offsets(api, stream) == (full if length % 500 == 0 else [*full, length])
-        assert {request.params["limit"] for request in api.requests_for(stream)} == {"500"}
-
-
-@pytest.mark.parametrize("provider", ["generic", "chargedesk"])
-def test_a_server_may_serve_fewer_than_asked_for(provider: str) -> None:
-    cap = 20
-    lengths = {"charges": 730, "customers": 1, "products": cap, "subscriptions": cap + 1}
-    with FakeAPI(account(**lengths), provider=provider, page_cap=cap) as api:
-        expect_all(api)
-    for stream, length in lengths.items():
-        # A list no longer than the overlap is asked for once more: its only page looks the same in mid-list.
-        # With an overlap pages share the last record too, which may not be the only one of its second.
-        most = ceil(length / (cap - 2)) + 1 + (length <= 1)
-        assert len(offsets(api, stream)) <= most
+        pages = [(request.params["offset"], request.params["limit"]) for request in api.requests_for(stream)]
+        assert pages == [(str(offset), "500") for offset in (full if length % 500 == 0 else [*full, length])]
 
 
 AHEAD, PAGE = 1_200, 50
@@ -90,34 +61,6 @@ def test_pages_are_fetched_ahead_and_change_nothing(provider: str, second: int, 
     assert requests[1] <= ceil(AHEAD / (PAGE - 1 - second)) + 2
     # Where the distance between pages changes, some guesses are wrong.
     assert requests[8] <= (1 if second == 1 else 1.5) * requests[1] + 8 + 1
-
-
-# Records are deleted and inserted while the list is read; `tests/unit` moves many more lists.
-
-NOON_2024 = 1_717_243_200
-
-
-@pytest.mark.parametrize(
-    ("provider", "concurrency", "at_once"),
-    [("chargedesk", 1, 20), ("chargedesk", 4, 2 * PAGE), ("generic", 1, 1), ("generic", 4, 20)],
-)
-def test_random_changes_lose_nothing_that_was_there_all_the_time(provider: str, concurrency: int, at_once: int) -> None:
-    draw = Random(at_once)
-    # So many that no list is empty in the end, which ends a run.
-    count = 60 * at_once + 300
-    lists = {
-        stream: minimal_records(stream, [draw.randrange(600) + NOON_2024 for _ in range(count)])
-        for stream in ("charges", "subscriptions")
-    }
-    with FakeAPI(lists, provider=provider) as api:
-        before = {stream: set(api.account.keys(stream)) for stream in lists}
-        # Each page that is fetched ahead moves the list too, which must move more slowly than it is read.
-        api.chaos = chaos = Chaos(at_once, rate=0, moves=0.6 / concurrency, moved_at_once=at_once)
-        run = run_in_process(tap_config(api, page_size=PAGE, concurrency=concurrency)).expect_success()
-    for stream in lists:
-        assert before[stream] - set(chaos.deleted[stream]) <= set(run.keys(stream))
-        assert chaos.deleted[stream]
-        assert chaos.inserted[stream]
 
 
 def test_a_run_without_overlap_logs_that_it_cannot_notice_moves() -> None:

@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import time
 
 import pytest
 
 from tap_payments.client import PaymentsStream
 from tap_payments.output import progress
-from tap_payments.output.progress import Progress
 from tap_payments.tap import TapPayments
 from tests.fake_api import FakeAPI, make_account
 from tests.fake_api.faults import Hang, Status
 from tests.fake_api.providers import STREAMS
-from tests.support.in_process import read_stream, run_in_process
+from tests.support.in_process import run_in_process
 from tests.support.tap_runs import catalog_with, tap_config
-from tests.support.waiting import wait_until
-
-LOGGER = logging.getLogger("tap-payments")
-
-
-def test_progress_is_logged_while_nothing_else_happens_and_not_between_streams(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(progress, "INTERVAL", 0.01)
-    caplog.set_level(logging.INFO)
-    running = Progress(LOGGER)
-    try:
-        counts = running.begin("charges")
-        counts.count_request(0.0)
-        counts.emitted += 7
-        wait_until(lambda: len(caplog.messages) >= 3)
-        assert set(caplog.messages[-2:]) == {"charges: 7 records, 1 request"}
-        counts.end()
-        time.sleep(0.05)
-        caplog.clear()
-        time.sleep(0.1)
-        assert caplog.messages == []
-    finally:
-        running.close()
 
 
 @pytest.mark.parametrize("incremental", [False, True])
@@ -58,12 +31,16 @@ def test_only_the_total_of_a_whole_list_sets_the_share_done(provider: str, *, in
     assert stream._counts.total == (None if incremental else 30)  # noqa: SLF001 - what the line of progress is made of
 
 
-def test_a_run_shows_that_it_waits_for_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_shows_that_it_waits_for_the_api_in_lines_of_the_stream_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(progress, "INTERVAL", 0.05)
-    with FakeAPI(make_account(charges=30)) as api:
-        api.faults.add(Hang(0.5), stream="charges", after=1)
-        run = read_stream(api, page_size=10)
-    assert re.search(r"charges: \d+ records, 2 requests, reached \d{4}-", run.stderr)
+    with FakeAPI(make_account(charges=12, customers=30)) as api:
+        api.faults.add(Hang(0.5), stream="customers", after=1)
+        run = run_in_process(tap_config(api, page_size=10), catalog=catalog_with(only=["charges", "customers"]))
+    waiting = run.stderr.partition("Beginning sync of 'customers'")[2].partition("Run complete")[0]
+    assert len(re.findall(r"customers: \d+ records, 2 requests, reached \d{4}-", waiting)) > 1
+    assert "charges: " not in waiting
 
 
 def test_the_summary_is_a_line_for_each_stream() -> None:
