@@ -477,7 +477,7 @@ MOVING = Api(2443037461, 75, 300, 16, 16, overlap=1, shows_created=False, chance
 
 # A page further up, which has a known record of the last page's own second only.
 @example(replace(MOVING, spread=30, since=6, page_size=8, page_cap=8, overlap=2, errors=40, soft_cap=26, shuffles=True))
-@lists(share=2.5)
+@lists(share=1.2)
 @given(apis({**UNCAPPED, **LIES, **MAYBE_CHANGES}))
 def test_an_api_that_lies_is_read_whole_or_refused(api: Api) -> None:
     if not api.overlap:
