@@ -32,7 +32,7 @@ POLL = 0.005  # seconds; every test waits for it once, when its fake API stops
 
 @dataclass(eq=False)
 class FakeAPI:
-    """A payments API that behaves as told; every switch is an attribute and may be turned while it runs.
+    """A payments API whose behaviour is set by attributes, which may change while it runs.
 
     Attributes:
         lists: For each stream its records; what is left out is empty. They become `account`, which may be changed while

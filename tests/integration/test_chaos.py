@@ -21,7 +21,7 @@ AT_ONCE = 4
 def _try(seed: int) -> Figures | str:
     try:
         return play(seed)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the seed is to be told
+    except Exception as error:  # noqa: BLE001 - whatever it is, the seed is to be named
         return f"seed {seed}: {type(error).__name__}: {error}\n  again: python -m tests.support.chaos {seed}"
 
 

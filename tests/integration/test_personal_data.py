@@ -334,8 +334,8 @@ def test_names_of_undeclared_fields_show_no_data_and_none_that_is_dropped(mode: 
     inside = '"subscriptions":[{"metadata":{},"new":2}]'
     record = f'{{"customer_id":"a","name":"Zoë","Zoë O\'Neill":1,"zoe@mail.example":2,"unheard_of":3,{inside}}}'
     run = read_served_records(record, stream="customers", **mode).expect_success()
-    (told,) = run.logged("WARNING", "does not declare")
-    assert "(`unheard_of`, `subscriptions[].new`, 2 others)" in told
+    (line,) = run.logged("WARNING", "does not declare")
+    assert "(`unheard_of`, `subscriptions[].new`, 2 others)" in line
     assert "Zo" not in run.stderr
     assert "zoe" not in run.stderr
 

@@ -45,12 +45,12 @@ class Target:
         return f"`{self.name}` {self.version}"
 
 
-def fill_in(template: Any, place: Mapping[str, Any]) -> Any:
-    """Return settings with the values of a place; a text that is one name alone becomes its value."""
+def fill_in(template: Any, names: Mapping[str, Any]) -> Any:
+    """Return settings with the values of names; a text that is one name alone becomes its value."""
     if isinstance(template, dict):
-        return {name: fill_in(value, place) for name, value in template.items()}
+        return {name: fill_in(value, names) for name, value in template.items()}
     if isinstance(template, str):
-        return place.get(template[1:-1], template.format(**place))
+        return names.get(template[1:-1], template.format(**names))
     return template
 
 

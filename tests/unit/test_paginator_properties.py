@@ -83,7 +83,7 @@ class Api:
     chance: int = 0
     changes: int = 0
     pages: int = 0
-    # Lies: of its length (`none` is none told); so many empty pages and errors beside data in a hundred requests, the
+    # Lies: of its length (`none` is no total); so many empty pages and errors beside data in a hundred requests, the
     # former also without a contradiction; empty pages above an offset; offsets that are rounded down to multiples;
     # another order of a second's records at each request; pages of half the length and more.
     total: str = "none"

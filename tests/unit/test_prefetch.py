@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Pages:
-    """Pages to fetch: each is its token times ten, unless it is told to fail or to hang."""
+    """Pages to fetch: each is its token times ten, unless it is to fail or to hang."""
 
     def __init__(self) -> None:
         self.requested: list[int] = []

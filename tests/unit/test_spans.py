@@ -211,7 +211,7 @@ class Account:
                 self.live()
 
     def _pages(self, span: Span) -> Iterator[tuple[Sequence[Span], Sequence[float | None]]]:
-        """Walk down a span, page by page; what comes above the boundary meanwhile is not seen."""
+        """Walk down a span, page by page; what comes above the boundary meanwhile is not read."""
         remaining, boundary_rows = [span], set[Row]()
         while remaining:
             (rest,) = remaining
