@@ -33,7 +33,7 @@ class Chaos:
     Attributes:
         rate: The share of requests that meet one of the `kinds` of faults.
         max_in_a_row: The most faults the same request meets before it succeeds; `None` for no limit.
-        moves: The share of pages before which the list changes, by `moved_at_once` records at most.
+        moves: The share of pages before which the list changes, by three records at most.
         thrown: How many faults happened, by kind.
         deleted: For each stream, the keys it took out, in order.
         inserted: For each stream, the keys it put in, in order.
@@ -45,7 +45,6 @@ class Chaos:
     _: KW_ONLY
     max_in_a_row: int | None = 3
     moves: float = 0.0
-    moved_at_once: int = 3
 
     def __post_init__(self) -> None:
         self.thrown: Counter[str] = Counter()
@@ -74,7 +73,7 @@ class Chaos:
             if self._random.random() >= self.moves:
                 return
             change = self._random.choice((self._delete, self._insert))
-            for _ in range(self._random.randint(1, self.moved_at_once)):
+            for _ in range(self._random.randint(1, 3)):
                 # A list that is emptied while it is read ends a run, so one record stays.
                 if len(account[stream]) > (change == self._delete):
                     change(account, stream)
