@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tap_payments.errors import UnreadableListError
+from tap_payments.errors import ContradictionError, UnreadableListError
 from tap_payments.pagination.loop import new_paginator
 from tap_payments.pagination.pages import WHOLE, ListFacts, PageToken, PagingRules, Span
 from tap_payments.records.page import Page
@@ -133,3 +133,13 @@ def test_what_remains_is_a_span_though_the_api_sends_older_records() -> None:
     paginator = new_paginator(rules, Span(9, 20), ListFacts(3))
     paginator.advance(Page(["a", "b", "c"], [15.0, 12.0, 3.0]))
     assert paginator.remaining == [Span(9, 9)]
+
+
+def test_a_list_that_is_empty_after_a_full_page_is_not_believed() -> None:
+    paginator = new_paginator(PagingRules(4, started=100), WHOLE, ListFacts(4))
+    paginator.advance(Page(["a", "b", "c", "d"], [9.0, 8.0, 7.0, 6.0]))
+    # Back to the top, and once more from there.
+    for _ in range(2):
+        paginator.advance(Page([], []))
+    with pytest.raises(ContradictionError, match="empty after records of it came"):
+        paginator.advance(Page([], []))
