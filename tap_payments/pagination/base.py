@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from singer_sdk.pagination import OffsetPaginator
 
 from tap_payments.errors import TOTAL_ADVICE, ContradictionError, UnreadableListError
-from tap_payments.pagination.pages import PageToken, Span, second_of
+from tap_payments.pagination.pages import PageToken, Span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,13 +137,13 @@ class BasePaginator(OffsetPaginator):
             self._stalled = -1  # `advance` adds 1.
         self._deepest = max(self._deepest, self._value)
 
-    def _remember(self, page: Page) -> None:
+    def _remember(self, page: Page, seconds: Sequence[int | None]) -> None:
         """Remember a page as the last one, and its records in the order in which they were read last."""
         self._first_key = self._first_key or page.keys[0]
         self._last, self._last_value = page, self._value
-        for key, time in zip(page.keys, page.times, strict=True):
+        for key, second in zip(page.keys, seconds, strict=True):
             self._known.pop(key, None)
-            self._known[key] = second_of(time)
+            self._known[key] = second
         self._forget()
 
     def _forget(self) -> None:
@@ -184,8 +184,8 @@ class BasePaginator(OffsetPaginator):
         if page.has_more:
             raise ContradictionError(f"its list ends after {reached} records while its `has_more` is true")
         # A total may count the whole list, whatever the filter.
-        ignores_filter = self._is_filtered and None not in (total, whole) and (total or 0) >= (whole or 0)
-        if self._rules.check_total and total is not None and total > reached and not ignores_filter:
+        counts_all = self._is_filtered and total is not None and whole is not None and total >= whole
+        if self._rules.check_total and total is not None and total > reached and not counts_all:
             what = f"its list ends after {reached} records while its `total_count` is {total}"
             raise ContradictionError(what, TOTAL_ADVICE)
 

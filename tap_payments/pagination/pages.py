@@ -130,10 +130,10 @@ def second_of(time: float | None) -> int | None:
     return None if time is None else floor(time)
 
 
-def is_falling(times: Sequence[float | None]) -> bool:
-    """Whether every time is known, and none is of a later second than the one before it."""
-    known = [floor(time) for time in times if time is not None]
-    return len(known) == len(times) and all(later <= earlier for earlier, later in pairwise(known))
+def is_falling(seconds: Sequence[int | None]) -> bool:
+    """Whether every second is known, and none is later than the one before it."""
+    known = [second for second in seconds if second is not None]
+    return len(known) == len(seconds) and all(later <= earlier for earlier, later in pairwise(known))
 
 
 def group_length(page: Page) -> int:

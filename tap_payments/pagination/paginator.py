@@ -124,13 +124,14 @@ class ListPaginator(BasePaginator):
         if is_end and not (may_be_cut and self._is_in_reach(below)):
             self._end(page)
             return
-        self._falls = self._falls and is_falling(page.times)
+        seconds = [second_of(time) for time in page.times]
+        self._falls = self._falls and is_falling(seconds)
         self.new_indexes = [index for index in news if page.keys[index] not in self._emitted_before]
         if self._rules.is_filterable and self._rules.max_offset is not None:
             self._pass_times.update(zip(page.keys, page.times, strict=True))
         self._measure(page, has_news=bool(news))
-        self._move_boundary([second_of(time) for time in page.times], news)
-        self._remember(page)
+        self._move_boundary(seconds, news)
+        self._remember(page, seconds)
         if is_end:
             self._go_to(below)
         else:
