@@ -9,6 +9,7 @@ from __future__ import annotations
 from statistics import mean
 from typing import TYPE_CHECKING
 
+from tap_payments.api.rate_limiter import INTERVAL_MARGIN
 from tap_payments.output.progress import MINUTE, describe_span
 from tap_payments.pagination.loop import new_paginator, read_pages
 from tap_payments.pagination.pages import ListFacts, PageToken, PagingRules, Span
@@ -17,18 +18,16 @@ from tap_payments.records.page import Page
 from tap_payments.replication.reading import read_full_table, read_incremental
 from tap_payments.replication.spans import DueSpans
 from tap_payments.replication.state import StreamState
+from tap_payments.timestamps import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-DAY = 86_400
 FIRST_NIGHT = 1_750_000_000
 PAGE_SIZE = 500
 DAYS = 30  # `lookback_days` and `reread_days`
 CHARGEDESK = PROVIDERS["chargedesk"]
 CHARGES = CHARGEDESK.listing("charges")
-# Requests are spaced by 2 % more than 60 / `requests_per_minute` seconds.
-SECONDS_A_REQUEST = 1.02
 
 
 class EvenList:
@@ -119,7 +118,7 @@ def row(records: int) -> str:
     (first, *later), (_, *reread) = incremental(records, days)
     described = []
     for cell in (full_table(records, days), first, mean(later), mean(reread)):
-        seconds = cell * SECONDS_A_REQUEST
+        seconds = cell * INTERVAL_MARGIN  # At 60 requests a minute, one a second.
         estimate = describe_span(seconds if seconds < MINUTE else round(seconds / MINUTE) * MINUTE)
         described.append(f"{round(cell):,} ({estimate})")
     return f"| {records:,} | {' | '.join(described)} |"

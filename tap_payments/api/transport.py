@@ -15,7 +15,7 @@ import urllib3.exceptions
 
 from tap_payments import errors
 from tap_payments.errors import RefusedCredentialsError, RequestError, TransientError
-from tap_payments.timestamps import LATEST
+from tap_payments.timestamps import DAY, LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -29,7 +29,7 @@ PIECE = 1 << 18
 TIMEOUTS_PER_RESPONSE = 10
 
 # Latest Unix second of a `Retry-After`: a day before the year 10000, which has no date in Python.
-LATEST_RETRY = LATEST - 86_400
+LATEST_RETRY = LATEST - DAY
 
 
 class ThreadSession(threading.local):
