@@ -109,11 +109,10 @@ class PageFetcher(Generic[Token, Fetched]):
             return self._request(token)
         except TransientError as error:
             # `fetch` pauses after the next page itself: it knows how often that was tried.
-            if error.pauses_all and token != self._next:
-                seconds = self._wait_after(error, 1)
-                self._limiter.pause(min(seconds, MAX_WAIT))
-                if seconds <= MAX_WAIT:
-                    error.retry_after = None  # It need not be waited for again when its turn comes.
+            # After a longer wait than a run takes, the stream fails when the page's turn comes.
+            if error.pauses_all and token != self._next and (wait := self._wait_after(error, 1)) <= MAX_WAIT:
+                self._limiter.pause(wait)
+                error.retry_after = None  # It need not be waited for again when its turn comes.
             raise
 
     def _wait_after(self, error: TransientError, tries: int) -> float:
