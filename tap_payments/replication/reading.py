@@ -162,7 +162,7 @@ def read_incremental(read_span: ReadSpan, due_spans: DueSpans, *, is_filterable:
 
 def _read_whole(read_span: ReadSpan, due_spans: DueSpans) -> Iterator[Chunk]:
     """Read the whole list; a record without a time always goes out."""
-    bounds: list[float] = []
+    newest = due_spans.spans[0]
     for page, indexes, _ in read_span(WHOLE):
         times = page.times
         due = [
@@ -170,9 +170,10 @@ def _read_whole(read_span: ReadSpan, due_spans: DueSpans) -> Iterator[Chunk]:
             for index in indexes
             if (time := times[index]) is None or any(span.covers(time) for span in due_spans.spans)
         ]
-        found = [*bounds, *(time for index in due if (time := times[index]) is not None)]
-        bounds = [min(found), max(found)] if found else []
-        yield Chunk(page, due, reread=due_spans.count_reread(times[index] for index in due))
+        due_times = [times[index] for index in due]
+        # Until the end all of it remains.
+        due_spans.progress(newest, [newest], due_times)
+        yield Chunk(page, due, reread=due_spans.count_reread(due_times))
     for span in due_spans.spans:
-        due_spans.progress(span, (), bounds)
+        due_spans.progress(span, ())
     yield Chunk(state=due_spans.state)

@@ -177,15 +177,16 @@ def test_a_bookmark_in_the_future_counts_as_the_start_of_the_run(provider: str) 
     assert again.bookmark("charges") == clamped
 
 
-def test_a_record_without_a_time_is_sent_and_moves_no_bookmark() -> None:
-    with FakeAPI({"charges": ONE_TIMELESS}) as api:
+def test_a_record_without_a_time_or_from_the_future_is_sent_and_moves_no_bookmark() -> None:
+    future = minimal_records("charges", [int(time.time()) + DAY], prefix="future")
+    with FakeAPI({"charges": [*future, *ONE_TIMELESS]}) as api:
         run = read(api).expect_success()
-        assert set(run.keys("charges")) == {"r0", "r1", "timeless"}
+        assert set(run.keys("charges")) == {"future0", "r0", "r1", "timeless"}
         assert run.bookmark("charges") == str(JAN_2024 + 5)
         assert not run.logged("without a date")
         # A bookmark keeps nothing back of which it is not known whether it is older.
         again = read(api, state=run.state, lookback_days=0, reread_days=0).expect_success()
-        assert set(again.keys("charges")) == {"r0", "timeless"}
+        assert set(again.keys("charges")) == {"future0", "r0", "timeless"}
 
 
 def test_records_without_a_time_are_missed_by_a_filter_and_that_is_logged_once() -> None:
