@@ -89,7 +89,7 @@ class SchemaRules:
             on_ignored: Called with each field whose type in the catalog is ignored.
             path: The field; empty for the record.
         """
-        if self.protects and given.get("type") != own.get("type"):
+        if self.protects and path and given.get("type") != own.get("type"):
             on_ignored(path)
         declared = own if self.protects else given
         result = {keyword: value for keyword, value in declared.items() if keyword not in {PERSONAL, *NESTED}}
