@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +12,9 @@ from tap_payments.errors import ContradictionError, UnreadableListError
 from tap_payments.pagination.loop import new_paginator
 from tap_payments.pagination.pages import WHOLE, ListFacts, PageToken, PagingRules, Span
 from tap_payments.records.page import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Rows = list[tuple[str, float | None]]
 
@@ -28,7 +32,7 @@ class Case:
     Attributes:
         before: The records that the first request finds.
         after: Those that all later ones find; empty where the list stands still.
-        lengths: The most records of the first page, and of all others.
+        lengths: The most records of each page; the last stands for all others.
         span: The span to read.
         rules: Rules of paging.
         warned: A word of the WARNING that must come; empty where none need.
@@ -37,7 +41,7 @@ class Case:
 
     before: str
     after: str = ""
-    lengths: tuple[int, int] = (4, 4)
+    lengths: Sequence[int] = (4,)
     span: Span = WHOLE
     rules: dict[str, Any] = field(default_factory=dict)
     warned: str = ""
@@ -53,16 +57,19 @@ CASES = {
     "records without a time in another order": Case("t1@9 t2@8 n1 n2 n3", "t1@9 t2@8 n3 n1 n2"),
     "records without a time, first": Case("n1 n2 n3 n4 n5 t1@9 t2@8", "n5 n1 n2 n3 n4 t1@9 t2@8", warned="order"),
     "times that rise, a second in another order": Case(
-        "a@1 b@2 c@3 d@4 e@5 f@5 g@5 h@6 i@7", "a@1 b@2 c@3 d@4 g@5 e@5 f@5 h@6 i@7", (6, 6), rules={"page_size": 6}
+        "a@1 b@2 c@3 d@4 e@5 f@5 g@5 h@6 i@7", "a@1 b@2 c@3 d@4 g@5 e@5 f@5 h@6 i@7", (6,), rules={"page_size": 6}
     ),
     "times that rise past the largest offset": Case(
         "a@1 b@2 c@3 d@4 e@5 f@6 g@7 h@8 i@9 j@10 k@11 l@12", rules={"max_offset": 4}
     ),
     "a total that ignores the filter": Case("a@9 b@8 c@5 d@5 e@5 f@4 g@3", total=7),
+    "a page of no more than its overlap, after others that varied": Case(
+        " ".join(f"k{second}@{second}" for second in range(40, 20, -1)), lengths=(5, 4, 4, 2, 4), rules={"page_size": 5}
+    ),
     "pages of four, then of three": Case("a@40 b@33 c@29 d@29 e@29 f@12 g@12", lengths=(4, 3), rules={"page_size": 6}),
     "records without a time above the largest offset": Case(
         f"a@50 b@40 c@30 d@20 e@10 f@10 g@10 h@10 i@9 {NULLS}",
-        lengths=(8, 8),
+        lengths=(8,),
         rules={"page_size": 8, "max_offset": 8},
         warned="above the largest offset",
     ),
@@ -86,9 +93,9 @@ def test_nothing_is_lost_without_a_warning(name: str) -> None:
     facts = ListFacts(int(rules["page_size"]))
     paginator = new_paginator(PagingRules(**rules), case.span, facts)
     emitted: set[str] = set()
+    lengths = chain(case.lengths, repeat(case.lengths[-1]))
     while not paginator.finished:
-        is_first = not emitted
-        page = serve(before if is_first else after, paginator.token, case.lengths[not is_first], case.total)
+        page = serve(after if emitted else before, paginator.token, next(lengths), case.total)
         paginator.advance(page)
         emitted.update(page.keys[index] for index in paginator.new_indexes)
         for key, time in after:
