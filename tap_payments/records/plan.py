@@ -102,7 +102,8 @@ class Plan:
         names = [name for name in self._undeclared if not protects or IDENTIFIER.fullmatch(name)]
         shown = [f"`{_printable(name)}`" for name in names[:SHOWN_NAMES]]
         if others := len(self._undeclared) - len(shown):
-            shown.append(f"{others}{' or more' if len(self._undeclared) == MAX_NAMES else ''} others")
+            or_more = " or more" if len(self._undeclared) == MAX_NAMES else ""
+            shown.append(f"{others}{or_more} other{'s' if others > 1 else ''}")
         way_on = (
             f"`personal_data: {self._rules.personal_data}` leaves them all out"
             if protects
