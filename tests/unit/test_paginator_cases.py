@@ -68,6 +68,10 @@ CASES = {
     ),
     "all that is known is deleted at once": Case("a@80 b@70 c@60 d@50 e@40 f@30 g@20 h@10", "e@40 f@30 g@20 h@10"),
     "no record with a time": Case(NULLS),
+    "a short page of one second": Case("a@5 b@5 c@5"),
+    "records without a time, and windows": Case(
+        "a@9 n1 b@8 c@7 d@6 e@5 f@4 g@3", rules={"shows_filter_time": False, "max_offset": 4}, warned="windows of time"
+    ),
     "pages of four, then of three": Case("a@40 b@33 c@29 d@29 e@29 f@12 g@12", lengths=(4, 3), rules={"page_size": 6}),
     "records without a time above the largest offset": Case(
         f"a@50 b@40 c@30 d@20 e@10 f@10 g@10 h@10 i@9 {NULLS}",
@@ -113,8 +117,17 @@ def test_nothing_is_lost_without_a_warning(name: str) -> None:
     assert case.warned or {key for key, _ in rows(case.after or case.before)} <= emitted
 
 
-def test_records_without_times_are_no_reason_to_warn() -> None:
-    assert not read(CASES["no record with a time"])[1].warnings
+@pytest.mark.parametrize("name", ["no record with a time", "a short page of one second"])
+def test_what_nobody_can_miss_is_no_reason_to_warn(name: str) -> None:
+    assert not read(CASES[name])[1].warnings
+
+
+def test_a_page_that_does_not_join_is_followed_by_an_anchor_above_the_oldest_second() -> None:
+    rules = PagingRules(4, is_filterable=True, shows_filter_time=True, started=100)
+    paginator = new_paginator(rules, WHOLE, ListFacts(4))
+    paginator.advance(Page(["a", "b", "c", "d"], [9.0, 8.0, 7.0, 6.0]))
+    paginator.advance(Page(["g", "h", "i", "j"], [3.0, 2.0, 1.0, 0.5]))
+    assert paginator.token == PageToken(0, None, 7)
 
 
 def test_pages_are_guessed_by_the_length_that_the_server_allows() -> None:

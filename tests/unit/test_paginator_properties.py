@@ -548,7 +548,7 @@ def test_no_second_before_1970_is_asked_for(since: int | None, until: int | None
     [
         (Api(0, 50, 1_000, 10, 10), "ignores the offset"),
         # A page of no usual length counts as the whole list.
-        (Api(0, 9, 1_000, 10, 10), ""),
+        *((Api(0, 9, 1_000, 10, 10, total=total), "") for total in ("none", "honest")),
         *((Api(0, 300, 1_000, 500, length), 'set it to ""') for length in (10, 20, 25, 75)),
     ],
 )
