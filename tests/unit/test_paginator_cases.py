@@ -68,6 +68,9 @@ CASES = {
     ),
     "all that is known is deleted at once": Case("a@80 b@70 c@60 d@50 e@40 f@30 g@20 h@10", "e@40 f@30 g@20 h@10"),
     "no record with a time": Case(NULLS),
+    "a list without a filter that ends at the largest offset": Case(
+        "a@9 b@8 c@7 d@6 e@5 f@4", rules={"is_filterable": False, "max_offset": 3}
+    ),
     "a short page of one second": Case("a@5 b@5 c@5"),
     "records without a time, and windows": Case(
         "a@9 n1 b@8 c@7 d@6 e@5 f@4 g@3", rules={"shows_filter_time": False, "max_offset": 4}, warned="windows of time"
@@ -128,6 +131,10 @@ def test_a_page_that_does_not_join_is_followed_by_an_anchor_above_the_oldest_sec
     paginator.advance(Page(["a", "b", "c", "d"], [9.0, 8.0, 7.0, 6.0]))
     paginator.advance(Page(["g", "h", "i", "j"], [3.0, 2.0, 1.0, 0.5]))
     assert paginator.token == PageToken(0, None, 7)
+    # At the end, records without a time are looked for below all that were read.
+    paginator.advance(Page(["d", "g"], [6.0, 3.0]))
+    paginator.advance(Page(["g"], [3.0]))
+    assert paginator.token == PageToken(4)
 
 
 def test_pages_are_guessed_by_the_length_that_the_server_allows() -> None:
