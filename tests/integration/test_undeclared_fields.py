@@ -106,6 +106,9 @@ def test_names_are_cut_to_a_number_and_a_length() -> None:
     assert "980 or more others)" in line
     assert f"`field_3{'x' * 53}...`" in line
     assert len(line) < 600
+    fields = ",".join(f'"field_{number}":1' for number in range(21))
+    run = read_served_records(f'{{"charge_id":"a",{fields}}}').expect_success()
+    assert "`field_19`, 1 other)" in run.logged(*NAMED)[0]
 
 
 def test_a_name_cannot_forge_the_log() -> None:
